@@ -1,0 +1,2 @@
+//! mooringctl
+fn main() {}

@@ -1,0 +1,146 @@
+//! Typed client proxies, one for each interface.
+
+use zbus::{OwnedFd, OwnedObjectPath, proxy};
+
+use crate::{
+    AccountFound, Blocked, CollectionStatus, Finding, JobOutcome, Plan, PlanOptions,
+    PolicyDecision, PolicyStatus, Progress, ReceiptSummary, Result, RetryOptions, SignInOptions,
+    SignOutOptions,
+};
+
+/// The daemon as a whole: signing in, policy, receipts.
+#[proxy(
+    interface = "org.mooring1.Manager",
+    default_service = "org.mooring1",
+    default_path = "/org/mooring1"
+)]
+pub trait Manager {
+    /// Looks at a storage and at local folders, and changes nothing.
+    fn inspect(&self, provider: &str, options: SignInOptions) -> Result<AccountFound>;
+    /// Signs in: makes the identity or checks its password, then brings the data. Answers the job.
+    fn sign_in(
+        &self,
+        provider: &str,
+        identity: &str,
+        options: SignInOptions,
+    ) -> Result<OwnedObjectPath>;
+    /// Reads configuration and policy again, as SIGHUP does.
+    fn reload(&self) -> Result<()>;
+    /// The policy in force.
+    fn show_policy(&self) -> Result<PolicyStatus>;
+    /// Checks a policy file, given as an open descriptor (64 KiB at most), and applies nothing.
+    fn check_policy(&self, name: &str, file: OwnedFd) -> Result<Vec<Finding>>;
+    /// What policy decides about a verb of an account, for `person`, `device` or `organisation`.
+    fn explain_policy(&self, verb: &str, account: &str, actor: &str) -> Result<PolicyDecision>;
+    /// The receipts kept on this device, newest first.
+    fn list_receipts(&self) -> Result<Vec<ReceiptSummary>>;
+    /// The text of a receipt (TOML).
+    fn read_receipt(&self, id: &str) -> Result<String>;
+
+    /// The version of the daemon.
+    #[zbus(property(emits_changed_signal = "const"))]
+    fn version(&self) -> Result<String>;
+    /// `session` or `system`.
+    #[zbus(property(emits_changed_signal = "const"))]
+    fn mode(&self) -> Result<String>;
+    /// `none`, `in-force`, `last-good` or `invalid`.
+    #[zbus(property)]
+    fn policy_state(&self) -> Result<String>;
+}
+
+/// One identity at one provider on this device.
+#[proxy(interface = "org.mooring1.Account", default_service = "org.mooring1")]
+pub trait Account {
+    /// What a sign-out would do. Looks at the files anew and changes nothing.
+    fn plan_sign_out(&self, options: PlanOptions) -> Result<Plan>;
+    /// Signs out as planned: backs up, verifies, removes, revokes. Answers the job.
+    fn sign_out(&self, digest: &str, options: SignOutOptions) -> Result<OwnedObjectPath>;
+
+    /// The immutable ID, the last part of the object path.
+    #[zbus(property(emits_changed_signal = "const"))]
+    fn id(&self) -> Result<String>;
+    /// The kind of provider, e.g. `local`.
+    #[zbus(property(emits_changed_signal = "const"))]
+    fn provider(&self) -> Result<String>;
+    /// Who is signed in, e.g. `alice`.
+    #[zbus(property(emits_changed_signal = "const"))]
+    fn identity(&self) -> Result<String>;
+    /// Where the storage is.
+    #[zbus(property(emits_changed_signal = "const"))]
+    fn storage(&self) -> Result<Vec<u8>>;
+    /// `signed-out`, `signing-in`, `active`, `needs-attention` or `signing-out`.
+    #[zbus(property)]
+    fn state(&self) -> Result<String>;
+    /// With `needs-attention` the reason, with `signing-out` the stage, else empty.
+    #[zbus(property)]
+    fn state_detail(&self) -> Result<String>;
+    /// A sentence about the state: what is wrong and what to do, or empty.
+    #[zbus(property)]
+    fn state_message(&self) -> Result<String>;
+    /// The job under way, or `/`.
+    #[zbus(property)]
+    fn job(&self) -> Result<OwnedObjectPath>;
+    /// When this device signed in.
+    #[zbus(property)]
+    fn signed_in_at(&self) -> Result<u64>;
+}
+
+/// The capability of an account to keep files.
+#[proxy(interface = "org.mooring1.Account.Files", default_service = "org.mooring1")]
+pub trait Files {
+    /// Brings both sides in step. Answers the job.
+    fn sync(&self) -> Result<OwnedObjectPath>;
+
+    /// The collections and how they stand.
+    #[zbus(property)]
+    fn collections(&self) -> Result<Vec<CollectionStatus>>;
+    /// When the account last synced completely, or 0.
+    #[zbus(property)]
+    fn last_sync(&self) -> Result<u64>;
+}
+
+/// A long operation.
+#[proxy(interface = "org.mooring1.Job", default_service = "org.mooring1")]
+pub trait Job {
+    /// Stops the job and undoes what it can. After the first unlink of a sign-out: `Busy`.
+    fn cancel(&self) -> Result<()>;
+    /// Tries again what a blocked job waits for.
+    fn retry(&self, options: RetryOptions) -> Result<()>;
+    /// Gives the password that a job waits for, as a descriptor.
+    fn authenticate(&self, password: OwnedFd) -> Result<()>;
+
+    /// Tells that the job has ended; the same as the property `Outcome`.
+    #[zbus(signal)]
+    fn finished(&self, outcome: JobOutcome) -> Result<()>;
+
+    /// The job's number.
+    #[zbus(property(emits_changed_signal = "const"))]
+    fn number(&self) -> Result<u64>;
+    /// `sign-in`, `sync` or `sign-out`.
+    #[zbus(property(emits_changed_signal = "const"))]
+    fn kind(&self) -> Result<String>;
+    /// The account.
+    #[zbus(property(emits_changed_signal = "const"))]
+    fn account(&self) -> Result<OwnedObjectPath>;
+    /// The stages the job goes through.
+    #[zbus(property(emits_changed_signal = "const"))]
+    fn stages(&self) -> Result<Vec<String>>;
+    /// The stage last reached, or empty.
+    #[zbus(property)]
+    fn stage(&self) -> Result<String>;
+    /// `running`, `blocked` or `finished`.
+    #[zbus(property)]
+    fn state(&self) -> Result<String>;
+    /// How far it is. Changes are told at most ten times a second.
+    #[zbus(property)]
+    fn progress(&self) -> Result<Progress>;
+    /// What it waits for.
+    #[zbus(property)]
+    fn blocked(&self) -> Result<Blocked>;
+    /// Whether `Cancel` can still undo it.
+    #[zbus(property)]
+    fn cancellable(&self) -> Result<bool>;
+    /// How it ended.
+    #[zbus(property)]
+    fn outcome(&self) -> Result<JobOutcome>;
+}

@@ -1,0 +1,345 @@
+//! The structured values of the bus. Every dictionary is `a{sv}` with kebab-case keys.
+
+use serde::{Deserialize, Serialize};
+use zbus::{DeserializeDict, OwnedFd, SerializeDict, Type};
+
+/// A collection as a person asks for it at sign-in.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, Type)]
+pub struct CollectionSpec {
+    /// `photos`, `videos`, `documents` or `contacts`.
+    pub name: String,
+    /// The local folder, absolute; empty for the default, `~/Accounts/IDENTITY/NAME`.
+    pub root: Vec<u8>,
+}
+
+/// Options of `Manager.Inspect` and `Manager.SignIn`.
+///
+/// `Inspect` needs `storage` and looks at `collections`; it ignores the rest.
+#[derive(Debug, Default, SerializeDict, DeserializeDict, Type)]
+#[zbus(signature = "dict", rename_all = "kebab-case")]
+pub struct SignInOptions {
+    /// The folder that is the storage, absolute.
+    pub storage: Option<Vec<u8>>,
+    /// The collections to bring; none given means all four with their default folders.
+    pub collections: Option<Vec<CollectionSpec>>,
+    /// Consent to take up folders that already have files (matched by hash, nothing overwritten).
+    pub adopt: Option<bool>,
+    /// Consent to make a new identity when the storage has none.
+    pub create: Option<bool>,
+    /// The password: the read end of a pipe, or a sealed memfd.
+    pub password: Option<OwnedFd>,
+    /// Where a new identity's recovery code is written, followed by a newline: the write end of a
+    /// pipe. Needed when a new identity is made. The code is never shown again.
+    pub recovery_code: Option<OwnedFd>,
+    /// The name of this device, as other devices see it; the host name by default.
+    pub device: Option<String>,
+}
+
+/// What `Manager.Inspect` found at a storage.
+#[derive(Debug, Clone, Default, PartialEq, Eq, SerializeDict, DeserializeDict, Type)]
+#[zbus(signature = "dict", rename_all = "kebab-case")]
+pub struct AccountFound {
+    /// Whether the storage holds an identity already.
+    pub exists: bool,
+    /// That identity, or empty.
+    pub identity: String,
+    /// The local folders of the asked collections that are not empty (consent to `adopt` needed).
+    pub not_empty: Vec<CollectionSpec>,
+    /// The folders that would be used, defaults filled in.
+    pub collections: Vec<CollectionSpec>,
+    /// Things a person should know, as sentences (the storage lies on the same disk, …).
+    pub warnings: Vec<String>,
+}
+
+/// The state of a collection.
+#[derive(Debug, Clone, Default, PartialEq, Eq, SerializeDict, DeserializeDict, Type)]
+#[zbus(signature = "dict", rename_all = "kebab-case")]
+pub struct CollectionStatus {
+    /// `photos`, `videos`, `documents` or `contacts`.
+    pub name: String,
+    /// The local folder.
+    pub root: Vec<u8>,
+    /// `sync` or `backup-only`.
+    pub mode: String,
+    /// Files in the inventory that are on this device.
+    pub items: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Files here without a current copy in the storage, as last seen.
+    pub unsynced: u64,
+    /// Files whose deletion on one side was not carried to the other.
+    pub held: u64,
+    /// Conflict copies made and still here.
+    pub conflicts: u64,
+    /// Files whose copy in the storage was read back.
+    pub verified: u64,
+    /// Files that were here before the account came.
+    pub here_before: u64,
+    /// Names that are never synced or removed (symlinks, sockets, …).
+    pub skipped: u64,
+}
+
+/// Options of `Account.PlanSignOut`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, SerializeDict, DeserializeDict, Type)]
+#[zbus(signature = "dict", rename_all = "kebab-case")]
+pub struct PlanOptions {
+    /// Collections whose files stay; `all` for every one.
+    pub keep: Option<Vec<String>>,
+}
+
+/// What a sign-out would do with one collection.
+#[derive(Debug, Clone, Default, PartialEq, Eq, SerializeDict, DeserializeDict, Type)]
+#[zbus(signature = "dict", rename_all = "kebab-case")]
+pub struct PlanCollection {
+    /// `photos`, `videos`, `documents` or `contacts`.
+    pub name: String,
+    /// The local folder.
+    pub root: Vec<u8>,
+    /// True when its files stay on this device.
+    pub keep: bool,
+    /// Files that the account owns here, and so removes.
+    pub items: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Of these, files that were here before the account came.
+    pub here_before: u64,
+    /// Files still to be uploaded before anything is removed.
+    pub unsynced: u64,
+    /// Files whose copy in the storage has still to be read back.
+    pub to_read_back: u64,
+    /// Files whose deletion on one side was not carried to the other.
+    pub held: u64,
+    /// Conflict copies, which are files like any other here.
+    pub conflicts: u64,
+    /// Files with further hard links, whose content outlives the removal.
+    pub hard_links: u64,
+    /// Names that are neither uploaded nor removed (symlinks, sockets, …): they stay.
+    pub stays: u64,
+    /// Some of these names, at most 20, as paths below the folder.
+    pub stays_names: Vec<Vec<u8>>,
+    /// What a copy in the storage cannot carry, as sentences (extended attributes, ACLs, holes).
+    pub losses: Vec<String>,
+}
+
+/// Why a sign-out cannot go on now.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, Type)]
+pub struct Blocker {
+    /// The kind of the error that `SignOut` would end in, e.g. `UnsyncedData`.
+    pub error: String,
+    /// A sentence: what, where, what to do.
+    pub message: String,
+}
+
+/// A rule that denied something.
+#[derive(Debug, Clone, Default, PartialEq, Eq, SerializeDict, DeserializeDict, Type)]
+#[zbus(signature = "dict", rename_all = "kebab-case")]
+pub struct Denial {
+    /// Who says so.
+    pub organisation: String,
+    /// The rule's name.
+    pub rule: String,
+    /// The file that holds the rule.
+    pub file: String,
+    /// The line in that file, counted from 1.
+    pub line: u32,
+    /// Why.
+    pub reason: String,
+    /// Whom to call.
+    pub contact: String,
+}
+
+/// What policy decides about a verb.
+#[derive(Debug, Clone, Default, PartialEq, Eq, SerializeDict, DeserializeDict, Type)]
+#[zbus(signature = "dict", rename_all = "kebab-case")]
+pub struct PolicyDecision {
+    /// The verb asked about, e.g. `sign-out`.
+    pub verb: String,
+    /// The actor asked about: `person`, `device` or `organisation`.
+    pub actor: String,
+    /// Whether it may happen.
+    pub allowed: bool,
+    /// What happens to the data: `remove`, `keep` or `ask`.
+    pub data: String,
+    /// The rules that deny it (or that contradict each other); empty when allowed.
+    pub denials: Vec<Denial>,
+    /// How the decision came to be, as sentences, most important first.
+    pub explanation: Vec<String>,
+    /// False in session mode, where the person owns the daemon and the policy is advice.
+    pub enforced: bool,
+}
+
+/// What a sign-out would do: what a person consents to, and what they should know.
+#[derive(Debug, Clone, Default, PartialEq, Eq, SerializeDict, DeserializeDict, Type)]
+#[zbus(signature = "dict", rename_all = "kebab-case")]
+pub struct Plan {
+    /// Names what is consented to; goes into `SignOut`.
+    pub digest: String,
+    /// `sign-out`.
+    pub verb: String,
+    /// The account's identity.
+    pub identity: String,
+    /// The storage that holds the copies.
+    pub storage: Vec<u8>,
+    /// What happens to each collection.
+    pub collections: Vec<PlanCollection>,
+    /// What stands in the way now.
+    pub blockers: Vec<Blocker>,
+    /// Things a person should know, as sentences.
+    pub warnings: Vec<String>,
+    /// What policy says, and who said it.
+    pub policy: PolicyDecision,
+    /// When the account last synced completely, or 0.
+    pub last_sync: u64,
+}
+
+/// Options of `Account.SignOut`.
+#[derive(Debug, Default, SerializeDict, DeserializeDict, Type)]
+#[zbus(signature = "dict", rename_all = "kebab-case")]
+pub struct SignOutOptions {
+    /// Collections whose files stay; the same as in the plan.
+    pub keep: Option<Vec<String>>,
+    /// The password: the read end of a pipe, or a sealed memfd. Without one the job waits at
+    /// `authorised` for `Authenticate`.
+    pub password: Option<OwnedFd>,
+}
+
+/// Options of `Job.Retry`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, SerializeDict, DeserializeDict, Type)]
+#[zbus(signature = "dict", rename_all = "kebab-case")]
+pub struct RetryOptions {
+    /// Leave the files that block the job on this device, moved to `~/Kept from ACCOUNT/`.
+    pub keep_here: Option<bool>,
+}
+
+/// How far a job is. Totals are 0 while they are not known.
+#[derive(Debug, Clone, Default, PartialEq, Eq, SerializeDict, DeserializeDict, Type)]
+#[zbus(signature = "dict", rename_all = "kebab-case")]
+pub struct Progress {
+    /// What is being done, e.g. `uploading`, `reading back`, `removing`.
+    pub activity: String,
+    /// Files done.
+    pub done: u64,
+    /// Files in all.
+    pub total: u64,
+    /// Bytes done.
+    pub done_bytes: u64,
+    /// Bytes in all.
+    pub total_bytes: u64,
+}
+
+/// What a job waits for. All empty when it does not wait.
+#[derive(Debug, Clone, Default, PartialEq, Eq, SerializeDict, DeserializeDict, Type)]
+#[zbus(signature = "dict", rename_all = "kebab-case")]
+pub struct Blocked {
+    /// The kind of the error, e.g. `IncorrectPassword`; `ReauthRequired` when a password has not
+    /// been given yet.
+    pub error: String,
+    /// A sentence: what, where, what to do.
+    pub message: String,
+    /// When the next attempt is allowed; 0 for now.
+    pub next_attempt: u64,
+    /// The files in question, at most 100, as absolute paths.
+    pub items: Vec<Vec<u8>>,
+    /// How many there are in all.
+    pub items_total: u64,
+}
+
+/// How the files that came back compare with the receipt of the sign-out before.
+#[derive(Debug, Clone, Default, PartialEq, Eq, SerializeDict, DeserializeDict, Type)]
+#[zbus(signature = "dict", rename_all = "kebab-case")]
+pub struct ReturnCheck {
+    /// The receipt compared with; empty when this device had none for the account.
+    pub receipt: String,
+    /// Files named by the receipt's base.
+    pub expected: u64,
+    /// Of these, back with the same bytes.
+    pub checked: u64,
+    /// Of these, changed in the storage since (by another device).
+    pub changed_since: u64,
+    /// Of these, not there: their paths, at most 100.
+    pub missing: Vec<Vec<u8>>,
+    /// How many are missing in all.
+    pub missing_total: u64,
+}
+
+/// How a job ended.
+#[derive(Debug, Clone, Default, PartialEq, Eq, SerializeDict, DeserializeDict, Type)]
+#[zbus(signature = "dict", rename_all = "kebab-case")]
+pub struct JobOutcome {
+    /// Whether it did what was asked.
+    pub success: bool,
+    /// The kind of the error when it did not, e.g. `Cancelled`.
+    pub error: String,
+    /// A sentence about the outcome.
+    pub message: String,
+    /// The receipt of a sign-out, for `Manager.ReadReceipt`.
+    pub receipt: String,
+    /// Files uploaded.
+    pub uploaded: u64,
+    /// Files downloaded.
+    pub downloaded: u64,
+    /// Files found equal on both sides, without a transfer.
+    pub adopted: u64,
+    /// Conflict copies made.
+    pub conflicts: u64,
+    /// Files held: deleted on one side, kept on the other.
+    pub held: u64,
+    /// Files that could not be synced now, at most 100, as absolute paths.
+    pub pending: Vec<Vec<u8>>,
+    /// How many in all.
+    pub pending_total: u64,
+    /// Files removed.
+    pub removed: u64,
+    /// Files kept in place.
+    pub kept: u64,
+    /// Names left behind and named in the receipt.
+    pub left: u64,
+    /// For a sign-in: whether all came back.
+    pub returned: ReturnCheck,
+}
+
+/// A receipt kept on this device.
+#[derive(Debug, Clone, Default, PartialEq, Eq, SerializeDict, DeserializeDict, Type)]
+#[zbus(signature = "dict", rename_all = "kebab-case")]
+pub struct ReceiptSummary {
+    /// The receipt's name, for `Manager.ReadReceipt`.
+    pub id: String,
+    /// The account's identity.
+    pub identity: String,
+    /// When the sign-out ended.
+    pub when: u64,
+    /// Files removed.
+    pub removed: u64,
+    /// Names left behind.
+    pub left: u64,
+    /// The file that holds it.
+    pub path: Vec<u8>,
+}
+
+/// The policy in force.
+#[derive(Debug, Clone, Default, PartialEq, Eq, SerializeDict, DeserializeDict, Type)]
+#[zbus(signature = "dict", rename_all = "kebab-case")]
+pub struct PolicyStatus {
+    /// `none` (no files), `in-force`, `last-good` (a file is bad, the last good policy holds) or
+    /// `invalid` (a file is bad and there is no last good policy: sign-out is refused).
+    pub state: String,
+    /// The files it was read from.
+    pub files: Vec<String>,
+    /// What is wrong, one sentence a fault with file, line and column.
+    pub problems: Vec<String>,
+    /// The united policy, as TOML.
+    pub effective: String,
+    /// False in session mode: advice to the person who owns the daemon.
+    pub enforced: bool,
+}
+
+/// A remark of `Manager.CheckPolicy`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, Type)]
+pub struct Finding {
+    /// The line, counted from 1; 0 when it concerns the whole file.
+    pub line: u32,
+    /// The column, counted from 1; 0 when it concerns the whole line.
+    pub column: u32,
+    /// What is wrong, and what to do.
+    pub message: String,
+}

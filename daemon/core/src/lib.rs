@@ -1,0 +1,13 @@
+//! The domain of Mooring, as values and functions of values: accounts, policy, plans, the stages
+//! of a sign-out, sync decisions, receipts. No D-Bus, no network, no files: what needs the world
+//! is given as an argument, and what changes the world is returned as a decision.
+
+pub mod account;
+pub mod attempts;
+pub mod collection;
+pub mod identity;
+pub mod plan;
+pub mod policy;
+pub mod receipt;
+pub mod signout;
+pub mod sync;

@@ -1,0 +1,2 @@
+//! mooringd
+fn main() {}

@@ -1,0 +1,90 @@
+//! The private contract between the broker and a worker: D-Bus, peer to peer, over a socket pair.
+//!
+//! The broker calls, the worker answers. Both ends come from one build, so the structures are
+//! plain and may change from version to version; [`VERSION`] is compared when a worker starts.
+//! No password, token or key crosses here: the worker of a local account needs none.
+
+mod error;
+mod types;
+
+pub use error::{Error, Result};
+pub use types::{
+    AccountSpec, Attached, CollectionFacts, CollectionSpec, Counts, DrainReport, EraseReport,
+    Inspected, Left, PlanFacts, Progress, RemoveReport, ReturnCheck, SyncReport, VerifyReport,
+};
+
+/// Compared by the broker with what `Worker.Hello` answers.
+pub const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), "/1");
+/// The worker's one object.
+pub const WORKER_PATH: &str = "/org/mooring1/worker";
+
+/// A worker, as the broker sees it.
+///
+/// Every method can be repeated after a crash of either side: "already done" is success. Methods
+/// that name an account need an earlier [`Worker::attach`] in this worker's life.
+#[zbus::proxy(interface = "org.mooring1.Worker", default_path = "/org/mooring1/worker", assume_defaults = false)]
+pub trait Worker {
+    /// Answers [`VERSION`].
+    fn hello(&self) -> Result<String>;
+
+    /// Looks at a storage folder and at local roots (absolute paths); changes nothing.
+    fn inspect(&self, storage: &[u8], roots: Vec<CollectionSpec>) -> Result<Inspected>;
+
+    /// Writes a new identity record into a storage that has none. `Refused` when there is one.
+    fn create_identity(&self, storage: &[u8], record: &str) -> Result<()>;
+
+    /// Opens (or makes) the account's state and takes its lock; waits for a dying predecessor at
+    /// most 5 s, then `Busy`. Does not touch collections or storage. An attached account may be
+    /// attached again.
+    fn attach(&self, spec: AccountSpec) -> Result<Attached>;
+
+    /// Makes roots, markers and folders, brings all data and compares it with the newest receipt
+    /// of this device for this identity.
+    fn sign_in(&self, account: &str, adopt: bool) -> Result<SyncReport>;
+
+    /// Undoes a sign-in that was cancelled: removes markers and the folders it made where they
+    /// are empty, leaves every file where it is and forgets the state.
+    fn abandon(&self, account: &str) -> Result<()>;
+
+    /// Brings both sides in step. `Refused` once the account is leaving.
+    fn sync(&self, account: &str) -> Result<SyncReport>;
+
+    /// How the collections stand, from the state alone (no look at the files).
+    fn counts(&self, account: &str) -> Result<Vec<CollectionFacts>>;
+
+    /// What a sign-out would do, from a look at the files; changes nothing but recorded hashes.
+    fn plan(&self, account: &str, keep: Vec<String>) -> Result<PlanFacts>;
+
+    /// Sets the durable `leaving` latch, then uploads, in at most three rounds.
+    fn drain(&self, account: &str, keep: Vec<String>) -> Result<DrainReport>;
+
+    /// Moves files that block a drain to `~/Kept from ACCOUNT/` (never overwriting) and out of
+    /// the inventory. Paths are absolute and must lie in a collection.
+    fn keep_here(&self, account: &str, files: Vec<Vec<u8>>) -> Result<u64>;
+
+    /// Reads back every copy that is not known to be good and writes the base of the receipt
+    /// into the storage. The proof stays in the worker, until `remove` or its death.
+    fn verify(&self, account: &str, keep: Vec<String>, receipt: &str) -> Result<VerifyReport>;
+
+    /// Sets the durable `removing` latch and removes what `verify` proved. Without a proof in
+    /// this worker's life: `NotVerified`, and nothing is touched. Afterwards nothing is left to
+    /// undo; may answer with `remaining > 0`: verify and remove again.
+    fn remove(&self, account: &str, keep: Vec<String>) -> Result<RemoveReport>;
+
+    /// Takes the `leaving` latch back. `Refused` once the account is removing.
+    fn stay(&self, account: &str) -> Result<()>;
+
+    /// Stores the text of a receipt in the storage, durably; replaces an earlier one of this id.
+    fn store_receipt(&self, storage: &[u8], receipt: &str, text: &str) -> Result<()>;
+
+    /// Removes markers, staging folders and the folders the account made, looks once more what is
+    /// left, and forgets the state. Needs no `attach` when the state is already gone.
+    fn erase(&self, spec: AccountSpec, keep: Vec<String>) -> Result<EraseReport>;
+
+    /// Stops the operation of this account that is under way; it answers `Cancelled`.
+    fn interrupt(&self, account: &str) -> Result<()>;
+
+    /// How far an operation is; sent at most ten times a second.
+    #[zbus(signal)]
+    fn progressed(&self, account: &str, progress: Progress) -> Result<()>;
+}

@@ -1,0 +1,216 @@
+//! The structures that broker and worker exchange. Paths are absolute unless said otherwise.
+
+use serde::{Deserialize, Serialize};
+use zbus::Type;
+
+/// A collection of an account.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, Type)]
+pub struct CollectionSpec {
+    /// `photos`, `videos`, `documents` or `contacts`.
+    pub name: String,
+    /// The local folder.
+    pub root: Vec<u8>,
+}
+
+/// An account, as the broker's state has it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, Type)]
+pub struct AccountSpec {
+    /// The immutable ID.
+    pub id: String,
+    /// The identity, e.g. `alice`.
+    pub identity: String,
+    /// The folder that is the storage.
+    pub storage: Vec<u8>,
+    /// The random ID of the storage, from its identity record.
+    pub storage_id: String,
+    /// The random ID of this sign-in.
+    pub sign_in_id: String,
+    /// The name of this device.
+    pub device: String,
+    /// Its collections.
+    pub collections: Vec<CollectionSpec>,
+}
+
+/// What `inspect` found.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, Type)]
+pub struct Inspected {
+    /// The text of the storage's identity record (TOML); empty when it has none.
+    pub record: String,
+    /// The names of the asked collections whose local folder holds files.
+    pub not_empty: Vec<String>,
+    /// Sentences a person should know.
+    pub warnings: Vec<String>,
+}
+
+/// What `attach` found.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, Type)]
+pub struct Attached {
+    /// `new`, `active`, `leaving` or `removing`: the worker's own latch.
+    pub epoch: String,
+    /// When the account last synced completely, in seconds since the Unix epoch, or 0.
+    pub last_sync: u64,
+}
+
+/// Numbers about a set of files.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, Type)]
+pub struct Counts {
+    /// Files.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
+/// How a collection stands.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, Type)]
+pub struct CollectionFacts {
+    /// `photos`, `videos`, `documents` or `contacts`.
+    pub name: String,
+    /// Files in the inventory that are on this device.
+    pub items: Counts,
+    /// Files here without a current copy in the storage.
+    pub unsynced: u64,
+    /// Files whose deletion on one side was not carried to the other.
+    pub held: u64,
+    /// Conflict copies among the items.
+    pub conflicts: u64,
+    /// Items whose copy was read back.
+    pub verified: u64,
+    /// Items that were here before the account came.
+    pub here_before: u64,
+    /// Names that are never synced or removed.
+    pub skipped: u64,
+    /// From `plan` only: items with further hard links.
+    pub hard_links: u64,
+    /// From `plan` only: some of the skipped names, at most 20, as paths below the root.
+    pub skipped_names: Vec<Vec<u8>>,
+    /// From `plan` only: what a copy cannot carry, as sentences.
+    pub losses: Vec<String>,
+}
+
+/// What `plan` found.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, Type)]
+pub struct PlanFacts {
+    /// One for each collection of the account, kept ones too.
+    pub collections: Vec<CollectionFacts>,
+    /// Why a sign-out could not go on now: kind (`UnsyncedData`, `Offline`) and sentence.
+    pub blockers: Vec<(String, String)>,
+    /// Sentences a person should know (same disk, snapshots, …).
+    pub warnings: Vec<String>,
+}
+
+/// How far an operation is. Totals are 0 while unknown.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, Type)]
+pub struct Progress {
+    /// `looking`, `uploading`, `downloading`, `reading back`, `removing`.
+    pub activity: String,
+    /// Files done and in all.
+    pub done: u64,
+    /// Files in all.
+    pub total: u64,
+    /// Bytes done.
+    pub done_bytes: u64,
+    /// Bytes in all.
+    pub total_bytes: u64,
+}
+
+/// How what came back compares with the receipt before.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, Type)]
+pub struct ReturnCheck {
+    /// The receipt compared with; empty when there was none.
+    pub receipt: String,
+    /// Files named by the base.
+    pub expected: u64,
+    /// Of these, here with the same bytes.
+    pub checked: u64,
+    /// Of these, changed in the storage since.
+    pub changed_since: u64,
+    /// Of these, not here: at most 100 paths.
+    pub missing: Vec<Vec<u8>>,
+    /// How many in all.
+    pub missing_total: u64,
+}
+
+/// What a sync did.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, Type)]
+pub struct SyncReport {
+    /// Files uploaded.
+    pub uploaded: u64,
+    /// Files downloaded.
+    pub downloaded: u64,
+    /// Files found equal, without a transfer.
+    pub adopted: u64,
+    /// Conflict copies made.
+    pub conflicts: u64,
+    /// Files held.
+    pub held: u64,
+    /// Copies read back.
+    pub read_back: u64,
+    /// Files that could not be synced now: at most 100 absolute paths, each with the reason.
+    pub pending: Vec<(Vec<u8>, String)>,
+    /// How many in all.
+    pub pending_total: u64,
+    /// For a sign-in: the comparison with the receipt.
+    pub returned: ReturnCheck,
+}
+
+/// What is still without a copy after a drain.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, Type)]
+pub struct DrainReport {
+    /// Files uploaded.
+    pub uploaded: u64,
+    /// Absolute paths with reasons, at most 100.
+    pub unsynced: Vec<(Vec<u8>, String)>,
+    /// How many in all.
+    pub unsynced_total: u64,
+}
+
+/// What `verify` proved.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, Type)]
+pub struct VerifyReport {
+    /// Files with a proven copy.
+    pub proven: Counts,
+    /// Of these, read back now.
+    pub read_back: Counts,
+    /// Files whose copy is missing or different (absolute paths with reasons, at most 100): drain
+    /// again.
+    pub unproven: Vec<(Vec<u8>, String)>,
+    /// How many in all.
+    pub unproven_total: u64,
+    /// BLAKE3 of the base that was written, as hex.
+    pub base_blake3: String,
+}
+
+/// A name that stays on the device.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, Type)]
+pub struct Left {
+    /// The absolute path.
+    pub path: Vec<u8>,
+    /// Why, e.g. `symbolic link`, `arrived after the last upload`.
+    pub reason: String,
+}
+
+/// What a removal did. Numbers are of the whole sign-out, over crashes and repetitions.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, Type)]
+pub struct RemoveReport {
+    /// Removed, by collection.
+    pub removed: Vec<(String, Counts)>,
+    /// Kept in place, by collection.
+    pub kept: Vec<(String, Counts)>,
+    /// Files that were in use or changed and have to go through drain and verify again.
+    pub remaining: u64,
+    /// Their absolute paths with reasons, at most 100.
+    pub remaining_files: Vec<(Vec<u8>, String)>,
+    /// Everything that stays, all of it.
+    pub left: Vec<Left>,
+    /// Whether writers were excluded by leases for every file.
+    pub writers_excluded: bool,
+    /// Sentences for the receipt about weaker guarantees of the filesystems here.
+    pub remarks: Vec<String>,
+}
+
+/// What `erase` found.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, Type)]
+pub struct EraseReport {
+    /// What is left, looked at after everything else.
+    pub left: Vec<Left>,
+}
