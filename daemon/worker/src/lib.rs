@@ -1,1 +1,3 @@
-//! worker
+//! The worker of Mooring: looks at one person's files, syncs, verifies and removes them.
+
+pub mod files;
