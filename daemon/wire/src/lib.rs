@@ -5,6 +5,7 @@
 //! No password, token or key crosses here: the worker of a local account needs none.
 
 mod error;
+pub mod fault;
 mod types;
 
 pub use error::{Error, Result};
