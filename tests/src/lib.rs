@@ -1,1 +1,31 @@
-//! tests
+//! Scenarios on the real binaries: what a test needs to drive `mooringd`, its worker and
+//! `mooringctl` as a person would, on a bus and in folders of its own.
+//!
+//! A [`World`] is one person's machine: a temporary home, XDG folders, a storage, a private bus.
+//! Nothing of it touches the machine's own session, and nothing stays behind. What goes wrong in
+//! here panics with what happened and the logs: this crate is only ever used by tests.
+//!
+//! Waiting is for events (a name on the bus, the end of a process, a signal), always up to a bound.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod bus;
+mod ctl;
+mod daemon;
+mod manifest;
+mod process;
+mod proxies;
+pub mod samples;
+mod world;
+
+pub use bus::{Bus, next};
+pub use ctl::{Ctl, Output, Running};
+pub use daemon::Daemon;
+pub use manifest::{Entry, Kind, Manifest};
+pub use process::Process;
+pub use world::{Fault, World};
+
+use std::time::Duration;
+
+/// The bound on every wait. Generous: a machine that is busy with other tests is slow, not wrong.
+pub const PATIENCE: Duration = Duration::from_secs(120);

@@ -9,5 +9,6 @@ pub mod identity;
 pub mod plan;
 pub mod policy;
 pub mod receipt;
+pub mod settings;
 pub mod signout;
 pub mod sync;

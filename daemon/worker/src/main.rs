@@ -1,2 +1,73 @@
-//! worker
-fn main() {}
+//! `mooring-worker`: started by the broker with a socket as its standard input, and gone when the
+//! broker is. It holds no secret, and does only what the broker asks for.
+
+use std::io;
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use mooring_worker::service::{Service, send_progress};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::stat::{Mode, umask};
+use tokio::sync::mpsc;
+
+/// Progress that may wait for the broker.
+const PROGRESS_AHEAD: usize = 64;
+/// Files open at once, where the system allows it.
+const OPEN_FILES: u64 = 16 * 1024;
+
+fn main() -> ExitCode {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("MOORING_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).without_time().init();
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            tracing::error!("{e}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<(), Box<dyn std::error::Error>> {
+    nix::sys::prctl::set_dumpable(false)?;
+    umask(Mode::from_bits_truncate(0o077));
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    setrlimit(Resource::RLIMIT_NOFILE, OPEN_FILES.clamp(soft, hard.max(soft)), hard)?;
+
+    let stdin = io::stdin().as_fd().try_clone_to_owned()?;
+    let broker = UnixStream::from(stdin);
+    if broker.peer_addr().is_err() {
+        return Err("mooring-worker is started by mooringd, not by hand: its standard input must \
+                    be the broker's socket"
+            .into());
+    }
+    let home = PathBuf::from(std::env::var_os("HOME").ok_or("HOME is not set")?);
+    let state = std::env::var_os("XDG_STATE_HOME")
+        .map(PathBuf::from)
+        .filter(|path| path.is_absolute())
+        .unwrap_or_else(|| home.join(".local/state"));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(serve(broker, home, state.join("mooring/accounts")))
+}
+
+async fn serve(
+    broker: UnixStream,
+    home: PathBuf,
+    states: PathBuf,
+) -> Result<(), Box<dyn std::error::Error>> {
+    let (progress, told) = mpsc::channel(PROGRESS_AHEAD);
+    let connection = zbus::connection::Builder::unix_stream(broker)
+        .p2p()
+        .serve_at(mooring_wire::WORKER_PATH, Service::new(home, states, progress))
+        .build()
+        .await?;
+    tokio::select! {
+        () = connection.closed() => {}
+        result = send_progress(&connection, told) => result?,
+    }
+    // Without a broker nothing may go on, and everything can be taken up again: work that is
+    // under way on other threads ends here, as if the power had gone.
+    std::process::exit(0)
+}

@@ -15,6 +15,7 @@
 //!   [`Files::sync_file`], entries (creation, rename, unlink) after [`Files::sync_dir`] of every
 //!   folder concerned, everything of a filesystem after [`Files::sync_all`].
 
+mod name;
 pub mod real;
 pub mod twin;
 

@@ -1,0 +1,115 @@
+# Mooring: build, try, check, install. `make help` lists what can be made.
+
+SHELL = /bin/bash
+.SHELLFLAGS = -euo pipefail -c
+
+CARGO ?= cargo
+PREFIX ?= /usr/local
+DESTDIR ?=
+bindir ?= $(PREFIX)/bin
+libexecdir ?= $(PREFIX)/libexec
+datadir ?= $(PREFIX)/share
+docdir ?= $(datadir)/doc/mooring
+systemduserunitdir ?= $(PREFIX)/lib/systemd/user
+dbusservicesdir ?= $(datadir)/dbus-1/services
+sysconfdir ?= /etc
+
+# `yes` installs the drop-in for systemd 253 and later; `auto` looks at this machine.
+NOTIFY_RELOAD ?= auto
+has_notify_reload = systemctl --version 2>/dev/null | awk 'NR == 1 { new = $$2 >= 253 } END { exit !new }'
+# A folder of your own files for the demo; copied, never touched.
+DATA ?=
+
+INSTALL = install
+INSTALL_DATA = $(INSTALL) -m 0644
+
+export CARGO_TARGET_DIR ?= $(CURDIR)/target
+
+# The binaries with points of death in them, for the demo and the scenarios. One set of features
+# everywhere, so that one build serves all.
+FAULTS = --features mooringd/faults,mooring-worker/faults
+DEBUG = $(CARGO_TARGET_DIR)/debug
+RELEASE = $(CARGO_TARGET_DIR)/release
+
+.PHONY: all help setup build debug demo test check lint verify bench install clean
+
+all: build
+
+help:
+	@echo 'make demo [DATA=FOLDER]   the main story, on its own bus and folders; nothing stays behind'
+	@echo 'make test                 every test, the demo among them'
+	@echo 'make check                format, lints, units, configuration, dependencies'
+	@echo 'make bench                measures, side by side with peers'
+	@echo 'make build                release binaries'
+	@echo 'make install [PREFIX=/usr] [DESTDIR=DIR]'
+	@echo 'make setup                installs what the above need (Debian and its kin)'
+
+setup:
+	@tests/setup.sh
+
+# Where the installed daemon looks for its worker, if it is not beside it.
+build: export LIBEXECDIR = $(libexecdir)/mooring
+build:
+	$(CARGO) build --locked --release -p mooringd -p mooring-worker -p mooringctl
+
+debug:
+	$(CARGO) build --locked --workspace $(FAULTS)
+
+demo:
+	@tests/setup.sh demo
+	@$(CARGO) build --locked --quiet --workspace $(FAULTS)
+	@tests/demo/run --bin '$(DEBUG)' $(if $(DATA),--data '$(DATA)')
+
+test:
+	@tests/setup.sh test
+	$(MAKE) debug
+	$(CARGO) test --locked --workspace $(FAULTS)
+	@echo 'The demo, as a test:'
+	@tests/demo/run --bin '$(DEBUG)' --quiet
+
+check: lint verify
+
+lint:
+	@tests/setup.sh check
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	$(CARGO) clippy --locked --workspace --all-targets $(FAULTS) -- -D warnings
+	@tests/lean.sh
+
+verify:
+	@tests/setup.sh check
+	$(MAKE) debug
+	@tests/verify.sh '$(DEBUG)'
+
+bench:
+	$(CARGO) run --locked --release -p mooring-bench
+
+# Never builds as root what was built before: `make build && sudo make install`.
+install: build
+	$(INSTALL) -d '$(DESTDIR)$(bindir)' '$(DESTDIR)$(libexecdir)/mooring'
+	$(INSTALL) -m 0755 '$(RELEASE)/mooringd' '$(RELEASE)/mooringctl' '$(DESTDIR)$(bindir)'
+	@# Not readable: a process that cannot be read cannot be traced by its person's other programs.
+	$(INSTALL) -m 0711 '$(RELEASE)/mooring-worker' '$(DESTDIR)$(libexecdir)/mooring'
+	$(MAKE) install-units install-docs
+
+.PHONY: install-units install-docs
+install-units:
+	$(INSTALL) -d '$(DESTDIR)$(systemduserunitdir)' '$(DESTDIR)$(dbusservicesdir)'
+	sed 's|@bindir@|$(bindir)|g' systemd/user/mooringd.service >'$(DESTDIR)$(systemduserunitdir)/mooringd.service'
+	sed 's|@bindir@|$(bindir)|g' systemd/dbus/org.mooring1.service >'$(DESTDIR)$(dbusservicesdir)/org.mooring1.service'
+	chmod 0644 '$(DESTDIR)$(systemduserunitdir)/mooringd.service' '$(DESTDIR)$(dbusservicesdir)/org.mooring1.service'
+	if [ '$(NOTIFY_RELOAD)' = yes ] || { [ '$(NOTIFY_RELOAD)' = auto ] && $(has_notify_reload); }; then \
+	    $(INSTALL) -d '$(DESTDIR)$(systemduserunitdir)/mooringd.service.d' && \
+	    $(INSTALL_DATA) systemd/user/mooringd.service.d/notify-reload.conf '$(DESTDIR)$(systemduserunitdir)/mooringd.service.d'; \
+	fi
+
+# The samples go to the documentation: a daemon that runs for one person reads that person's own
+# configuration, and nobody's file is ever overwritten.
+install-docs:
+	$(INSTALL) -d '$(DESTDIR)$(docdir)/examples/policy.d'
+	$(INSTALL_DATA) README.md ARCHITECTURE.md CHANGELOG.md LICENSE-MIT LICENSE-APACHE '$(DESTDIR)$(docdir)'
+	$(INSTALL_DATA) config/mooring.toml '$(DESTDIR)$(docdir)/examples'
+	$(INSTALL_DATA) config/policy.d/*.toml '$(DESTDIR)$(docdir)/examples/policy.d'
+
+clean:
+	$(CARGO) clean

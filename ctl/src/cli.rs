@@ -1,0 +1,80 @@
+//! The command line.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::commands::{jobs, policy, receipts, show, sign_in, sign_out, sync};
+
+/// The accounts of this device: sign in, keep in step, and leave without losing anything.
+///
+/// Without a command: an overview of accounts, and what needs attention.
+#[derive(Debug, Parser)]
+#[command(name = "mooringctl", version, after_help = EXIT_CODES)]
+pub struct Cli {
+    /// What holds for every command.
+    #[command(flatten)]
+    pub global: Global,
+    /// The command.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed, 2 usage (also: a question and no terminal), \
+3 policy denies it, 4 not allowed or wrong password, 5 something stands in the way (unsynced files, \
+an outdated plan, another job), 6 the daemon cannot be reached, 7 cancelled.";
+
+/// Options of every command.
+#[derive(Debug, Args)]
+pub struct Global {
+    /// Print one JSON document on the standard output
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// When to use colours
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    pub color: Color,
+    /// How long to wait for a daemon that vanishes while a job is watched, in seconds
+    #[arg(long, global = true, value_name = "SECONDS", default_value_t = 30,
+          value_parser = clap::value_parser!(u64).range(..=3600))]
+    pub daemon_wait: u64,
+}
+
+/// When to use colours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Color {
+    /// On a terminal, unless NO_COLOR is set
+    Auto,
+    /// Always
+    Always,
+    /// Never
+    Never,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Sign in to an account, and bring its files to this device
+    SignIn(sign_in::SignIn),
+    /// Show an account in full
+    Show(show::Show),
+    /// Bring an account and its storage in step now
+    Sync(sync::Sync),
+    /// Sign out: check that every file is safe in the storage, then remove it from this device
+    SignOut(sign_out::SignOut),
+    /// Look at the policy of this device
+    #[command(subcommand)]
+    Policy(policy::Policy),
+    /// Look at the receipts of earlier sign-outs
+    Receipts(receipts::Receipts),
+    /// Look at the long operations, and act on them
+    Jobs(jobs::Jobs),
+}
+
+impl Command {
+    /// The descriptor that a password is to be read from.
+    pub fn password_fd(&self) -> Option<u32> {
+        match self {
+            Self::SignIn(args) => args.password_fd,
+            Self::SignOut(args) if !args.dry_run => args.password_fd,
+            _ => None,
+        }
+    }
+}

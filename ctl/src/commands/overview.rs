@@ -1,0 +1,186 @@
+//! No command: the accounts at a glance, what needs attention, and what to do next.
+
+use serde_json::{Value, json};
+use zbus::OwnedObjectPath;
+
+use crate::bus::{Account, JobState};
+use crate::commands::{Context, collection, state_words};
+use crate::exit::Result;
+use crate::json;
+use crate::table::{Align, lay_out};
+use crate::terminal::Tone;
+use crate::text;
+
+/// Shows the overview.
+///
+/// # Errors
+/// Whatever the daemon answers.
+pub async fn run(context: &Context<'_>) -> Result<Value> {
+    let daemon = context.daemon;
+    let version = daemon.manager.version().await?;
+    let mode = daemon.manager.mode().await?;
+    let policy = daemon.manager.policy_state().await?;
+    let accounts = daemon.accounts().await?;
+    let jobs: Vec<_> = daemon
+        .jobs()
+        .await?
+        .into_iter()
+        .filter(|(_, job)| job.state != "finished")
+        .collect();
+    let attention = attention(&accounts, &jobs, &policy);
+
+    let terminal = context.terminal;
+    terminal.line(&terminal.paint(Tone::Strong, "Account & Sync"));
+    terminal.line("");
+    if accounts.is_empty() {
+        welcome(context);
+    }
+    for account in &accounts {
+        show(context, account, &jobs);
+    }
+    context.field("Policy", policy_words(&policy));
+    if !attention.is_empty() {
+        terminal.line("");
+        terminal.line(&terminal.paint(Tone::Strong, "Needs attention"));
+        attention.iter().for_each(|sentence| context.warn(sentence));
+    }
+    if !accounts.is_empty() {
+        terminal.line("");
+        let next = "mooringctl show, sync or sign-out, followed by the account's name.";
+        terminal.line(&terminal.paint(Tone::Faint, &format!("  Next: {next}")));
+    }
+    Ok(json!({
+        "daemon": { "version": version, "mode": mode },
+        "policy": policy,
+        "accounts": accounts.iter().map(json::account).collect::<Vec<_>>(),
+        "jobs": jobs.iter().map(|(path, job)| json::job(path, job)).collect::<Vec<_>>(),
+        "attention": attention,
+    }))
+}
+
+fn welcome(context: &Context<'_>) {
+    let terminal = context.terminal;
+    terminal.line("  Nobody is signed in on this device.");
+    terminal.line("");
+    terminal.line("  Sign in to a folder, a disk or a network share that keeps your files:");
+    terminal.line("");
+    terminal.line("      mooringctl sign-in local --identity NAME --storage FOLDER");
+    terminal.line("");
+}
+
+fn show(context: &Context<'_>, account: &Account, jobs: &[(OwnedObjectPath, JobState)]) {
+    let terminal = context.terminal;
+    let state = &account.state;
+    let tone = match state.state.as_str() {
+        "active" => Tone::Good,
+        "needs-attention" => Tone::Warning,
+        _ => Tone::Faint,
+    };
+    let name = terminal.paint(Tone::Strong, &text::path(state.identity.as_bytes()));
+    let words = terminal.paint(tone, state_words(&state.state));
+    terminal.line(&format!("  {name}  {words}"));
+    context.field("Storage", &text::path(&state.storage));
+    if let Some(files) = &account.files {
+        context.field("Last sync", &last_sync(files.last_sync));
+        let rows: Vec<Vec<String>> = files
+            .collections
+            .iter()
+            .map(|c| {
+                let waiting = match c.unsynced {
+                    0 => String::new(),
+                    n => format!("{} to upload", text::number(n)),
+                };
+                vec![
+                    collection(&c.name),
+                    text::count(c.items, "file"),
+                    text::size(c.bytes),
+                    waiting,
+                ]
+            })
+            .collect();
+        let columns = [Align::Left, Align::Right, Align::Right, Align::Left];
+        for line in lay_out(&columns, &rows) {
+            terminal.line(&line);
+        }
+    }
+    if let Some((_, job)) = jobs.iter().find(|(path, _)| *path == state.job) {
+        let what = text::title(&job.kind);
+        context.field("Job", &format!("{} {}", what, describe(job)));
+    }
+    terminal.line("");
+}
+
+/// When an account last synced, in words.
+pub fn last_sync(time: u64) -> String {
+    match time {
+        0 => "never completely".to_owned(),
+        time => text::ago(time, text::now()),
+    }
+}
+
+/// How a job stands, in words.
+pub fn describe(job: &JobState) -> String {
+    let amount = crate::job::view::amount(&job.progress);
+    match job.state.as_str() {
+        "blocked" => format!("waits: {}", text::sentence(&job.blocked.message)),
+        "finished" if job.outcome.success => "is done".to_owned(),
+        "finished" => format!("ended: {}", text::sentence(&job.outcome.message)),
+        _ if amount.is_empty() => "is running".to_owned(),
+        _ => format!("is running: {amount}"),
+    }
+}
+
+fn policy_words(state: &str) -> &'static str {
+    match state {
+        "none" => "none",
+        "in-force" => "in force (mooringctl policy show)",
+        "last-good" => "a file is wrong; the last good policy is in force",
+        "invalid" => "a file is wrong, and signing out is refused until it is corrected",
+        _ => "in a state that this version does not know",
+    }
+}
+
+/// What a person should act on, as sentences.
+fn attention(
+    accounts: &[Account],
+    jobs: &[(OwnedObjectPath, JobState)],
+    policy: &str,
+) -> Vec<String> {
+    let mut out = Vec::new();
+    for account in accounts {
+        let state = &account.state;
+        let who = text::path(state.identity.as_bytes());
+        if state.state == "needs-attention" {
+            let said = match state.state_message.as_str() {
+                "" => text::title(&state.state_detail),
+                message => text::sentence(message),
+            };
+            out.push(format!("{who}: {said}"));
+        }
+        for c in account.files.iter().flat_map(|files| &files.collections) {
+            let name = collection(&c.name);
+            if c.held > 0 {
+                let n = text::count(c.held, "file");
+                out.push(format!("{who}, {name}: {n} held, gone on one side only."));
+            }
+            if c.conflicts > 0 {
+                let n = text::count(c.conflicts, "file");
+                out.push(format!(
+                    "{who}, {name}: {n} with both versions kept after a conflict."
+                ));
+            }
+        }
+    }
+    for (_, job) in jobs.iter().filter(|(_, job)| job.state == "blocked") {
+        let what = text::title(&job.kind);
+        let said = text::sentence(&job.blocked.message);
+        let n = job.number;
+        out.push(format!(
+            "{what} waits: {said} Answer with `mooringctl jobs follow {n}`."
+        ));
+    }
+    if matches!(policy, "last-good" | "invalid") {
+        out.push("A policy file is wrong: `mooringctl policy show` says where.".to_owned());
+    }
+    out
+}

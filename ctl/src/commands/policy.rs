@@ -1,0 +1,203 @@
+//! `policy`: what device management says, whether a file is sound, and why a verb is denied.
+
+use std::path::{Path, PathBuf};
+
+use clap::{Subcommand, ValueEnum};
+use mooring_api::{Finding, PolicyDecision};
+use serde_json::{Value, json};
+
+use crate::commands::Context;
+use crate::exit::{Exit, Failure, Result};
+use crate::json;
+use crate::secret;
+use crate::terminal::Tone;
+use crate::text;
+
+/// The longest policy file, in bytes.
+const MAX_FILE_BYTES: u64 = 64 * 1024;
+
+/// The commands about policy.
+#[derive(Debug, Subcommand)]
+pub enum Policy {
+    /// Show the policy in force, and where it comes from
+    Show,
+    /// Check a policy file, and apply nothing
+    Check {
+        /// The file
+        file: PathBuf,
+    },
+    /// Explain what policy decides
+    Explain {
+        /// What is to be done
+        #[arg(default_value = "sign-out")]
+        verb: String,
+        /// The identity or the ID; may be left out when there is one account
+        account: Option<String>,
+        /// Who wants to do it
+        #[arg(long, default_value = "person")]
+        actor: Actor,
+    },
+}
+
+/// Who wants to do something.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum Actor {
+    /// The person at this device
+    Person,
+    /// Another device of the account
+    Device,
+    /// The organisation that manages the device
+    Organisation,
+}
+
+impl Actor {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Person => "person",
+            Self::Device => "device",
+            Self::Organisation => "organisation",
+        }
+    }
+}
+
+/// Answers a question about policy.
+///
+/// # Errors
+/// [`Exit::Failed`] when a checked file has findings; whatever the daemon answers.
+pub async fn run(context: &Context<'_>, command: Policy) -> Result<Value> {
+    match command {
+        Policy::Show => show(context).await,
+        Policy::Check { file } => check(context, &file).await,
+        Policy::Explain {
+            verb,
+            account,
+            actor,
+        } => explain(context, &verb, account.as_deref(), actor).await,
+    }
+}
+
+async fn show(context: &Context<'_>) -> Result<Value> {
+    let policy = context.daemon.manager.show_policy().await?;
+    let terminal = context.terminal;
+    let words = match policy.state.as_str() {
+        "none" => "There is no policy on this device.",
+        "in-force" => "A policy is in force.",
+        "last-good" => "A policy file is wrong. The last good policy stays in force.",
+        "invalid" => "A policy file is wrong. Signing out is refused until it is corrected.",
+        _ => "The policy is in a state that this version does not know.",
+    };
+    terminal.line(words);
+    if !policy.enforced && policy.state != "none" {
+        terminal.line("It is advice here: you run the daemon yourself.");
+    }
+    section(context, "Problems", &policy.problems);
+    section(context, "Files", &policy.files);
+    let effective: Vec<String> = policy.effective.lines().map(str::to_owned).collect();
+    section(context, "In effect", &effective);
+    Ok(json::policy(&policy))
+}
+
+fn section(context: &Context<'_>, title: &str, lines: &[String]) {
+    if lines.is_empty() {
+        return;
+    }
+    context.terminal.line("");
+    context
+        .terminal
+        .line(&context.terminal.paint(Tone::Strong, title));
+    for line in lines {
+        context
+            .terminal
+            .line(format!("  {}", text::sentence(line)).trim_end());
+    }
+}
+
+async fn check(context: &Context<'_>, file: &Path) -> Result<Value> {
+    let shown = text::os(file);
+    let content = secret::small_file(file, MAX_FILE_BYTES)
+        .map_err(|e| Failure::new(Exit::Failed, format!("{shown} cannot be checked: {e}.")))?;
+    let fd = secret::sealed("policy", &content)?;
+    let name = file
+        .file_name()
+        .unwrap_or(file.as_os_str())
+        .to_string_lossy();
+    let findings = context.daemon.manager.check_policy(&name, fd).await?;
+    let document = json!(findings.iter().map(finding).collect::<Vec<_>>());
+    if findings.is_empty() {
+        context
+            .terminal
+            .line(&format!("{shown}: nothing to remark."));
+        return Ok(json!({ "findings": document }));
+    }
+    for f in &findings {
+        context.terminal.line(&format!(
+            "{shown}{}: {}",
+            place(f),
+            text::sentence(&f.message)
+        ));
+    }
+    let n = text::count(findings.len() as u64, "finding");
+    Err(Failure::new(Exit::Failed, format!("{n} in {shown}."))
+        .kind("Findings")
+        .with("findings", document))
+}
+
+fn finding(f: &Finding) -> Value {
+    json!({ "line": f.line, "column": f.column, "message": f.message })
+}
+
+/// `:line:column` as far as they are known.
+fn place(f: &Finding) -> String {
+    match (f.line, f.column) {
+        (0, _) => String::new(),
+        (line, 0) => format!(":{line}"),
+        (line, column) => format!(":{line}:{column}"),
+    }
+}
+
+async fn explain(
+    context: &Context<'_>,
+    verb: &str,
+    account: Option<&str>,
+    actor: Actor,
+) -> Result<Value> {
+    let account = context.daemon.account(account).await?;
+    let id = &account.state.id;
+    let decision = context
+        .daemon
+        .manager
+        .explain_policy(verb, id, actor.name())
+        .await?;
+    show_decision(context, &decision);
+    Ok(json::decision(&decision))
+}
+
+/// What policy decides, who said it, and where.
+pub fn show_decision(context: &Context<'_>, decision: &PolicyDecision) {
+    let terminal = context.terminal;
+    let verdict = match decision.allowed {
+        true => terminal.paint(Tone::Good, "Allowed."),
+        false => terminal.paint(Tone::Bad, "Denied."),
+    };
+    terminal.line(&format!("  {verdict}"));
+    for sentence in &decision.explanation {
+        terminal.line(&format!("  {}", text::sentence(sentence)));
+    }
+    for d in &decision.denials {
+        terminal.line("");
+        let place = format!("{}:{}", text::sentence(&d.file), d.line);
+        let fields = [
+            ("Decided by", text::sentence(&d.organisation)),
+            ("Rule", text::sentence(&d.rule)),
+            ("Written in", place),
+            ("Because", text::sentence(&d.reason)),
+            ("Contact", text::sentence(&d.contact)),
+        ];
+        for (label, value) in fields.iter().filter(|(_, value)| !value.is_empty()) {
+            context.field(label, value);
+        }
+    }
+    if !decision.allowed && !decision.enforced {
+        terminal.line("  It is advice here: you run the daemon yourself, and it keeps to it.");
+    }
+}

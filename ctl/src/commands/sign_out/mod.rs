@@ -1,0 +1,232 @@
+//! `sign-out`: the plan on one screen, consent, the password, the stages, the receipt.
+
+mod plan;
+
+use clap::Args;
+use mooring_api::{JobOutcome, Plan, PlanOptions, SignOutOptions};
+use serde_json::{Value, json};
+use zbus::OwnedObjectPath;
+
+use crate::bus::Account;
+use crate::commands::{Context, password};
+use crate::exit::{Exit, Failure, Result};
+use crate::job::follow::{Answers, End, follow};
+use crate::json;
+use crate::secret::Password;
+use crate::terminal::Tone;
+use crate::text::{self, count, number};
+
+/// Options of `sign-out`.
+#[derive(Debug, Args)]
+pub struct SignOut {
+    /// The identity or the ID
+    account: String,
+    /// Show what would happen, and change nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Go on only if the plan still has this digest
+    #[arg(long, value_name = "DIGEST")]
+    plan: Option<String>,
+    /// Leave the files of this collection on the device (`all` for every one)
+    #[arg(long, value_name = "COLLECTION")]
+    keep: Vec<String>,
+    /// Answer yes to every question; never stands for a password
+    #[arg(long)]
+    yes: bool,
+    /// Read the password from this descriptor, up to the end of the line
+    #[arg(long, value_name = "N")]
+    pub password_fd: Option<u32>,
+    /// Keep files that cannot be uploaded on this device, in a folder of their own
+    #[arg(long)]
+    keep_here: bool,
+}
+
+/// Signs out.
+///
+/// # Errors
+/// What stands in the way, or what the job ended in.
+pub async fn run(context: &Context<'_>, args: SignOut, given: Option<Password>) -> Result<Value> {
+    let terminal = context.terminal;
+    let (account, plan) = terminal.patient(look(context, &args)).await?;
+    let document = json::plan(&plan);
+    let prepared = terminal
+        .patient(consent(context, &args, &plan, given.as_ref()))
+        .await;
+    prepared.map_err(|f| f.with("plan", document.clone()))?;
+    if args.dry_run {
+        return Ok(json!({ "plan": document }));
+    }
+    let done = leave(context, &args, &account, &plan, given).await;
+    let (job, outcome) = done.map_err(|f| f.with("plan", document.clone()))?;
+    if let Some(outcome) = &outcome {
+        summary(context, &plan, outcome).await?;
+    }
+    Ok(json!({
+        "plan": document,
+        "job": json::job_ref(&job),
+        "outcome": outcome.as_ref().map(json::outcome),
+    }))
+}
+
+async fn look(context: &Context<'_>, args: &SignOut) -> Result<(Account, Plan)> {
+    let account = context.daemon.account(Some(&args.account)).await?;
+    let keep = (!args.keep.is_empty()).then(|| args.keep.clone());
+    let proxy = context.daemon.account_proxy(&account).await?;
+    let plan = proxy.plan_sign_out(PlanOptions { keep }).await?;
+    plan::show(context, &plan);
+    Ok((account, plan))
+}
+
+/// Stops unless the plan can be followed, is the one that was meant, and is agreed to.
+async fn consent(
+    context: &Context<'_>,
+    args: &SignOut,
+    plan: &Plan,
+    given: Option<&Password>,
+) -> Result<()> {
+    if args
+        .plan
+        .as_ref()
+        .is_some_and(|digest| *digest != plan.digest)
+    {
+        return Err(Failure::of_kind(
+            "PlanStale",
+            "The plan is not the one that --plan names any more. Nothing was changed.",
+        ));
+    }
+    passable(context, args, plan)?;
+    if args.dry_run {
+        return Ok(());
+    }
+    password::need(context, given)?;
+    let question = question(plan);
+    if args.yes {
+        return Ok(());
+    }
+    if !context.terminal.interactive() {
+        return Err(
+            Failure::usage(format!("{question} There is no terminal to answer on."))
+                .hint("Add --yes to agree in advance."),
+        );
+    }
+    match context.terminal.confirm(&question).await? {
+        true => Ok(()),
+        false => Err(Failure::new(Exit::Cancelled, "Nothing was changed.")),
+    }
+}
+
+/// Whether nothing stands in the way. Unsynced files do not, where there is somebody or an option
+/// to say what becomes of them: the job asks.
+fn passable(context: &Context<'_>, args: &SignOut, plan: &Plan) -> Result<()> {
+    if !plan.policy.allowed {
+        let message = match plan.policy.denials.first() {
+            Some(d) => format!("{} does not allow this: {}", d.organisation, d.reason),
+            None => "Policy does not allow this.".to_owned(),
+        };
+        return Err(Failure::of_kind("PolicyDenied", &message));
+    }
+    let answered = !args.dry_run && (args.keep_here || context.terminal.interactive());
+    let open = plan
+        .blockers
+        .iter()
+        .find(|b| !(answered && b.error == "UnsyncedData"));
+    match open {
+        None => Ok(()),
+        Some(blocker) => {
+            let mut failure = Failure::of_kind(&blocker.error, &blocker.message);
+            if failure.exit != Exit::PolicyDenied {
+                failure.exit = Exit::Blocked;
+            }
+            Err(failure)
+        }
+    }
+}
+
+fn question(plan: &Plan) -> String {
+    let who = text::path(plan.identity.as_bytes());
+    let (removed, kept) = plan::totals(plan);
+    match (removed.files, kept.files) {
+        (0, 0) => format!("Sign out {who}?"),
+        (0, kept) => format!(
+            "Sign out {who} and keep {} on this device?",
+            count(kept, "file")
+        ),
+        (n, _) => format!(
+            "Sign out {who} and remove {} from this device?",
+            count(n, "file")
+        ),
+    }
+}
+
+async fn leave(
+    context: &Context<'_>,
+    args: &SignOut,
+    account: &Account,
+    plan: &Plan,
+    given: Option<Password>,
+) -> Result<(OwnedObjectPath, Option<JobOutcome>)> {
+    let proxy = context.daemon.account_proxy(account).await?;
+    let job = password::call(context, &plan.identity, given.as_ref(), async |fd| {
+        let keep = (!args.keep.is_empty()).then(|| args.keep.clone());
+        proxy
+            .sign_out(
+                &plan.digest,
+                SignOutOptions {
+                    keep,
+                    password: Some(fd),
+                },
+            )
+            .await
+    })
+    .await?;
+    context.terminal.line("");
+    let answers = Answers {
+        identity: &plan.identity,
+        password: given,
+        keep_here: args.keep_here,
+        daemon_wait: context.daemon_wait,
+    };
+    match follow(context.daemon, context.terminal, &job, &answers).await? {
+        End::Left => Ok((job, None)),
+        End::Done(outcome) => Ok((job, Some(*outcome))),
+    }
+}
+
+async fn summary(context: &Context<'_>, plan: &Plan, outcome: &JobOutcome) -> Result<()> {
+    let terminal = context.terminal;
+    let who = text::path(plan.identity.as_bytes());
+    terminal.line("");
+    terminal.line(&terminal.paint(
+        Tone::Strong,
+        &format!("{who} is signed out of this device."),
+    ));
+    let mut parts = vec![format!("{} removed", count(outcome.removed, "file"))];
+    if outcome.kept > 0 {
+        parts.push(format!("{} kept", number(outcome.kept)));
+    }
+    if outcome.left > 0 {
+        parts.push(format!(
+            "{} left behind and named in the receipt",
+            number(outcome.left)
+        ));
+    }
+    terminal.line(&format!("{}.", parts.join(", ")));
+    // The sign-out is done, whatever becomes of the list: without a path the name has to do.
+    let receipts = context
+        .daemon
+        .manager
+        .list_receipts()
+        .await
+        .unwrap_or_default();
+    let id = text::path(outcome.receipt.as_bytes());
+    let place = receipts
+        .iter()
+        .find(|r| r.id == outcome.receipt)
+        .map(|r| text::path(&r.path));
+    match (place, id.is_empty()) {
+        (Some(path), _) => terminal.line(&format!("Receipt: {path}")),
+        (None, false) => terminal.line(&format!("Receipt: mooringctl receipts show {id}")),
+        (None, true) => {}
+    }
+    Ok(())
+}

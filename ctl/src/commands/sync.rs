@@ -1,0 +1,47 @@
+//! `sync`: brings an account and its storage in step.
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use crate::bus::job_number;
+use crate::commands::Context;
+use crate::exit::Result;
+use crate::job::follow::{End, follow};
+use crate::json;
+
+/// Options of `sync`.
+#[derive(Debug, Args)]
+pub struct Sync {
+    /// The identity or the ID; may be left out when there is one account
+    account: Option<String>,
+    /// Wait until it is done
+    #[arg(long)]
+    wait: bool,
+}
+
+/// Starts a sync, and follows it when asked to.
+///
+/// # Errors
+/// What the sync ended in.
+pub async fn run(context: &Context<'_>, args: Sync) -> Result<Value> {
+    let terminal = context.terminal;
+    let start = async {
+        let account = context.daemon.account(args.account.as_deref()).await?;
+        let job = context.daemon.files_proxy(&account).await?.sync().await?;
+        Ok((account, job))
+    };
+    let (account, job) = terminal.patient(start).await?;
+    if !args.wait {
+        let number = job_number(&job);
+        terminal.line(&format!("Started as job {number}."));
+        return Ok(json!({ "job": json::job_ref(&job), "outcome": null }));
+    }
+    let answers = context.answers(&account.state.identity, None);
+    match follow(context.daemon, terminal, &job, &answers).await? {
+        End::Left => Ok(json!({ "job": json::job_ref(&job), "outcome": null })),
+        End::Done(outcome) => {
+            context.carried(&outcome);
+            Ok(json!({ "job": json::job_ref(&job), "outcome": json::outcome(&outcome) }))
+        }
+    }
+}

@@ -1,0 +1,7 @@
+//! Long operations: hearing of them, following them, showing how far they are, and answering
+//! what they ask.
+
+pub mod answer;
+pub mod follow;
+pub mod view;
+pub mod watch;

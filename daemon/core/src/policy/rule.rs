@@ -1,0 +1,193 @@
+//! A rule: what it demands, and of whom.
+
+use std::fmt;
+
+use super::demand::{Data, Join, Verdict};
+use super::facts::{Actor, Facts};
+use super::pattern::Pattern;
+use super::reader::{Reader, Section};
+use super::source::Source;
+use super::values::Located;
+use crate::receipt::readable;
+
+/// The longest name of a rule, in characters.
+pub const MAX_NAME: usize = 64;
+
+const KEYS: [&str; 7] = [
+    "name",
+    "reason",
+    "sign-out",
+    "data",
+    "actors",
+    "identities",
+    "providers",
+];
+
+/// Who speaks in a file.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Organisation {
+    /// Its name.
+    pub name: String,
+    /// Whom a person can ask: an address, a number.
+    pub contact: String,
+}
+
+impl Organisation {
+    const KEYS: [&str; 2] = ["name", "contact"];
+
+    /// Reads `[organisation]`; none, and a problem, when it is wrong.
+    pub(super) fn read(reader: &mut Reader<'_>, section: &Section<'_, '_>) -> Option<Self> {
+        reader.expect_keys(section, &Self::KEYS);
+        let name = reader.required_text(section, "name", "Example GmbH");
+        let contact = reader.required_text(section, "contact", "it@example.org, +49 30 1234");
+        Some(Self {
+            name: name?.into_inner(),
+            contact: contact?.into_inner(),
+        })
+    }
+}
+
+/// A rule of a file, with everything a person needs to know of its origin.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rule {
+    pub(super) name: String,
+    pub(super) reason: String,
+    pub(super) organisation: Organisation,
+    pub(super) file: String,
+    pub(super) line: u32,
+    pub(super) sign_out: Option<Verdict>,
+    pub(super) data: Option<Data>,
+    pub(super) actors: Vec<Actor>,
+    pub(super) identities: Option<Vec<Pattern>>,
+    pub(super) providers: Option<Vec<Pattern>>,
+}
+
+impl Rule {
+    /// Its name, unique in its file.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Why it is there.
+    pub fn reason(&self) -> &str {
+        &self.reason
+    }
+
+    /// Whose rule it is.
+    pub fn organisation(&self) -> &Organisation {
+        &self.organisation
+    }
+
+    /// The file that holds it.
+    pub fn file(&self) -> &str {
+        &self.file
+    }
+
+    /// The line of its `[[rule]]`, counted from 1.
+    pub fn line(&self) -> u32 {
+        self.line
+    }
+
+    /// What it says of signing out, if anything.
+    pub fn sign_out(&self) -> Option<Verdict> {
+        self.sign_out
+    }
+
+    /// What it says of the data, if anything.
+    pub fn data(&self) -> Option<Data> {
+        self.data
+    }
+
+    /// Whether it is about these facts.
+    pub(super) fn is_about(&self, facts: &Facts) -> bool {
+        let any = |patterns: &Option<Vec<Pattern>>, name: &str| {
+            patterns
+                .as_ref()
+                .is_none_or(|list| list.iter().any(|p| p.matches(name)))
+        };
+        self.actors.contains(&facts.actor)
+            && any(&self.providers, &facts.provider)
+            && any(&self.identities, &facts.identity)
+    }
+
+    /// Whether there are facts that both are about, and what they want of the data is opposite.
+    pub(super) fn contradicts(&self, other: &Self) -> bool {
+        let common = |a: &Option<Vec<Pattern>>, b: &Option<Vec<Pattern>>| match (a, b) {
+            (Some(a), Some(b)) => a.iter().any(|x| b.iter().any(|y| x.overlaps(y))),
+            _ => true,
+        };
+        self.data
+            .unwrap_or_default()
+            .join(other.data.unwrap_or_default())
+            == Data::Conflict
+            && self.actors.iter().any(|actor| other.actors.contains(actor))
+            && common(&self.providers, &other.providers)
+            && common(&self.identities, &other.identities)
+    }
+
+    /// Reads a `[[rule]]`; none, and a problem, when it is wrong.
+    pub(super) fn read(
+        reader: &mut Reader<'_>,
+        source: &Source,
+        section: &Section<'_, '_>,
+        organisation: &Organisation,
+    ) -> Option<Self> {
+        reader.expect_keys(section, &KEYS);
+        let name = reader.required_text(section, "name", "what-it-does");
+        if let Some(name) = &name {
+            check_name(reader, name);
+        }
+        let reason = reader.required_text(section, "reason", "Why, for the person to read.");
+        let sign_out = reader.choice(section, "sign-out", &Verdict::ALL);
+        let data = reader.choice(section, "data", &Data::DEMANDS);
+        if !section.has("sign-out") && !section.has("data") {
+            let message = "this rule demands nothing: add sign-out = \"deny\" or data = \"keep\"";
+            reader.note(&section.span, message);
+        }
+        let actors = reader.choices(section, "actors", &Actor::ALL);
+        let identities = patterns(reader, section, "identities");
+        let providers = patterns(reader, section, "providers");
+        Some(Self {
+            name: name?.into_inner(),
+            reason: reason?.into_inner(),
+            organisation: organisation.clone(),
+            file: source.path.clone(),
+            line: source.line(section.span.start),
+            sign_out,
+            data,
+            actors: actors.unwrap_or_else(|| Actor::DEFAULT.to_vec()),
+            identities,
+            providers,
+        })
+    }
+}
+
+fn check_name(reader: &mut Reader<'_>, name: &Located<String>) {
+    let good = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '.');
+    let text = name.get_ref();
+    if !text.chars().all(good) || text.chars().count() > MAX_NAME {
+        let message = format!(
+            "a rule's name is at most {MAX_NAME} letters, digits, `-`, `_` and `.`, without spaces: \
+             put the rest into `reason`"
+        );
+        reader.note(&name.span(), message);
+    }
+}
+
+fn patterns(reader: &mut Reader<'_>, section: &Section<'_, '_>, key: &str) -> Option<Vec<Pattern>> {
+    let mut patterns = Vec::new();
+    for text in reader.texts(section, key)? {
+        match Pattern::parse(text.get_ref()) {
+            Ok(pattern) => patterns.push(pattern),
+            Err(message) => reader.note(&text.span(), message),
+        }
+    }
+    Some(patterns)
+}
+
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let file = readable(self.file.as_bytes());
+        write!(f, "rule {} ({file}:{})", self.name, self.line)
+    }
+}

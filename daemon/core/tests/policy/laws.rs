@@ -1,0 +1,202 @@
+//! Laws that hold for every policy: one more rule never loosens anything, and order means nothing.
+
+use std::collections::HashSet;
+
+use mooring_core::policy::{
+    Actor, Data, Decision, Denial, Facts, Policy, Source, check, decide, sources_from_text,
+    sources_to_text, unite,
+};
+use proptest::prelude::*;
+use proptest::sample::{select, subsequence};
+
+use crate::{HEAD, facts, source};
+
+/// The lines of a rule without its name.
+fn rule() -> impl Strategy<Value = String> {
+    let demands = select(vec![
+        "sign-out = \"deny\"",
+        "sign-out = \"allow\"",
+        "data = \"keep\"",
+        "data = \"remove\"",
+        "data = \"ask\"",
+        "sign-out = \"allow\"\ndata = \"keep\"",
+        "sign-out = \"deny\"\ndata = \"remove\"",
+    ]);
+    let actors = subsequence(vec!["person", "device", "organisation"], 0..=3);
+    let names = || {
+        subsequence(
+            vec![
+                "alice", "al*", "*ice", "bob", "*", "guest-*", "local", "l*", "*d",
+            ],
+            0..=3,
+        )
+    };
+    (demands, actors, names(), names()).prop_map(|(demands, actors, identities, providers)| {
+        let mut text = format!("reason = \"R\"\n{demands}\n");
+        let lists = [
+            ("actors", actors),
+            ("identities", identities),
+            ("providers", providers),
+        ];
+        for (key, list) in lists.into_iter().filter(|(_, list)| !list.is_empty()) {
+            text.push_str(&format!("{key} = {list:?}\n"));
+        }
+        text
+    })
+}
+
+fn question() -> impl Strategy<Value = Facts> {
+    (
+        select(Actor::ALL.map(|(_, actor)| actor).to_vec()),
+        select(vec!["local", "nextcloud", "oidc"]),
+        select(vec!["alice", "al", "ice", "bob", "guest-7", ""]),
+    )
+        .prop_map(|(actor, provider, identity)| facts(actor, provider, identity))
+}
+
+fn file(path: &str, rules: &[String]) -> Source {
+    let mut text = HEAD.to_owned();
+    for (number, rule) in rules.iter().enumerate() {
+        text.push_str(&format!("[[rule]]\nname = \"r{number}\"\n{rule}"));
+    }
+    source(path, text)
+}
+
+/// Files of rules, each with up to four.
+fn files() -> impl Strategy<Value = Vec<Vec<String>>> {
+    prop::collection::vec(prop::collection::vec(rule(), 0..4), 0..4)
+}
+
+fn sources(files: &[Vec<String>]) -> Vec<Source> {
+    files
+        .iter()
+        .enumerate()
+        .map(|(i, rules)| file(&format!("{i}.toml"), rules))
+        .collect()
+}
+
+fn denials(decision: &Decision) -> HashSet<&Denial> {
+    decision.denials.iter().collect()
+}
+
+/// Whether data went the only way it can: ask, then keep or remove, then conflict.
+fn tightened(before: Data, after: Data) -> bool {
+    before == after || before == Data::Ask || after == Data::Conflict
+}
+
+fn assert_no_looser(before: &Policy, after: &Policy, facts: &Facts) -> Result<(), TestCaseError> {
+    let (before, after) = (decide(before, facts), decide(after, facts));
+    prop_assert!(before.allowed || !after.allowed);
+    prop_assert!(denials(&before).is_subset(&denials(&after)));
+    prop_assert!(
+        tightened(before.data, after.data),
+        "{:?} {:?}",
+        before.data,
+        after.data
+    );
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(512))]
+
+    #[test]
+    fn one_more_rule_never_loosens(files in files(), extra in rule(), at in 0..4usize, facts in question()) {
+        let before = unite(&sources(&files)).unwrap();
+        let mut more = files;
+        match more.get_mut(at) {
+            Some(rules) => rules.push(extra),
+            None => more.push(vec![extra]),
+        }
+        let after = unite(&sources(&more)).unwrap();
+        assert_no_looser(&before, &after, &facts)?;
+    }
+
+    #[test]
+    fn one_more_file_never_loosens(files in files(), extra in prop::collection::vec(rule(), 0..4), first: bool, facts in question()) {
+        let mut texts = sources(&files);
+        let before = unite(&texts).unwrap();
+        texts.insert(if first { 0 } else { texts.len() }, file("extra.toml", &extra));
+        assert_no_looser(&before, &unite(&texts).unwrap(), &facts)?;
+    }
+
+    #[test]
+    fn the_order_of_files_means_nothing(files in files(), facts in question()) {
+        let mut texts = sources(&files);
+        let forward = decide(&unite(&texts).unwrap(), &facts);
+        texts.reverse();
+        let backward = decide(&unite(&texts).unwrap(), &facts);
+        prop_assert_eq!(forward.allowed, backward.allowed);
+        prop_assert_eq!(forward.data, backward.data);
+        prop_assert_eq!(denials(&forward), denials(&backward));
+    }
+
+    #[test]
+    fn a_decision_agrees_with_itself(files in files(), facts in question()) {
+        let policy = unite(&sources(&files)).unwrap();
+        let decision = decide(&policy, &facts);
+        prop_assert_eq!(decision.allowed, decision.denials.is_empty());
+        prop_assert!(!decision.explanation.is_empty());
+        prop_assert!(!decision.allowed || decision.data != Data::Conflict);
+        // What blocks someone was told when the files were read.
+        if decision.data == Data::Conflict {
+            prop_assert!(!policy.conflicts().is_empty());
+        }
+        for (denial, sentence) in decision.denials.iter().zip(&decision.explanation) {
+            prop_assert_eq!(&denial.sentence(), sentence);
+        }
+    }
+
+    #[test]
+    fn the_effective_policy_is_toml_and_says_the_same(files in files()) {
+        let policy = unite(&sources(&files)).unwrap();
+        let text = policy.to_toml();
+        let table: toml::Table = text.parse().unwrap();
+        let rules = table.get("rule").and_then(|rules| rules.as_array()).map_or(0, Vec::len);
+        prop_assert_eq!(rules, policy.rules().len());
+    }
+
+    #[test]
+    fn any_text_is_answered_within_the_file(text in "\\PC{0,200}|[\\[\\]{}=\"'.,#\n\ra-c0-9 -]{0,200}") {
+        assert_places(&text);
+    }
+
+    #[test]
+    fn a_good_text_with_a_scar_is_answered_within_the_file(
+        rules in prop::collection::vec(rule(), 1..3),
+        at in any::<prop::sample::Index>(),
+        scar in "[\\[\\]{}=\"'\n\u{0}\u{feff}é*-]{0,3}",
+        cut in 0..8usize,
+    ) {
+        let mut text: Vec<char> = file("a.toml", &rules).text.chars().collect();
+        let start = at.index(text.len());
+        let end = (start + cut).min(text.len());
+        text.splice(start..end, scar.chars());
+        assert_places(&text.into_iter().collect::<String>());
+    }
+
+    #[test]
+    fn kept_sources_come_back(texts in prop::collection::vec(any::<(String, String)>(), 0..5)) {
+        let sources: Vec<Source> = texts.iter().map(|(path, text)| source(path, text)).collect();
+        let kept = sources_to_text(&sources).unwrap();
+        prop_assert_eq!(sources_from_text(&kept).unwrap(), sources);
+    }
+}
+
+/// Every problem lies in the text, on one line, and is not empty.
+fn assert_places(text: &str) {
+    for problem in check(&source("a.toml", text)) {
+        let line = text.split('\n').nth(problem.line as usize - 1);
+        let line = line.unwrap_or_else(|| panic!("no such line: {problem}\n{text:?}"));
+        let column = problem.column as usize;
+        assert!(
+            (1..=line.chars().count() + 1).contains(&column),
+            "{problem}\n{text:?}"
+        );
+        assert!(!problem.message.is_empty());
+        assert!(
+            !problem.to_string().contains(char::is_control),
+            "{problem:?}"
+        );
+    }
+}

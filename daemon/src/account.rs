@@ -1,0 +1,94 @@
+//! An account as the broker keeps it, and its one way of changing state.
+
+use mooring_core::account::{Event, State, transition};
+use mooring_core::collection::Collection;
+use mooring_core::identity::Record;
+use serde::{Deserialize, Serialize};
+
+/// A collection that an account brings.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Chosen {
+    /// Which.
+    pub collection: Collection,
+    /// Its local folder, an absolute path.
+    pub root: Vec<u8>,
+}
+
+/// An account on this device. The durable part; what only lives in the process is in `published`.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Account {
+    /// The immutable ID, safe in an object path.
+    pub id: String,
+    /// The kind of provider: `local`.
+    pub provider: String,
+    /// Who is signed in.
+    pub identity: String,
+    /// The storage's folder, an absolute path.
+    pub storage: Vec<u8>,
+    /// The storage's random ID.
+    pub storage_id: String,
+    /// The random ID of this sign-in.
+    pub sign_in_id: String,
+    /// The name of this device.
+    pub device: String,
+    /// Its collections.
+    pub collections: Vec<Chosen>,
+    /// Whether folders with files in them may be taken up.
+    pub adopt: bool,
+    /// The identity record, as TOML; checks the password of a sign-out.
+    pub record: String,
+    /// When this device signed in, in seconds since the Unix epoch.
+    pub signed_in_at: u64,
+    /// Where it stands.
+    pub state: State,
+    /// A sentence about the state, or empty.
+    pub message: String,
+}
+
+impl Account {
+    /// The account for the worker.
+    pub fn spec(&self) -> mooring_wire::AccountSpec {
+        mooring_wire::AccountSpec {
+            id: self.id.clone(),
+            identity: self.identity.clone(),
+            storage: self.storage.clone(),
+            storage_id: self.storage_id.clone(),
+            sign_in_id: self.sign_in_id.clone(),
+            device: self.device.clone(),
+            collections: self.collections.iter().map(Chosen::spec).collect(),
+        }
+    }
+
+    /// The record that checks the password.
+    ///
+    /// # Errors
+    /// When the record is damaged: it was read once, so only the broker's state can have done it.
+    pub fn record(&self) -> Result<Record, mooring_core::identity::Error> {
+        Record::parse(&self.record)
+    }
+
+    /// Takes an event, and logs the change. An event that makes no sense here is a mistake of the
+    /// program: it is logged, and the state stays.
+    pub fn apply(&mut self, event: Event, message: &str) {
+        match transition(self.state, event) {
+            Ok(state) => {
+                if state != self.state {
+                    tracing::info!(account = self.id, from = %self.state, to = %state, message);
+                }
+                self.state = state;
+                self.message = message.to_owned();
+            }
+            Err(error) => tracing::error!(account = self.id, %error, "illegal change of state"),
+        }
+    }
+}
+
+impl Chosen {
+    /// The collection for the worker.
+    pub fn spec(&self) -> mooring_wire::CollectionSpec {
+        mooring_wire::CollectionSpec {
+            name: self.collection.name().to_owned(),
+            root: self.root.clone(),
+        }
+    }
+}

@@ -1,0 +1,289 @@
+//! The broker: what all parts of it share, and how it comes to life.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use mooring_core::account::{Event, Reason, State};
+use mooring_core::identity::Cost;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+
+use crate::account::Account;
+use crate::clock::Clock;
+use crate::failure::Failure;
+use crate::folders::{Folders, Mode};
+use crate::jobs::{self, Request};
+use crate::launch::Launcher;
+use crate::passwords::Passwords;
+use crate::published::{AccountView, Holder, Published};
+use crate::receipts::Receipts;
+use crate::rules::Rules;
+use crate::store::Store;
+use crate::workers::{Listener, Workers};
+
+/// What a broker is made of.
+pub struct Parts {
+    /// How it runs.
+    pub mode: Mode,
+    /// Where it keeps things; made already, and locked.
+    pub folders: Folders,
+    /// Its durable state.
+    pub store: Store,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Starts workers.
+    pub launcher: Box<dyn Launcher>,
+    /// What new identity records cost; a daemon gives [`Cost::REAL`].
+    pub cost: Cost,
+    /// The user it works for.
+    pub uid: u32,
+}
+
+/// The broker.
+pub struct Broker {
+    /// How it runs.
+    pub mode: Mode,
+    /// Where it keeps things.
+    pub folders: Folders,
+    /// The user it works for.
+    pub uid: u32,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Its durable state.
+    pub store: Arc<Store>,
+    /// Checks passwords.
+    pub passwords: Passwords,
+    /// The worker.
+    pub workers: Workers,
+    /// Settings and policy.
+    pub rules: Rules,
+    /// The receipts on this device.
+    pub receipts: Receipts,
+    /// What clients see.
+    pub published: Arc<watch::Sender<Published>>,
+    next_job: AtomicU64,
+    requests: Mutex<BTreeMap<u64, mpsc::Sender<Request>>>,
+    tasks: Mutex<JoinSet<()>>,
+}
+
+impl Broker {
+    /// Reads state, settings and policy. Nothing runs yet.
+    ///
+    /// # Errors
+    /// When the state is damaged or cannot be written.
+    pub fn new(parts: Parts) -> Result<Arc<Self>, Failure> {
+        let Parts { mode, folders, store, clock, launcher, cost, uid } = parts;
+        let store = Arc::new(store);
+        let rules = Rules::load(folders.clone(), &store)?;
+        let mut published = Published {
+            policy_state: rules.in_force().standing.state().name(),
+            ..Published::default()
+        };
+        for account in store.accounts()? {
+            published.accounts.insert(account.id.clone(), AccountView::new(account));
+        }
+        let published = Arc::new(watch::Sender::new(published));
+        let listener = progress_listener(published.clone());
+        Ok(Arc::new(Self {
+            mode,
+            uid,
+            passwords: Passwords::new(store.clone(), clock.clone(), cost),
+            workers: Workers::new(launcher, uid, listener),
+            receipts: Receipts::new(folders.receipts()),
+            next_job: AtomicU64::new(store.last_job()? + 1),
+            requests: Mutex::default(),
+            tasks: Mutex::default(),
+            folders,
+            clock,
+            store,
+            rules,
+            published,
+        }))
+    }
+
+    /// Takes up what a process before left: its jobs go on, and every account is looked at.
+    ///
+    /// # Errors
+    /// When the journal cannot be read.
+    pub fn resume(self: &Arc<Self>) -> Result<(), Failure> {
+        for entry in self.store.jobs()? {
+            tracing::info!(job = entry.number, account = entry.account, "goes on");
+            jobs::resume(self, entry)?;
+        }
+        let idle: Vec<String> = self
+            .published
+            .borrow()
+            .accounts
+            .values()
+            .filter(|view| view.holder == Holder::Free)
+            .map(|view| view.account.id.clone())
+            .collect();
+        for id in idle {
+            let broker = self.clone();
+            self.spawn(async move { broker.look(&id).await });
+        }
+        Ok(())
+    }
+
+    /// Reads configuration and policy again.
+    ///
+    /// # Errors
+    /// When the last good policy cannot be kept; then nothing has changed.
+    pub fn reload(&self) -> Result<(), Failure> {
+        self.rules.reload(&self.store)?;
+        let in_force = self.rules.in_force();
+        self.update(|p| {
+            p.policy_state = in_force.standing.state().name();
+            p.prune(usize::from(in_force.settings.keep_finished));
+        });
+        Ok(())
+    }
+
+    /// Stops everything: jobs as in a crash (the journal has them), the worker tidily.
+    pub async fn stop(&self) {
+        let mut tasks = std::mem::take(&mut *self.tasks());
+        tasks.shutdown().await;
+        self.workers.stop().await;
+    }
+
+    /// Changes what clients see.
+    pub fn update<T>(&self, change: impl FnOnce(&mut Published) -> T) -> T {
+        let mut answer = None;
+        self.published.send_modify(|published| answer = Some(change(published)));
+        match answer {
+            Some(answer) => answer,
+            // `send_modify` calls its argument exactly once.
+            None => unreachable!("the change was not applied"),
+        }
+    }
+
+    /// Runs something beside everything else, until it ends or the broker stops.
+    pub fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
+        let mut tasks = self.tasks();
+        // Those that have ended are cleared away now and then, here.
+        while tasks.try_join_next().is_some() {}
+        tasks.spawn(work);
+    }
+
+    /// A number that no job had before.
+    pub fn next_job(&self) -> u64 {
+        self.next_job.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// The open jobs' channels.
+    pub fn requests(&self) -> MutexGuard<'_, BTreeMap<u64, mpsc::Sender<Request>>> {
+        self.requests.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn tasks(&self) -> MutexGuard<'_, JoinSet<()>> {
+        self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes an account as clients see it and answers it; none when it is not there any more.
+    pub fn change_account(
+        &self,
+        id: &str,
+        change: impl FnOnce(&mut AccountView),
+    ) -> Option<Account> {
+        self.update(|p| {
+            let view = p.accounts.get_mut(id)?;
+            change(view);
+            Some(view.account.clone())
+        })
+    }
+
+    /// Looks how a free account stands, from the worker's state; its health changes accordingly.
+    async fn look(self: Arc<Self>, id: &str) {
+        let Ok(account) = self.update(|p| p.hold(id, Holder::Look)) else { return };
+        let seen = self.refresh(&account).await;
+        self.change_account(id, |view| view.holder = Holder::Free);
+        if let Err(failure) = seen {
+            self.trouble(id, &failure);
+        }
+    }
+
+    /// Asks the worker how an account stands, and publishes it.
+    ///
+    /// # Errors
+    /// When the worker cannot answer.
+    pub async fn refresh(&self, account: &Account) -> Result<(), Failure> {
+        let spec = account.spec();
+        let (facts, last_sync) = self
+            .workers
+            .call(|live| {
+                let spec = spec.clone();
+                Box::pin(async move {
+                    let id = spec.id.clone();
+                    let attached = live.proxy().attach(spec).await?;
+                    Ok((live.proxy().counts(&id).await?, attached.last_sync))
+                })
+            })
+            .await?;
+        self.change_account(&account.id, |view| {
+            view.last_sync = last_sync;
+            view.collections = crate::plan::statuses(account, &facts);
+        });
+        Ok(())
+    }
+
+    /// Notes what went wrong with an account, if it is something a person has to put right.
+    pub fn trouble(&self, id: &str, failure: &Failure) {
+        match reason(failure) {
+            Some(reason) => self.event(id, Event::Trouble(reason), &failure.to_string()),
+            None => tracing::warn!(account = id, error = %failure, "an account cannot be used"),
+        }
+    }
+
+    /// Notes that an account works again.
+    pub fn recovered(&self, id: &str) {
+        let attention =
+            |view: &AccountView| matches!(view.account.state, State::NeedsAttention(_));
+        if self.published.borrow().accounts.get(id).is_some_and(attention) {
+            self.event(id, Event::Recovered, "");
+        }
+    }
+
+    fn event(&self, id: &str, event: Event, message: &str) {
+        let changed = self.change_account(id, |view| view.account.apply(event, message));
+        if let Some(Err(error)) = changed.map(|account| self.store.save_account(&account)) {
+            // Only the memory of a reason is lost; the next look finds it again.
+            tracing::error!(account = id, %error, "an account's state is not durable");
+        }
+    }
+}
+
+/// What a person has to put right, if it is that.
+fn reason(failure: &Failure) -> Option<Reason> {
+    use mooring_wire::Error as Wire;
+    match failure {
+        Failure::Worker(Wire::StorageGone(_)) => Some(Reason::StorageGone),
+        Failure::Worker(Wire::HomeGone(_)) => Some(Reason::HomeGone),
+        Failure::Worker(Wire::NoSpace(_)) => Some(Reason::NoSpace),
+        Failure::Worker(Wire::StateDamaged(_)) => Some(Reason::StateDamaged),
+        Failure::Worker(Wire::ZBus(_)) | Failure::WorkerDies(_) | Failure::Launch(_) => {
+            Some(Reason::WorkerFailed)
+        }
+        _ => None,
+    }
+}
+
+/// Progress of an account's operation is progress of its job.
+fn progress_listener(published: Arc<watch::Sender<Published>>) -> Listener {
+    Arc::new(move |account, progress| {
+        published.send_if_modified(|p| {
+            let Some(Holder::Job(number)) = p.accounts.get(account).map(|view| view.holder) else {
+                return false;
+            };
+            let Some(job) = p.jobs.get_mut(&number) else { return false };
+            job.progress = mooring_api::Progress {
+                activity: progress.activity,
+                done: progress.done,
+                total: progress.total,
+                done_bytes: progress.done_bytes,
+                total_bytes: progress.total_bytes,
+            };
+            true
+        });
+    })
+}

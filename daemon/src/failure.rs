@@ -1,0 +1,102 @@
+//! Why the broker did not do what it was asked: one type, mapped to the bus in `bus::error`.
+
+use std::path::PathBuf;
+
+use mooring_core::identity;
+
+use crate::{launch, store};
+
+/// What went wrong, with a sentence for a person.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// The caller may not do this.
+    #[error("{0}")]
+    NotAuthorized(String),
+    /// Policy forbids it. Names organisation, rule, file and line, reason, contact.
+    #[error("{0}")]
+    PolicyDenied(String),
+    /// An argument is wrong.
+    #[error("{0}")]
+    InvalidArgument(String),
+    /// There is no such account, job or receipt.
+    #[error("{0}")]
+    NotFound(String),
+    /// Something else is under way.
+    #[error("{0}")]
+    Busy(String),
+    /// The password is wrong.
+    #[error("the password is wrong{}", wait(*.next_attempt))]
+    IncorrectPassword {
+        /// When the next try is allowed, in seconds since the Unix epoch; 0 for now.
+        next_attempt: u64,
+    },
+    /// It is too soon after wrong passwords.
+    #[error("too soon after a wrong password{}", wait(*.next_attempt))]
+    TooManyAttempts {
+        /// When the next try is allowed, in seconds since the Unix epoch.
+        next_attempt: u64,
+    },
+    /// The consent no longer fits.
+    #[error("{0}")]
+    PlanStale(String),
+    /// The job was cancelled.
+    #[error("{0}")]
+    Cancelled(String),
+    /// The worker answered with an error, or is gone.
+    #[error("{}", .0.message())]
+    Worker(#[from] mooring_wire::Error),
+    /// No worker can be started.
+    #[error(transparent)]
+    Launch(#[from] launch::Error),
+    /// The worker died again and again.
+    #[error("the worker died {0} times in a row; its log has the cause")]
+    WorkerDies(u32),
+    /// The broker's own state cannot be read or written.
+    #[error(transparent)]
+    Store(#[from] store::Error),
+    /// An identity record, a name or a password.
+    #[error(transparent)]
+    Identity(#[from] identity::Error),
+    /// A file of the broker.
+    #[error("{}: {source}", .path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// The system's error.
+        source: std::io::Error,
+    },
+    /// Anything else.
+    #[error("{0}")]
+    Internal(String),
+}
+
+impl Failure {
+    /// Binds an I/O error to the path it happened at.
+    pub fn at(path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::Io { path, source }
+    }
+
+    /// Whether the worker is gone, so that a new one may get further.
+    pub fn is_death(&self) -> bool {
+        matches!(self, Self::Worker(mooring_wire::Error::ZBus(_)))
+    }
+
+    /// When the next try of a password is allowed; 0 for now.
+    pub fn next_attempt(&self) -> u64 {
+        match self {
+            Self::IncorrectPassword { next_attempt } | Self::TooManyAttempts { next_attempt } => {
+                *next_attempt
+            }
+            _ => 0,
+        }
+    }
+}
+
+fn wait(next_attempt: u64) -> String {
+    if next_attempt == 0 {
+        return String::new();
+    }
+    let when = mooring_core::receipt::timestamp(next_attempt);
+    format!("; the next try is allowed at {when}")
+}

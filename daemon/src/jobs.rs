@@ -1,0 +1,339 @@
+//! Jobs: long operations that outlive the call that began them, and a restart.
+//!
+//! A job is a task that owns its account while it runs. What it has to remember is in the
+//! [`journal`]; everything else it finds out again. It hears from people through [`Request`]s.
+
+mod authorise;
+mod forget;
+pub mod journal;
+pub mod sign_in;
+pub mod sign_out;
+mod sync;
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use mooring_api::{Blocked, JobOutcome, Progress};
+use mooring_core::identity::Password;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::broker::Broker;
+use crate::bus::error::to_api;
+use crate::failure::Failure;
+use crate::published::{Holder, JobState, JobView};
+
+use journal::{Ending, Entry, Work};
+
+/// The most jobs that may be under way.
+pub const MAX_OPEN_JOBS: usize = 64;
+/// Requests to one job that may wait.
+const MAX_REQUESTS: usize = 8;
+/// How often a cancelled operation is told to stop, until it does.
+const INTERRUPT_EVERY: Duration = Duration::from_secs(1);
+/// The most files that are named to clients.
+pub const MAX_ITEMS: usize = 100;
+
+/// What a person wants of a job.
+#[derive(Debug)]
+pub enum Command {
+    /// Stop, and undo what can be undone.
+    Cancel,
+    /// Try again.
+    Retry {
+        /// Move the files that block to a folder of their own.
+        keep_here: bool,
+    },
+    /// The password.
+    Authenticate(Password),
+}
+
+/// A command and where its answer goes.
+#[derive(Debug)]
+pub struct Request {
+    /// What is wanted.
+    pub command: Command,
+    /// The answer.
+    pub reply: oneshot::Sender<Result<(), Failure>>,
+}
+
+impl Request {
+    fn answer(self, answer: Result<(), Failure>) {
+        // Whoever asked may be gone; then nobody misses the answer.
+        let _ = self.reply.send(answer);
+    }
+}
+
+/// A job, as its task sees it.
+pub struct Job {
+    /// The broker.
+    pub broker: Arc<Broker>,
+    /// The job's number.
+    pub number: u64,
+    /// The account's ID.
+    pub account: String,
+    requests: mpsc::Receiver<Request>,
+}
+
+/// What a job looks like when it begins.
+pub struct Opening {
+    /// Its number.
+    pub number: u64,
+    /// `sign-in`, `sync` or `sign-out`.
+    pub kind: &'static str,
+    /// The account's ID.
+    pub account: String,
+    /// The user who began it.
+    pub uid: u32,
+    /// The stages it goes through.
+    pub stages: Vec<&'static str>,
+}
+
+impl Job {
+    /// Opens a job: visible, and in possession of its account.
+    ///
+    /// `before` may be [`Holder::Look`] when the caller holds the account already.
+    pub fn open(broker: &Arc<Broker>, opening: Opening) -> Self {
+        let Opening { number, kind, account, uid, stages } = opening;
+        let (sender, requests) = mpsc::channel(MAX_REQUESTS);
+        broker.requests().insert(number, sender);
+        let view = JobView {
+            kind,
+            account: account.clone(),
+            uid,
+            stages,
+            stage: "",
+            state: JobState::Running,
+            progress: Progress::default(),
+            blocked: Blocked::default(),
+            cancellable: true,
+            outcome: JobOutcome::default(),
+        };
+        broker.update(|p| {
+            if let Some(held) = p.accounts.get_mut(&account) {
+                held.holder = Holder::Job(number);
+            }
+            p.jobs.insert(number, view);
+        });
+        tracing::info!(job = number, kind, account, "begins");
+        Self { broker: broker.clone(), number, account, requests }
+    }
+
+    /// Changes the job as clients see it.
+    pub fn show(&self, change: impl FnOnce(&mut JobView)) {
+        self.broker.update(|p| {
+            if let Some(view) = p.jobs.get_mut(&self.number) {
+                change(view);
+            }
+        });
+    }
+
+    /// Shows that the job works.
+    pub fn show_running(&self) {
+        self.show(|view| {
+            view.state = JobState::Running;
+            view.blocked = Blocked::default();
+        });
+    }
+
+    /// Shows that the job waits, and for what.
+    pub fn show_blocked(&self, blocked: Blocked) {
+        tracing::info!(job = self.number, error = blocked.error, message = blocked.message, "waits");
+        self.show(|view| {
+            view.state = JobState::Blocked;
+            view.blocked = blocked;
+            view.progress = Progress::default();
+        });
+    }
+
+    /// Does some work, and hears requests meanwhile. A `Cancel` stops it when `cancellable`.
+    ///
+    /// # Errors
+    /// The work's, or [`Failure::Cancelled`].
+    pub async fn drive<T>(
+        &mut self,
+        cancellable: bool,
+        work: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<T, Failure> {
+        self.show(|view| view.cancellable = cancellable);
+        let broker = self.broker.clone();
+        let account = self.account.clone();
+        let mut work = pin!(work);
+        let mut cancelled = false;
+        let mut again = tokio::time::interval(INTERRUPT_EVERY);
+        loop {
+            tokio::select! {
+                done = &mut work => {
+                    return if cancelled { Err(cancelled_by_person()) } else { done };
+                }
+                Some(request) = self.requests.recv() => match request.command {
+                    Command::Cancel if cancellable => {
+                        cancelled = true;
+                        again.reset_immediately();
+                        request.answer(Ok(()));
+                    }
+                    Command::Cancel => request.answer(Err(too_late())),
+                    Command::Retry { .. } | Command::Authenticate(_) => {
+                        request.answer(Err(waits_for_nothing()));
+                    }
+                },
+                _ = again.tick(), if cancelled => broker.workers.interrupt(&account).await,
+            }
+        }
+    }
+
+    /// Waits for the next request.
+    ///
+    /// # Errors
+    /// Never while the job is open; the broker holds the other end.
+    pub async fn request(&mut self) -> Result<Request, Failure> {
+        match self.requests.recv().await {
+            Some(request) => Ok(request),
+            None => Err(Failure::Internal("the job is closed".to_owned())),
+        }
+    }
+
+    /// Blocks on a failure until a person wants to try again.
+    ///
+    /// # Errors
+    /// [`Failure::Cancelled`] when the person cancels instead and the job is `cancellable`.
+    pub async fn block(
+        &mut self,
+        blocked: Blocked,
+        cancellable: bool,
+    ) -> Result<bool, Failure> {
+        self.show(|view| view.cancellable = cancellable);
+        self.show_blocked(blocked);
+        loop {
+            let request = self.request().await?;
+            match request.command {
+                Command::Cancel if cancellable => {
+                    self.show_running();
+                    request.answer(Ok(()));
+                    return Err(cancelled_by_person());
+                }
+                Command::Cancel => request.answer(Err(too_late())),
+                Command::Authenticate(_) => request.answer(Err(waits_for_nothing())),
+                Command::Retry { keep_here } => {
+                    self.show_running();
+                    request.answer(Ok(()));
+                    return Ok(keep_here);
+                }
+            }
+        }
+    }
+
+    /// Ends the job; its account is free.
+    pub fn finish(self, outcome: JobOutcome) {
+        tracing::info!(
+            job = self.number,
+            success = outcome.success,
+            error = outcome.error,
+            message = outcome.message,
+            "ends"
+        );
+        let keep = usize::from(self.broker.rules.in_force().settings.keep_finished);
+        self.broker.update(|p| {
+            if let Some(held) = p.accounts.get_mut(&self.account)
+                && held.holder == Holder::Job(self.number)
+            {
+                held.holder = Holder::Free;
+            }
+            if let Some(view) = p.jobs.get_mut(&self.number) {
+                view.state = JobState::Finished;
+                view.blocked = Blocked::default();
+                view.cancellable = false;
+                view.outcome = outcome;
+            }
+            p.prune(keep);
+        });
+        self.broker.requests().remove(&self.number);
+    }
+}
+
+impl Broker {
+    /// Asks something of a job and waits for its answer.
+    ///
+    /// # Errors
+    /// [`Failure::InvalidArgument`] when the job has ended; otherwise the job's.
+    pub async fn ask(&self, number: u64, command: Command) -> Result<(), Failure> {
+        let ended = || Failure::InvalidArgument(format!("job {number} has ended"));
+        let sender = self.requests().get(&number).cloned().ok_or_else(ended)?;
+        let (reply, answer) = oneshot::channel();
+        sender
+            .try_send(Request { command, reply })
+            .map_err(|_| Failure::Busy(format!("job {number} has too many requests already")))?;
+        drop(sender);
+        answer.await.map_err(|_| ended())?
+    }
+}
+
+/// Takes up a journaled job.
+///
+/// # Errors
+/// When its account is not there: the journal is damaged.
+pub fn resume(broker: &Arc<Broker>, entry: Entry) -> Result<(), Failure> {
+    let account = broker.published.borrow().account(&entry.account)?.account.clone();
+    let number = entry.number;
+    let opening = |kind, stages| Opening {
+        number,
+        kind,
+        account: entry.account.clone(),
+        uid: entry.uid,
+        stages,
+    };
+    match &entry.work {
+        Work::SignIn { .. } => {
+            let job = Job::open(broker, opening(sign_in::KIND, sign_in::stages()));
+            broker.spawn(sign_in::resume(job, account, entry));
+        }
+        Work::Sync => {
+            let job = Job::open(broker, opening(sync::KIND, sync::stages()));
+            broker.spawn(sync::run(job, account));
+        }
+        Work::SignOut(sign_out) => {
+            let run = sign_out::resume(
+                Job::open(broker, opening(sign_out::KIND, sign_out::stages())),
+                account,
+                *sign_out.clone(),
+                entry.uid,
+            );
+            broker.spawn(run);
+        }
+    }
+    Ok(())
+}
+
+/// What a failure looks like to whoever has to decide.
+pub fn blocked_by(failure: &Failure) -> Blocked {
+    let error = to_api(failure);
+    Blocked {
+        error: error.kind().to_owned(),
+        message: error.message().to_owned(),
+        next_attempt: failure.next_attempt(),
+        ..Blocked::default()
+    }
+}
+
+/// How a job ends that failed.
+pub fn ending(failure: &Failure) -> Ending {
+    let error = to_api(failure);
+    Ending { error: error.kind().to_owned(), message: error.message().to_owned() }
+}
+
+/// The outcome of a job that did not do what was asked.
+pub fn failed(ending: Ending) -> JobOutcome {
+    JobOutcome { error: ending.error, message: ending.message, ..JobOutcome::default() }
+}
+
+fn cancelled_by_person() -> Failure {
+    Failure::Cancelled("cancelled".to_owned())
+}
+
+fn too_late() -> Failure {
+    Failure::Busy("files have been removed already: it can only go on".to_owned())
+}
+
+fn waits_for_nothing() -> Failure {
+    Failure::InvalidArgument("the job does not wait for this".to_owned())
+}

@@ -1,0 +1,84 @@
+//! What of a job is durable. A process that dies has forgotten the rest, and that is safe: what it
+//! proved is proved again.
+
+use mooring_core::collection::Collection;
+use mooring_core::receipt::{CollectionEntry, LeftEntry};
+use mooring_core::signout::Removal;
+use serde::{Deserialize, Serialize};
+
+/// A job in the journal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// Its number.
+    pub number: u64,
+    /// The account's ID.
+    pub account: String,
+    /// The user who began it.
+    pub uid: u32,
+    /// What it does.
+    pub work: Work,
+}
+
+/// What a job does, and how far it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "kind")]
+pub enum Work {
+    /// Brings an account whose password was right.
+    SignIn {
+        /// It was cancelled or refused, and is being undone.
+        undoing: Option<Ending>,
+    },
+    /// Brings both sides in step.
+    Sync,
+    /// Signs an account out.
+    SignOut(Box<SignOut>),
+}
+
+/// A sign-out, as far as it is durable.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SignOut {
+    /// What was consented to.
+    pub digest: String,
+    /// The collections whose files stay.
+    pub keep: Vec<Collection>,
+    /// The receipt's name.
+    pub receipt: String,
+    /// The person proved who they are, for this digest.
+    pub authorised: bool,
+    /// It was cancelled or denied, and is being undone.
+    pub undoing: Option<Ending>,
+    /// How far the removal is.
+    pub removal: Removal,
+    /// What policy said when the removal began.
+    pub policy: String,
+    /// The BLAKE3 of the base that the last verification wrote, as hex.
+    pub base_blake3: String,
+    /// What was removed, once all is.
+    pub removed: Option<Removed>,
+    /// What was left after everything of the account was erased.
+    pub erased: Option<Vec<LeftEntry>>,
+}
+
+/// How a job ends that has still to be undone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ending {
+    /// The kind of the error, e.g. `Cancelled`.
+    pub error: String,
+    /// A sentence.
+    pub message: String,
+}
+
+/// What a removal did.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Removed {
+    /// When it was done, in seconds since the Unix epoch.
+    pub when: u64,
+    /// By collection.
+    pub collections: Vec<CollectionEntry>,
+    /// What stays on the device.
+    pub left: Vec<LeftEntry>,
+    /// Whether writers were excluded for every file.
+    pub writers_excluded: bool,
+    /// Sentences about weaker guarantees.
+    pub remarks: Vec<String>,
+}

@@ -1,0 +1,336 @@
+//! Signing in to a `local` account: prove who you are, then bring the data.
+//!
+//! Nothing is durable on this device before the password was right. From then on the account is,
+//! and a restart goes on with it.
+
+mod request;
+
+use std::sync::Arc;
+
+use mooring_core::account::{Event, State};
+use mooring_core::identity::{Password, Record};
+use mooring_wire::{Error as WireError, SyncReport};
+use zbus::OwnedFd;
+
+use super::journal::{Ending, Entry, Work};
+use super::{Job, MAX_OPEN_JOBS, Opening, blocked_by, ending, failed, sync};
+use crate::account::Account;
+use crate::broker::Broker;
+use crate::failure::Failure;
+use crate::published::{AccountView, Published};
+use crate::{random, secret};
+
+pub use request::{Found, Request, Wanted};
+
+/// The kind on the bus.
+pub const KIND: &str = "sign-in";
+/// The most accounts on one device.
+const MAX_ACCOUNTS: usize = 16;
+
+/// The stages of a sign-in.
+pub fn stages() -> Vec<&'static str> {
+    vec!["authorised", "brought"]
+}
+
+/// How the person proves who they are.
+enum Proof {
+    /// By the record that is there.
+    Record(Box<Record>, Option<Password>),
+    /// There is none: it is made, with this password; the recovery code goes to the descriptor.
+    New { password: Password, recovery_code: OwnedFd, storage_id: [u8; 16] },
+}
+
+impl Broker {
+    /// Looks at a storage and at local folders; changes nothing.
+    ///
+    /// # Errors
+    /// When the worker cannot look, or the storage's record cannot be used.
+    pub async fn inspect(&self, wanted: &Wanted) -> Result<Found, Failure> {
+        let call = wanted.clone();
+        let inspected = self
+            .workers
+            .call(|live| {
+                let Wanted { storage, collections, .. } = call.clone();
+                let specs = collections.iter().map(crate::account::Chosen::spec).collect();
+                Box::pin(async move { Ok(live.proxy().inspect(&storage, specs).await?) })
+            })
+            .await?;
+        let record = match inspected.record.as_str() {
+            "" => None,
+            text => Some(Record::parse(text)?),
+        };
+        let not_empty = wanted
+            .collections
+            .iter()
+            .filter(|chosen| inspected.not_empty.iter().any(|n| n == chosen.collection.name()))
+            .cloned()
+            .collect();
+        Ok(Found { record, not_empty, warnings: inspected.warnings })
+    }
+
+    /// Begins a sign-in.
+    ///
+    /// # Errors
+    /// [`Failure::InvalidArgument`] when the request does not fit what is there,
+    /// [`Failure::Busy`] when this device is signed in there already.
+    pub async fn sign_in(
+        self: &Arc<Self>,
+        request: Request,
+        uid: u32,
+    ) -> Result<u64, Failure> {
+        let found = self.inspect(&request.wanted).await?;
+        request.expect_consent(&found)?;
+        let account = self.draft(&request, &found)?;
+        let proof = request.into_proof(found)?;
+        let account = match &proof {
+            Proof::Record(record, _) => Account { storage_id: record.storage_id.clone(), ..account },
+            Proof::New { storage_id, .. } => {
+                Account { storage_id: mooring_core::identity::hex(storage_id), ..account }
+            }
+        };
+        self.update(|p| {
+            p.expect_room(MAX_OPEN_JOBS)?;
+            expect_new(p, &account)?;
+            p.accounts.insert(account.id.clone(), AccountView::new(account.clone()));
+            Ok::<_, Failure>(())
+        })?;
+        let number = self.next_job();
+        let opening =
+            Opening { number, kind: KIND, account: account.id.clone(), uid, stages: stages() };
+        let job = Job::open(self, opening);
+        let entry = Entry {
+            number,
+            account: account.id.clone(),
+            uid,
+            work: Work::SignIn { undoing: None },
+        };
+        self.spawn(begin(job, account, entry, proof));
+        Ok(number)
+    }
+
+    /// The account as it would be.
+    fn draft(&self, request: &Request, found: &Found) -> Result<Account, Failure> {
+        let wanted = &request.wanted;
+        let mut account = Account {
+            id: format!("a{}", random::hex::<8>()?),
+            provider: wanted.provider.clone(),
+            identity: wanted.identity.clone(),
+            storage: wanted.storage.clone(),
+            storage_id: String::new(),
+            sign_in_id: random::hex::<16>()?,
+            device: self.device_name(request.device.as_deref())?,
+            collections: wanted.collections.clone(),
+            adopt: request.adopt,
+            record: String::new(),
+            signed_in_at: 0,
+            state: State::SignedOut,
+            message: String::new(),
+        };
+        if let Some(record) = &found.record {
+            account.record = record.to_toml()?;
+        }
+        account.apply(Event::SignInBegan, "");
+        Ok(account)
+    }
+
+    fn device_name(&self, asked: Option<&str>) -> Result<String, Failure> {
+        if let Some(name) = asked {
+            return Ok(name.to_owned());
+        }
+        let host = nix::unistd::gethostname()
+            .map_err(|errno| Failure::Internal(format!("this device has no name: {errno}")))?;
+        let host = host.to_string_lossy();
+        Ok(self.rules.in_force().settings.device(&host).to_owned())
+    }
+}
+
+/// One sign-in of an identity, or of a storage, on a device.
+fn expect_new(published: &Published, account: &Account) -> Result<(), Failure> {
+    if published.accounts.len() >= MAX_ACCOUNTS {
+        return Err(Failure::Busy(format!("this device has {MAX_ACCOUNTS} accounts, the most")));
+    }
+    let same = |other: &Account| {
+        other.storage_id == account.storage_id || other.storage == account.storage
+    };
+    match published.accounts.values().find(|view| same(&view.account)) {
+        None => Ok(()),
+        Some(view) => Err(Failure::Busy(format!(
+            "this device is signed in there already, as {} ({})",
+            view.account.identity, view.account.state
+        ))),
+    }
+}
+
+/// Everything up to the first durable step.
+async fn begin(mut job: Job, mut account: Account, entry: Entry, proof: Proof) {
+    match prove(&mut job, &account, proof).await {
+        Ok(record) => account.record = record,
+        Err(failure) => return vanish(job, failed(ending(&failure))),
+    }
+    account.signed_in_at = job.broker.clock.now();
+    if let Err(error) = job.broker.store.save(&account, &entry) {
+        return vanish(job, failed(ending(&error.into())));
+    }
+    job.broker.change_account(&account.id, |view| view.account = account.clone());
+    bring(job, account, entry).await;
+}
+
+/// Answers the record, as text, of whoever was right about the password, or made a new one.
+async fn prove(job: &mut Job, account: &Account, proof: Proof) -> Result<String, Failure> {
+    match proof {
+        Proof::Record(record, password) => {
+            job.authorise(&record, password).await?;
+            Ok(record.to_toml()?)
+        }
+        Proof::New { password, recovery_code, storage_id } => {
+            let broker = job.broker.clone();
+            let create = create(&broker, account, password, recovery_code, storage_id);
+            job.drive(false, create).await
+        }
+    }
+}
+
+/// Makes an identity. The code goes out first: an identity without one could not be recovered.
+async fn create(
+    broker: &Broker,
+    account: &Account,
+    password: Password,
+    recovery_code: OwnedFd,
+    storage_id: [u8; 16],
+) -> Result<String, Failure> {
+    let identity = account.identity.clone();
+    let (record, code) = broker.passwords.new_record(identity, storage_id, password).await?;
+    secret::write("recovery code", recovery_code.into(), code.words()).await?;
+    drop(code);
+    let text = record.to_toml()?;
+    let (storage, written) = (account.storage.clone(), text.clone());
+    broker
+        .workers
+        .call(move |live| {
+            let (storage, text) = (storage.clone(), written.clone());
+            Box::pin(async move {
+                match live.proxy().create_identity(&storage, &text).await {
+                    // A worker that died over the first call may have done it.
+                    Err(WireError::Refused(message)) => {
+                        match live.proxy().inspect(&storage, Vec::new()).await?.record == text {
+                            true => Ok(()),
+                            false => Err(WireError::Refused(message).into()),
+                        }
+                    }
+                    other => Ok(other?),
+                }
+            })
+        })
+        .await?;
+    Ok(text)
+}
+
+/// Goes on with a sign-in after a restart.
+pub(super) async fn resume(job: Job, account: Account, entry: Entry) {
+    match entry.work.clone() {
+        Work::SignIn { undoing: Some(ending) } => undo(job, account, ending).await,
+        _ => bring(job, account, entry).await,
+    }
+}
+
+/// Brings the data: again and again, until it is here or nobody wants it any more.
+async fn bring(mut job: Job, mut account: Account, mut entry: Entry) {
+    job.show(|view| view.stage = "authorised");
+    let broker = job.broker.clone();
+    let report = loop {
+        let failure = match job.drive(true, fetch(&broker, &account)).await {
+            Ok(report) => break report,
+            Err(failure) => failure,
+        };
+        let gives_up = matches!(
+            failure,
+            Failure::Cancelled(_) | Failure::Worker(WireError::Refused(_))
+        );
+        let failure = if gives_up {
+            failure
+        } else {
+            match job.block(blocked_by(&failure), true).await {
+                Ok(_) => continue,
+                Err(failure) => failure,
+            }
+        };
+        let ending = ending(&failure);
+        entry.work = Work::SignIn { undoing: Some(ending.clone()) };
+        if let Err(error) = broker.store.save_job(&entry) {
+            // After a restart it would be brought again, and can be cancelled again.
+            tracing::error!(%error, job = job.number, "a cancellation is not durable");
+        }
+        return undo(job, account, ending).await;
+    };
+    account.apply(Event::SignInEnded, "");
+    end(job, account, report).await;
+}
+
+async fn end(mut job: Job, account: Account, report: SyncReport) {
+    let broker = job.broker.clone();
+    while let Err(error) = broker.store.end_job(&account, job.number) {
+        let blocked = blocked_by(&error.into());
+        if job.block(blocked, false).await.is_err() {
+            return;
+        }
+    }
+    broker.change_account(&account.id, |view| view.account = account.clone());
+    if let Err(failure) = broker.refresh(&account).await {
+        tracing::warn!(account = account.id, error = %failure, "no counts after a sign-in");
+    }
+    job.show(|view| view.stage = "brought");
+    job.finish(sync::outcome(report));
+}
+
+async fn fetch(broker: &Broker, account: &Account) -> Result<SyncReport, Failure> {
+    let (spec, adopt) = (account.spec(), account.adopt);
+    broker
+        .workers
+        .call(|live| {
+            let spec = spec.clone();
+            Box::pin(async move {
+                let id = spec.id.clone();
+                live.proxy().attach(spec).await?;
+                Ok(live.proxy().sign_in(&id, adopt).await?)
+            })
+        })
+        .await
+}
+
+/// Puts everything back. Files stay where they are.
+async fn undo(mut job: Job, account: Account, ending: Ending) {
+    let broker = job.broker.clone();
+    loop {
+        let undone = job.drive(false, abandon(&broker, &account)).await.and_then(|()| {
+            broker.store.forget(&account.id, job.number).map_err(Failure::from)
+        });
+        let Err(failure) = undone else { break };
+        if job.block(blocked_by(&failure), false).await.is_err() {
+            return;
+        }
+    }
+    vanish(job, failed(ending));
+}
+
+async fn abandon(broker: &Broker, account: &Account) -> Result<(), Failure> {
+    let spec = account.spec();
+    broker
+        .workers
+        .call(|live| {
+            let spec = spec.clone();
+            Box::pin(async move {
+                let id = spec.id.clone();
+                live.proxy().attach(spec).await?;
+                Ok(live.proxy().abandon(&id).await?)
+            })
+        })
+        .await
+}
+
+/// The account was never, or is no more, here.
+fn vanish(job: Job, outcome: mooring_api::JobOutcome) {
+    let broker = job.broker.clone();
+    broker.change_account(&job.account, |view| view.account.apply(Event::SignInUndone, ""));
+    broker.update(|p| p.accounts.remove(&job.account));
+    job.finish(outcome);
+}

@@ -1,0 +1,121 @@
+//! Brings both sides of an account in step, once.
+
+use std::sync::Arc;
+
+use mooring_api::{JobOutcome, ReturnCheck};
+use mooring_wire::SyncReport;
+
+use super::journal::{Entry, Work};
+use super::{Job, MAX_OPEN_JOBS, Opening, ending, failed};
+use crate::account::Account;
+use crate::broker::Broker;
+use crate::failure::Failure;
+use crate::published::Holder;
+
+pub(super) const KIND: &str = "sync";
+
+pub(super) fn stages() -> Vec<&'static str> {
+    vec!["synced"]
+}
+
+impl Broker {
+    /// Begins a sync.
+    ///
+    /// # Errors
+    /// [`Failure::Busy`] when another job is under way.
+    pub fn sync(self: &Arc<Self>, id: &str, uid: u32) -> Result<u64, Failure> {
+        let number = self.next_job();
+        let account = self.update(|p| {
+            p.expect_room(MAX_OPEN_JOBS)?;
+            p.hold(id, Holder::Job(number))
+        })?;
+        let entry = Entry { number, account: id.to_owned(), uid, work: Work::Sync };
+        if let Err(error) = self.store.save_job(&entry) {
+            self.change_account(id, |view| view.holder = Holder::Free);
+            return Err(error.into());
+        }
+        let opening = Opening { number, kind: KIND, account: id.to_owned(), uid, stages: stages() };
+        let job = Job::open(self, opening);
+        self.spawn(run(job, account));
+        Ok(number)
+    }
+}
+
+pub(super) async fn run(mut job: Job, account: Account) {
+    let broker = job.broker.clone();
+    let synced = job.drive(true, sync(&broker, &account)).await;
+    let outcome = match synced {
+        Ok(report) => {
+            broker.recovered(&account.id);
+            if let Err(failure) = broker.refresh(&account).await {
+                tracing::warn!(account = account.id, error = %failure, "no counts after a sync");
+            }
+            job.show(|view| view.stage = "synced");
+            outcome(report)
+        }
+        Err(failure) => {
+            if !matches!(failure, Failure::Cancelled(_)) {
+                broker.trouble(&account.id, &failure);
+            }
+            failed(ending(&failure))
+        }
+    };
+    let current = broker.change_account(&account.id, |_| {}).unwrap_or(account);
+    if let Err(error) = broker.store.end_job(&current, job.number) {
+        // The next start syncs once more than needed.
+        tracing::error!(%error, job = job.number, "the end of a sync is not durable");
+    }
+    job.finish(outcome);
+}
+
+async fn sync(broker: &Broker, account: &Account) -> Result<SyncReport, Failure> {
+    let spec = account.spec();
+    broker
+        .workers
+        .call(|live| {
+            let spec = spec.clone();
+            Box::pin(async move {
+                let id = spec.id.clone();
+                live.proxy().attach(spec).await?;
+                Ok(live.proxy().sync(&id).await?)
+            })
+        })
+        .await
+}
+
+/// The outcome of a sync or of a sign-in.
+pub(super) fn outcome(report: SyncReport) -> JobOutcome {
+    let message = match report.pending_total {
+        0 => String::new(),
+        1 => "1 file could not be synced now; the next sync tries again".to_owned(),
+        n => format!("{n} files could not be synced now; the next sync tries again"),
+    };
+    let mooring_wire::ReturnCheck {
+        receipt,
+        expected,
+        checked,
+        changed_since,
+        missing,
+        missing_total,
+    } = report.returned;
+    JobOutcome {
+        success: true,
+        message,
+        uploaded: report.uploaded,
+        downloaded: report.downloaded,
+        adopted: report.adopted,
+        conflicts: report.conflicts,
+        held: report.held,
+        pending: report.pending.into_iter().map(|(path, _)| path).collect(),
+        pending_total: report.pending_total,
+        returned: ReturnCheck {
+            receipt,
+            expected,
+            checked,
+            changed_since,
+            missing,
+            missing_total,
+        },
+        ..JobOutcome::default()
+    }
+}

@@ -1,0 +1,157 @@
+//! Checks passwords: one at a time, each try counted durably before it is made.
+
+use std::sync::Arc;
+
+use mooring_core::attempts::{Attempts, TooSoon};
+use mooring_core::identity::{self, Cost, Password, Randomness, Record, RecoveryCode};
+use tokio::sync::Mutex;
+
+use crate::clock::Clock;
+use crate::failure::Failure;
+use crate::random;
+use crate::store::Store;
+
+/// Everything that runs argon2.
+pub struct Passwords {
+    store: Arc<Store>,
+    clock: Arc<dyn Clock>,
+    cost: Cost,
+    /// Argon2 takes up to 256 MiB: never two at once. Also makes "read, count, check" one step.
+    one_at_a_time: Mutex<()>,
+}
+
+impl Passwords {
+    /// New records cost `cost`; a daemon gives [`Cost::REAL`].
+    pub fn new(store: Arc<Store>, clock: Arc<dyn Clock>, cost: Cost) -> Self {
+        Self { store, clock, cost, one_at_a_time: Mutex::new(()) }
+    }
+
+    /// Makes a record with a new storage ID, and its recovery code.
+    ///
+    /// # Errors
+    /// For a name that no identity can have, and when argon2 cannot run.
+    pub async fn new_record(
+        &self,
+        identity: String,
+        storage_id: [u8; identity::STORAGE_ID_BYTES],
+        password: Password,
+    ) -> Result<(Record, RecoveryCode), Failure> {
+        let code = RecoveryCode::from_entropy(random::bytes()?)?;
+        let random = Randomness {
+            storage_id,
+            password_salt: random::bytes()?,
+            recovery_salt: random::bytes()?,
+        };
+        let cost = self.cost;
+        let _alone = self.one_at_a_time.lock().await;
+        blocking(move || {
+            let record = Record::new(&identity, &password, &code, &random, cost)?;
+            Ok((record, code))
+        })
+        .await
+    }
+
+    /// Checks a password.
+    ///
+    /// # Errors
+    /// [`Failure::TooManyAttempts`] when it is too soon: not counted, not checked.
+    /// [`Failure::IncorrectPassword`] with the time of the next try.
+    pub async fn check(&self, record: &Record, password: Password) -> Result<(), Failure> {
+        let id = &record.storage_id;
+        let _alone = self.one_at_a_time.lock().await;
+        let counted = self.count(id)?;
+        let checked = record.clone();
+        let right = blocking(move || checked.check_password(&password)).await?;
+        if right {
+            self.store.clear_attempts(id)?;
+            return Ok(());
+        }
+        let now = self.clock.now();
+        tracing::info!(failures = counted.failures, "a wrong password");
+        let next_attempt = if counted.not_before > now { counted.not_before } else { 0 };
+        Err(Failure::IncorrectPassword { next_attempt })
+    }
+
+    fn count(&self, id: &str) -> Result<Attempts, Failure> {
+        let before = self.store.attempts(id)?;
+        let now = self.clock.now();
+        match before.begin(now) {
+            Ok(counted) => {
+                self.store.save_attempts(id, counted)?;
+                Ok(counted)
+            }
+            Err(TooSoon { next_attempt }) => {
+                let seen = before.observe(now);
+                if seen != before {
+                    // The clock was turned back: the wait began anew, once.
+                    self.store.save_attempts(id, seen)?;
+                }
+                Err(Failure::TooManyAttempts { next_attempt })
+            }
+        }
+    }
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, identity::Error> + Send + 'static,
+) -> Result<T, Failure> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => Ok(done?),
+        Err(error) => Err(Failure::Internal(format!("a password could not be checked: {error}"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use super::*;
+
+    const CHEAP: Cost = Cost { memory_kib: 8, passes: 1, lanes: 1 };
+
+    struct Turned(AtomicU64);
+
+    impl Clock for Turned {
+        fn now(&self) -> u64 {
+            self.0.load(Ordering::SeqCst)
+        }
+    }
+
+    fn password(text: &str) -> Password {
+        Password::new(text.as_bytes().to_vec()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn tries_are_counted_over_a_restart_and_forgotten_after_a_success() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("broker.db");
+        let clock = Arc::new(Turned(AtomicU64::new(1000)));
+        let open = || {
+            let store = Arc::new(Store::open(&file).unwrap());
+            Passwords::new(store, clock.clone(), CHEAP)
+        };
+        let passwords = open();
+        let (record, _) =
+            passwords.new_record("alice".into(), [1; 16], password("right")).await.unwrap();
+        for expected in [0, 0, 0, 1002] {
+            let error = passwords.check(&record, password("wrong")).await.unwrap_err();
+            assert!(matches!(error, Failure::IncorrectPassword { .. }), "{error:?}");
+            assert_eq!(error.next_attempt(), expected);
+        }
+        drop(passwords);
+        let passwords = open();
+        // Even the right one waits, and costs nothing.
+        for _ in 0..2 {
+            let error = passwords.check(&record, password("right")).await.unwrap_err();
+            assert!(matches!(error, Failure::TooManyAttempts { next_attempt: 1002 }), "{error:?}");
+        }
+        clock.0.store(10, Ordering::SeqCst);
+        let error = passwords.check(&record, password("right")).await.unwrap_err();
+        assert!(matches!(error, Failure::TooManyAttempts { next_attempt: 12 }), "{error:?}");
+        clock.0.store(12, Ordering::SeqCst);
+        passwords.check(&record, password("right")).await.unwrap();
+        let error = passwords.check(&record, password("wrong")).await.unwrap_err();
+        assert_eq!(error.next_attempt(), 0);
+    }
+}

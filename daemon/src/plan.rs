@@ -1,0 +1,217 @@
+//! What a sign-out would do: facts of the worker, policy, and the consent that both add up to.
+
+use std::collections::BTreeSet;
+
+use mooring_api as api;
+use mooring_core::collection::Collection;
+use mooring_core::plan::{Consent, Fate};
+use mooring_core::policy::{Actor, Data, Decision, Facts, Verb};
+use mooring_wire::{CollectionFacts, PlanFacts};
+
+use crate::account::Account;
+use crate::broker::Broker;
+use crate::failure::Failure;
+
+/// A plan, made now.
+pub struct Planned {
+    /// For clients; holds the digest.
+    pub plan: api::Plan,
+}
+
+impl Broker {
+    /// What policy says about a sign-out that an actor wants.
+    pub fn decide(&self, account: &Account, actor: Actor) -> Decision {
+        self.rules.in_force().standing.decide(&Facts {
+            verb: Verb::SignOut,
+            actor,
+            provider: account.provider.clone(),
+            identity: account.identity.clone(),
+        })
+    }
+
+    /// Whether policy lets the person sign out, keeping these collections.
+    ///
+    /// # Errors
+    /// [`Failure::PolicyDenied`] names who says so, where, why, and whom to ask.
+    pub fn expect_allowed(
+        &self,
+        account: &Account,
+        keep: &[Collection],
+    ) -> Result<Decision, Failure> {
+        let decision = self.decide(account, Actor::Person);
+        match refusal(&decision, account, keep) {
+            None => Ok(decision),
+            Some(refusal) => Err(Failure::PolicyDenied(refusal)),
+        }
+    }
+
+    /// Looks at the files and makes a plan. The caller holds the account.
+    ///
+    /// # Errors
+    /// When the worker cannot look.
+    pub async fn plan(&self, account: &Account, keep: &[Collection]) -> Result<Planned, Failure> {
+        let spec = account.spec();
+        let names: Vec<String> = keep.iter().map(|c| c.name().to_owned()).collect();
+        let (facts, last_sync) = self
+            .workers
+            .call(|live| {
+                let (spec, names) = (spec.clone(), names.clone());
+                Box::pin(async move {
+                    let id = spec.id.clone();
+                    let attached = live.proxy().attach(spec).await?;
+                    Ok((live.proxy().plan(&id, names).await?, attached.last_sync))
+                })
+            })
+            .await?;
+        let decision = self.decide(account, Actor::Person);
+        let digest = consent(account, keep, &facts, &decision).digest();
+        let mut blockers: Vec<api::Blocker> = facts
+            .blockers
+            .iter()
+            .map(|(error, message)| api::Blocker { error: error.clone(), message: message.clone() })
+            .collect();
+        if let Some(message) = refusal(&decision, account, keep) {
+            blockers.insert(0, api::Blocker { error: "PolicyDenied".to_owned(), message });
+        }
+        let plan = api::Plan {
+            digest,
+            verb: Verb::SignOut.name().to_owned(),
+            identity: account.identity.clone(),
+            storage: account.storage.clone(),
+            collections: collections(account, keep, facts.collections),
+            blockers,
+            warnings: facts.warnings,
+            policy: told(&decision, Verb::SignOut, Actor::Person, self.mode.enforced()),
+            last_sync,
+        };
+        Ok(Planned { plan })
+    }
+}
+
+/// Why policy does not let this happen; nothing when it does.
+fn refusal(decision: &Decision, account: &Account, keep: &[Collection]) -> Option<String> {
+    if let Some(refusal) = decision.refusal() {
+        return Some(refusal);
+    }
+    let kept = |chosen: &crate::account::Chosen| keep.contains(&chosen.collection);
+    let demand = match decision.data {
+        Data::Keep if !account.collections.iter().all(kept) => {
+            "the data has to stay on this device: keep every collection (--keep all)"
+        }
+        Data::Remove if account.collections.iter().any(kept) => {
+            "the data has to be removed from this device: keep no collection"
+        }
+        Data::Conflict => "the rules about the data contradict each other",
+        Data::Keep | Data::Remove | Data::Ask if decision.allowed => return None,
+        _ => "this is not allowed",
+    };
+    Some(format!("{demand}. {}", decision.explanation.join(" ")))
+}
+
+/// What the person consents to.
+fn consent(
+    account: &Account,
+    keep: &[Collection],
+    facts: &PlanFacts,
+    decision: &Decision,
+) -> Consent {
+    let losses = |collection: Collection| -> BTreeSet<String> {
+        facts
+            .collections
+            .iter()
+            .filter(|found| found.name == collection.name())
+            .flat_map(|found| found.losses.iter().cloned())
+            .collect()
+    };
+    let fates = account.collections.iter().map(|chosen| Fate {
+        collection: chosen.collection,
+        root: chosen.root.clone(),
+        keep: keep.contains(&chosen.collection),
+        losses: losses(chosen.collection),
+    });
+    Consent {
+        account: (account.id.clone(), account.sign_in_id.clone()),
+        verb: Verb::SignOut.name().to_owned(),
+        storage: (account.storage.clone(), account.storage_id.clone()),
+        fates: fates.collect(),
+        policy: (decision.allowed, decision.data.name().to_owned()),
+    }
+}
+
+/// The collections of a plan, in the account's order; one that the worker says nothing about has
+/// no files.
+fn collections(
+    account: &Account,
+    keep: &[Collection],
+    mut facts: Vec<CollectionFacts>,
+) -> Vec<api::PlanCollection> {
+    let mut plan = Vec::with_capacity(account.collections.len());
+    for chosen in &account.collections {
+        let name = chosen.collection.name();
+        let found = match facts.iter().position(|found| found.name == name) {
+            Some(index) => facts.swap_remove(index),
+            None => CollectionFacts::default(),
+        };
+        let copied = found.verified.saturating_add(found.unsynced);
+        plan.push(api::PlanCollection {
+            name: name.to_owned(),
+            root: chosen.root.clone(),
+            keep: keep.contains(&chosen.collection),
+            items: found.items.files,
+            bytes: found.items.bytes,
+            here_before: found.here_before,
+            unsynced: found.unsynced,
+            to_read_back: found.items.files.saturating_sub(copied),
+            held: found.held,
+            conflicts: found.conflicts,
+            hard_links: found.hard_links,
+            stays: found.skipped,
+            stays_names: found.skipped_names,
+            losses: found.losses,
+        });
+    }
+    plan
+}
+
+/// The collections of an account as clients see them.
+pub fn statuses(account: &Account, facts: &[CollectionFacts]) -> Vec<api::CollectionStatus> {
+    let status = |chosen: &crate::account::Chosen| {
+        let name = chosen.collection.name();
+        let found = facts.iter().find(|found| found.name == name).cloned().unwrap_or_default();
+        api::CollectionStatus {
+            name: name.to_owned(),
+            root: chosen.root.clone(),
+            mode: "sync".to_owned(),
+            items: found.items.files,
+            bytes: found.items.bytes,
+            unsynced: found.unsynced,
+            held: found.held,
+            conflicts: found.conflicts,
+            verified: found.verified,
+            here_before: found.here_before,
+            skipped: found.skipped,
+        }
+    };
+    account.collections.iter().map(status).collect()
+}
+
+/// A decision for clients.
+pub fn told(decision: &Decision, verb: Verb, actor: Actor, enforced: bool) -> api::PolicyDecision {
+    let denials = decision.denials.iter().map(|denial| api::Denial {
+        organisation: denial.organisation.clone(),
+        rule: denial.rule.clone(),
+        file: denial.file.clone(),
+        line: denial.line,
+        reason: denial.reason.clone(),
+        contact: denial.contact.clone(),
+    });
+    api::PolicyDecision {
+        verb: verb.name().to_owned(),
+        actor: actor.name().to_owned(),
+        allowed: decision.allowed,
+        data: decision.data.name().to_owned(),
+        denials: denials.collect(),
+        explanation: decision.explanation.clone(),
+        enforced,
+    }
+}

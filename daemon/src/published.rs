@@ -1,0 +1,162 @@
+//! Everything that clients can see, in one plain value.
+//!
+//! Whoever changes something changes this; one task in `bus` compares it with what it told last
+//! and tells the difference. Nothing here is durable: what is, is in `store`.
+
+use std::collections::BTreeMap;
+
+use mooring_api::{Blocked, CollectionStatus, JobOutcome, Progress};
+
+use crate::account::Account;
+use crate::failure::Failure;
+
+/// What an account is busy with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Holder {
+    /// Nothing: a job may begin.
+    Free,
+    /// A look that makes no job, e.g. a plan.
+    Look,
+    /// A job, by number.
+    Job(u64),
+}
+
+/// An account as clients see it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct AccountView {
+    /// The durable part.
+    pub account: Account,
+    /// What it is busy with.
+    pub holder: Holder,
+    /// How its collections stood when last looked at.
+    pub collections: Vec<CollectionStatus>,
+    /// When it last synced completely, in seconds since the Unix epoch, or 0.
+    pub last_sync: u64,
+}
+
+impl AccountView {
+    /// An account that nothing is known of but what is durable.
+    pub fn new(account: Account) -> Self {
+        Self { account, holder: Holder::Free, collections: Vec::new(), last_sync: 0 }
+    }
+}
+
+/// Whether a job goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum JobState {
+    /// It works.
+    Running,
+    /// It waits; [`JobView::blocked`] says for what.
+    Blocked,
+    /// It has ended; [`JobView::outcome`] says how.
+    Finished,
+}
+
+impl JobState {
+    /// The name on the bus.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Blocked => "blocked",
+            Self::Finished => "finished",
+        }
+    }
+}
+
+/// A job as clients see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JobView {
+    /// `sign-in`, `sync` or `sign-out`.
+    pub kind: &'static str,
+    /// The account's ID.
+    pub account: String,
+    /// The user who began it.
+    pub uid: u32,
+    /// The stages it goes through.
+    pub stages: Vec<&'static str>,
+    /// The stage last reached, or empty.
+    pub stage: &'static str,
+    /// Whether it goes on.
+    pub state: JobState,
+    /// How far it is.
+    pub progress: Progress,
+    /// What it waits for.
+    pub blocked: Blocked,
+    /// Whether it can still be undone.
+    pub cancellable: bool,
+    /// How it ended.
+    pub outcome: JobOutcome,
+}
+
+/// Everything that clients can see.
+#[derive(Clone, Default)]
+pub struct Published {
+    /// Accounts by ID.
+    pub accounts: BTreeMap<String, AccountView>,
+    /// Jobs by number, the ended ones too.
+    pub jobs: BTreeMap<u64, JobView>,
+    /// `none`, `in-force`, `last-good` or `invalid`.
+    pub policy_state: &'static str,
+}
+
+impl Published {
+    /// The account of this ID.
+    ///
+    /// # Errors
+    /// [`Failure::NotFound`].
+    pub fn account(&self, id: &str) -> Result<&AccountView, Failure> {
+        self.accounts.get(id).ok_or_else(|| missing(id))
+    }
+
+    /// Takes a free account for `holder`.
+    ///
+    /// # Errors
+    /// [`Failure::Busy`] when something holds it, [`Failure::NotFound`] when it is not there.
+    pub fn hold(&mut self, id: &str, holder: Holder) -> Result<Account, Failure> {
+        let view = self.accounts.get_mut(id).ok_or_else(|| missing(id))?;
+        match view.holder {
+            Holder::Free => {
+                view.holder = holder;
+                Ok(view.account.clone())
+            }
+            Holder::Look => Err(Failure::Busy(format!(
+                "{} is being looked at; try again in a moment",
+                view.account.identity
+            ))),
+            Holder::Job(number) => Err(Failure::Busy(format!(
+                "job {number} of {} is under way; wait for it or cancel it",
+                view.account.identity
+            ))),
+        }
+    }
+
+    /// Checks that one more job may begin.
+    ///
+    /// # Errors
+    /// [`Failure::Busy`] when as many as `most` are under way.
+    pub fn expect_room(&self, most: usize) -> Result<(), Failure> {
+        let open = self.jobs.values().filter(|job| job.state != JobState::Finished).count();
+        if open < most {
+            Ok(())
+        } else {
+            Err(Failure::Busy(format!("{open} jobs are under way, which is the most")))
+        }
+    }
+
+    /// Drops the oldest ended jobs beyond `keep`.
+    pub fn prune(&mut self, keep: usize) {
+        let finished: Vec<u64> = self
+            .jobs
+            .iter()
+            .filter(|(_, job)| job.state == JobState::Finished)
+            .map(|(number, _)| *number)
+            .collect();
+        for number in finished.iter().take(finished.len().saturating_sub(keep)) {
+            self.jobs.remove(number);
+        }
+    }
+}
+
+fn missing(id: &str) -> Failure {
+    Failure::NotFound(format!("there is no account {id} here"))
+}

@@ -1,0 +1,216 @@
+//! The receipts kept on this device: one TOML file each, first as a draft, then for good.
+//!
+//! A receipt that is told of is durable: content, name and folder are fsynced.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use mooring_core::receipt::Receipt;
+
+use crate::failure::Failure;
+
+/// The longest receipt that is read, in bytes.
+pub const MAX_RECEIPT_BYTES: u64 = 1024 * 1024;
+/// The most receipts that are listed.
+pub const MAX_LISTED: usize = 1000;
+/// The longest name of a receipt, in bytes.
+const MAX_ID_BYTES: usize = 128;
+const FINAL: &str = "toml";
+const DRAFT: &str = "toml.draft";
+const NEW: &str = "toml.new";
+
+/// The folder of receipts.
+#[derive(Debug, Clone)]
+pub struct Receipts(PathBuf);
+
+impl Receipts {
+    /// Receipts in this folder, which is there.
+    pub fn new(folder: PathBuf) -> Self {
+        Self(folder)
+    }
+
+    /// Makes a draft durable; replaces an earlier one.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn write_draft(&self, id: &str, text: &str) -> Result<(), Failure> {
+        self.write(id, DRAFT, text)
+    }
+
+    /// Makes a receipt durable, and removes its draft.
+    ///
+    /// # Errors
+    /// When it cannot be written; the draft is there still.
+    pub fn write_final(&self, id: &str, text: &str) -> Result<(), Failure> {
+        self.write(id, FINAL, text)?;
+        let draft = self.file(id, DRAFT);
+        match fs::remove_file(&draft) {
+            Ok(()) => self.sync(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(Failure::at(draft)(error)),
+        }
+    }
+
+    /// The receipts and their files, newest first by name; one that cannot be read is logged and
+    /// left out.
+    ///
+    /// # Errors
+    /// When the folder cannot be read.
+    pub fn list(&self) -> Result<Vec<(Receipt, PathBuf)>, Failure> {
+        let mut ids = Vec::new();
+        for entry in fs::read_dir(&self.0).map_err(Failure::at(&self.0))? {
+            let name = entry.map_err(Failure::at(&self.0))?.file_name();
+            if let Some(id) = name.to_str().and_then(|n| n.strip_suffix(".toml"))
+                && is_id(id)
+            {
+                ids.push(id.to_owned());
+            }
+        }
+        // Names begin with the time.
+        ids.sort_unstable_by(|a, b| b.cmp(a));
+        ids.truncate(MAX_LISTED);
+        let mut receipts = Vec::with_capacity(ids.len());
+        for id in ids {
+            let text = match self.read(&id) {
+                Ok(text) => text,
+                Err(error) => {
+                    tracing::warn!(%error, id, "a receipt cannot be read");
+                    continue;
+                }
+            };
+            match Receipt::from_toml(&text) {
+                Ok(receipt) => receipts.push((receipt, self.file(&id, FINAL))),
+                Err(error) => tracing::warn!(%error, id, "a receipt cannot be understood"),
+            }
+        }
+        Ok(receipts)
+    }
+
+    /// The text of a receipt.
+    ///
+    /// # Errors
+    /// [`Failure::InvalidArgument`] for what is no name of a receipt, [`Failure::NotFound`].
+    pub fn read(&self, id: &str) -> Result<String, Failure> {
+        if !is_id(id) {
+            return Err(Failure::InvalidArgument("this is no name of a receipt".to_owned()));
+        }
+        let path = self.file(id, FINAL);
+        let file = match open(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Err(Failure::NotFound(format!("there is no receipt {id} here")));
+            }
+            Err(error) => return Err(Failure::at(path)(error)),
+        };
+        let mut text = String::new();
+        file.take(MAX_RECEIPT_BYTES + 1).read_to_string(&mut text).map_err(Failure::at(&path))?;
+        if text.len() as u64 > MAX_RECEIPT_BYTES {
+            return Err(Failure::Internal(format!(
+                "the receipt {} is longer than {MAX_RECEIPT_BYTES} bytes",
+                path.display()
+            )));
+        }
+        Ok(text)
+    }
+
+    fn file(&self, id: &str, extension: &str) -> PathBuf {
+        self.0.join(format!("{id}.{extension}"))
+    }
+
+    fn write(&self, id: &str, extension: &str, text: &str) -> Result<(), Failure> {
+        let new = self.file(id, NEW);
+        let path = self.file(id, extension);
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&new)
+            .map_err(Failure::at(&new))?;
+        file.write_all(text.as_bytes()).map_err(Failure::at(&new))?;
+        file.sync_all().map_err(Failure::at(&new))?;
+        fs::rename(&new, &path).map_err(Failure::at(&path))?;
+        self.sync()
+    }
+
+    fn sync(&self) -> Result<(), Failure> {
+        File::open(&self.0).and_then(|folder| folder.sync_all()).map_err(Failure::at(&self.0))
+    }
+}
+
+/// Opens a regular file; never waits, whatever lies there.
+fn open(path: &Path) -> io::Result<File> {
+    let flags = nix::fcntl::OFlag::O_NONBLOCK | nix::fcntl::OFlag::O_NOFOLLOW;
+    let file = OpenOptions::new().read(true).custom_flags(flags.bits()).open(path)?;
+    if file.metadata()?.is_file() {
+        Ok(file)
+    } else {
+        Err(io::Error::new(io::ErrorKind::InvalidInput, "this is no regular file"))
+    }
+}
+
+/// The name of a new receipt: when, who, and something random. Safe as a file's name.
+pub fn new_id(now: u64, identity: &str, random: [u8; 4]) -> String {
+    let when: String = mooring_core::receipt::timestamp(now)
+        .chars()
+        .filter(|c| !matches!(c, '-' | ':'))
+        .collect();
+    // What a person can type, and at most as long as a name may be.
+    let who: String = identity
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() { c } else { '_' })
+        .take(64)
+        .collect();
+    format!("{when}-{who}-{}", mooring_core::identity::hex(&random))
+}
+
+fn is_id(id: &str) -> bool {
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
+    (1..=MAX_ID_BYTES).contains(&id.len()) && id.bytes().all(allowed)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use super::*;
+
+    #[test]
+    fn names_sort_by_time_and_are_safe() {
+        let id = new_id(1_795_446_000, "älice@x/..", [0x1a, 0x2b, 0x3c, 0x4d]);
+        assert_eq!(id, "20261123T150000Z-_lice_x___-1a2b3c4d");
+        assert!(is_id(&id));
+        for bad in ["", ".", "..", "a/b", "a.toml", "a\0", &"x".repeat(129)] {
+            assert!(!is_id(bad), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_final_receipt_takes_the_place_of_its_draft() {
+        let folder = tempfile::tempdir().unwrap();
+        let receipts = Receipts::new(folder.path().to_owned());
+        receipts.write_draft("r1", "draft").unwrap();
+        assert!(matches!(receipts.read("r1"), Err(Failure::NotFound(_))));
+        receipts.write_final("r1", "final").unwrap();
+        receipts.write_final("r1", "final").unwrap();
+        assert_eq!(receipts.read("r1").unwrap(), "final");
+        let names: Vec<_> = fs::read_dir(folder.path()).unwrap().collect();
+        assert_eq!(names.len(), 1);
+    }
+
+    #[test]
+    fn hostile_files_are_passed_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let receipts = Receipts::new(folder.path().to_owned());
+        fs::write(folder.path().join("long.toml"), vec![b'#'; 2 * 1024 * 1024]).unwrap();
+        nix::unistd::mkfifo(&folder.path().join("fifo.toml"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        std::os::unix::fs::symlink("/etc/passwd", folder.path().join("link.toml")).unwrap();
+        fs::create_dir(folder.path().join("folder.toml")).unwrap();
+        for id in ["long", "fifo", "link", "folder"] {
+            assert!(receipts.read(id).is_err(), "{id}");
+        }
+        assert!(receipts.read("../x").is_err());
+        assert!(receipts.list().unwrap().is_empty());
+    }
+}

@@ -1,0 +1,208 @@
+//! The broker's durable state: accounts, jobs, password tries, the last good policy. SQLite.
+//!
+//! Every change is one transaction, durable when the call returns (`synchronous=FULL`). Calls
+//! block for the length of an fsync: what follows a change must not be told, or done, before.
+
+mod rows;
+mod schema;
+
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use mooring_core::attempts::Attempts;
+use mooring_core::policy::Source;
+use mooring_wire::fault::{self, Process};
+use rusqlite::{Connection, OptionalExtension, Transaction};
+
+use crate::account::Account;
+use crate::jobs::journal::Entry;
+
+/// Why the state cannot be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// SQLite says so.
+    #[error("the broker's state cannot be read or written: {0}")]
+    Sqlite(#[from] rusqlite::Error),
+    /// A row does not have the form it should.
+    #[error("the broker's state is damaged: {what}: {source}")]
+    Damaged {
+        /// Which row.
+        what: String,
+        /// What is wrong with it.
+        source: serde_json::Error,
+    },
+    /// The file was written by a newer Mooring.
+    #[error("the broker's state is of version {0}, from a newer Mooring")]
+    Newer(u32),
+    /// The file cannot be made.
+    #[error("the broker's state cannot be made: {0}")]
+    Io(#[from] std::io::Error),
+}
+
+/// The durable state.
+#[derive(Debug)]
+pub struct Store(Mutex<Connection>);
+
+impl Store {
+    /// Opens the state, or makes it.
+    ///
+    /// # Errors
+    /// When it cannot be made, is damaged, or comes from a newer Mooring.
+    pub fn open(path: &Path) -> Result<Self, Error> {
+        // Made here and not by SQLite, for the mode; its journal takes the mode over.
+        std::fs::OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(path)?;
+        let mut connection = Connection::open(path)?;
+        schema::prepare(&mut connection)?;
+        Ok(Self(Mutex::new(connection)))
+    }
+
+    /// Every account.
+    ///
+    /// # Errors
+    /// When a row is damaged.
+    pub fn accounts(&self) -> Result<Vec<Account>, Error> {
+        rows::all(&self.connection(), "account", "SELECT data FROM account ORDER BY id")
+    }
+
+    /// Every job that has not ended, oldest first.
+    ///
+    /// # Errors
+    /// When a row is damaged.
+    pub fn jobs(&self) -> Result<Vec<Entry>, Error> {
+        rows::all(&self.connection(), "job", "SELECT data FROM job ORDER BY number")
+    }
+
+    /// The highest number that a journaled job ever had.
+    ///
+    /// # Errors
+    /// When the state cannot be read.
+    pub fn last_job(&self) -> Result<u64, Error> {
+        let number: i64 =
+            self.connection().query_row("SELECT last_job FROM counter", [], |row| row.get(0))?;
+        Ok(number.unsigned_abs())
+    }
+
+    /// Makes an account durable together with the job that brings or changes it.
+    ///
+    /// # Errors
+    /// When it cannot be written; nothing has changed then.
+    pub fn save(&self, account: &Account, job: &Entry) -> Result<(), Error> {
+        self.commit(|t| {
+            rows::put_account(t, account)?;
+            rows::put_job(t, job)
+        })
+    }
+
+    /// Makes a job's progress durable.
+    ///
+    /// # Errors
+    /// When it cannot be written; nothing has changed then.
+    pub fn save_job(&self, job: &Entry) -> Result<(), Error> {
+        self.commit(|t| rows::put_job(t, job))
+    }
+
+    /// Makes an account's state durable.
+    ///
+    /// # Errors
+    /// When it cannot be written; nothing has changed then.
+    pub fn save_account(&self, account: &Account) -> Result<(), Error> {
+        self.commit(|t| rows::put_account(t, account))
+    }
+
+    /// Ends a job, and leaves the account as given.
+    ///
+    /// # Errors
+    /// When it cannot be written; nothing has changed then.
+    pub fn end_job(&self, account: &Account, number: u64) -> Result<(), Error> {
+        self.commit(|t| {
+            rows::put_account(t, account)?;
+            rows::delete_job(t, number)
+        })
+    }
+
+    /// Forgets an account and, last, the job that ends it.
+    ///
+    /// # Errors
+    /// When it cannot be written; nothing has changed then.
+    pub fn forget(&self, account: &str, number: u64) -> Result<(), Error> {
+        self.commit(|t| {
+            rows::delete_account(t, account)?;
+            rows::delete_job(t, number)
+        })
+    }
+
+    /// The tries of the password of a storage.
+    ///
+    /// # Errors
+    /// When the state cannot be read.
+    pub fn attempts(&self, storage_id: &str) -> Result<Attempts, Error> {
+        rows::attempts(&self.connection(), storage_id)
+    }
+
+    /// Makes the tries of a password durable.
+    ///
+    /// # Errors
+    /// When it cannot be written; the try must not be made then.
+    pub fn save_attempts(&self, storage_id: &str, attempts: Attempts) -> Result<(), Error> {
+        self.commit(|t| rows::put_attempts(t, storage_id, attempts))
+    }
+
+    /// Forgets the tries of a password: it was right.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn clear_attempts(&self, storage_id: &str) -> Result<(), Error> {
+        self.commit(|t| rows::delete_attempts(t, storage_id))
+    }
+
+    /// The files of the last good policy; none when none was ever kept.
+    ///
+    /// # Errors
+    /// When the row is damaged.
+    pub fn last_good_policy(&self) -> Result<Option<Vec<Source>>, Error> {
+        let text: Option<String> = self
+            .connection()
+            .query_row("SELECT sources FROM last_good_policy", [], |row| row.get(0))
+            .optional()?;
+        text.map(|text| rows::read("last good policy", &text)).transpose()
+    }
+
+    /// Keeps the files of a good policy, or erases what is kept.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn save_last_good_policy(&self, sources: Option<&[Source]>) -> Result<(), Error> {
+        let text = sources.map(|s| rows::written("last good policy", &s)).transpose()?;
+        self.commit(|t| {
+            t.execute("DELETE FROM last_good_policy", [])?;
+            if let Some(text) = &text {
+                t.execute("INSERT INTO last_good_policy (one, sources) VALUES (1, ?1)", [text])?;
+            }
+            Ok(())
+        })
+    }
+
+    fn connection(&self) -> MutexGuard<'_, Connection> {
+        // A panic in between rolled its transaction back: the connection is whole.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn commit(&self, change: impl FnOnce(&Transaction<'_>) -> Result<(), Error>) -> Result<(), Error> {
+        let mut connection = self.connection();
+        let transaction = connection.transaction()?;
+        change(&transaction)?;
+        fault::point(Process::Broker, "journal-before");
+        transaction.commit()?;
+        fault::point(Process::Broker, "journal-after");
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

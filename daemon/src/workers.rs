@@ -1,0 +1,232 @@
+//! The life of the worker: started when first needed, asked its version, started again when it
+//! dies. Calls to it are [`mooring_wire::WorkerProxy`]'s; what is lost with a worker is its
+//! proofs, and [`Live::generation`] tells when that happened.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use mooring_wire::{AccountSpec, Attached, Progress, VERSION, WorkerProxy};
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+use zbus::export::ordered_stream::OrderedStreamExt;
+
+use crate::failure::Failure;
+use crate::launch::{self, Launched, Launcher, Later, Life};
+
+/// How long a new worker has to authenticate and to answer its version.
+const START_TIMEOUT: Duration = Duration::from_secs(10);
+/// The first wait before a worker is started again; it doubles with each early death.
+const FIRST_BACKOFF: Duration = Duration::from_millis(100);
+/// The longest wait before a worker is started again.
+const MAX_BACKOFF: Duration = Duration::from_secs(5);
+/// A worker that lived this long did not die early.
+const STABLE: Duration = Duration::from_secs(30);
+/// How often one call is repeated on a new worker before it fails.
+pub const MAX_DEATHS: u32 = 5;
+/// How long the answer to a small question to a worker is waited for.
+const INTERRUPT_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Hears how far an account's operation is.
+pub type Listener = Arc<dyn Fn(&str, Progress) + Send + Sync>;
+
+/// A running worker.
+pub struct Live {
+    /// Counts workers: another number, another process.
+    pub generation: u64,
+    connection: zbus::Connection,
+    proxy: WorkerProxy<'static>,
+    life: std::sync::Mutex<Option<Box<dyn Life>>>,
+    listening: tokio::task::AbortHandle,
+}
+
+impl Live {
+    /// The worker's methods.
+    pub fn proxy(&self) -> &WorkerProxy<'static> {
+        &self.proxy
+    }
+
+    fn take_life(&self) -> Option<Box<dyn Life>> {
+        self.life.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take()
+    }
+}
+
+impl Drop for Live {
+    fn drop(&mut self) {
+        self.listening.abort();
+    }
+}
+
+#[derive(Default)]
+struct State {
+    live: Option<Arc<Live>>,
+    generation: u64,
+    early_deaths: u32,
+    started: Option<Instant>,
+}
+
+/// The one worker of a user.
+pub struct Workers {
+    launcher: Box<dyn Launcher>,
+    uid: u32,
+    listener: Listener,
+    state: Mutex<State>,
+}
+
+impl Workers {
+    /// A worker that is not started yet.
+    pub fn new(launcher: Box<dyn Launcher>, uid: u32, listener: Listener) -> Self {
+        Self { launcher, uid, listener, state: Mutex::default() }
+    }
+
+    /// The running worker; started if there is none, after a wait if the last one died early.
+    ///
+    /// # Errors
+    /// When it cannot be started or does not answer.
+    pub async fn live(&self) -> Result<Arc<Live>, Failure> {
+        let mut state = self.state.lock().await;
+        if let Some(live) = &state.live {
+            if !live.connection.is_closed() {
+                return Ok(live.clone());
+            }
+            state.bury();
+        }
+        if let Some(wait) = backoff(state.early_deaths) {
+            tokio::time::sleep(wait).await;
+        }
+        state.generation += 1;
+        state.started = Some(Instant::now());
+        match self.start(state.generation).await {
+            Ok(live) => {
+                let live = Arc::new(live);
+                state.live = Some(live.clone());
+                Ok(live)
+            }
+            Err(error) => {
+                state.early_deaths = state.early_deaths.saturating_add(1);
+                Err(error.into())
+            }
+        }
+    }
+
+    /// Puts a worker away that failed a call; the next [`Workers::live`] starts another.
+    pub async fn retire(&self, live: &Live) {
+        let mut state = self.state.lock().await;
+        if state.live.as_ref().is_some_and(|current| current.generation == live.generation) {
+            state.bury();
+        }
+    }
+
+    /// Opens an account's state in a running worker.
+    ///
+    /// # Errors
+    /// When no worker can be started, or the worker refuses.
+    pub async fn attach(&self, spec: &AccountSpec) -> Result<(Arc<Live>, Attached), Failure> {
+        self.call(|live| {
+            let spec = spec.clone();
+            Box::pin(async move { Ok((live.clone(), live.proxy().attach(spec).await?)) })
+        })
+        .await
+    }
+
+    /// Calls a worker; again, on a new one, if it dies over the call.
+    ///
+    /// # Errors
+    /// The worker's, or [`Failure::WorkerDies`].
+    pub async fn call<T>(
+        &self,
+        call: impl Fn(Arc<Live>) -> Later<'static, Result<T, Failure>> + Sync,
+    ) -> Result<T, Failure> {
+        for _ in 0..MAX_DEATHS {
+            let live = self.live().await?;
+            match call(live.clone()).await {
+                Err(death) if death.is_death() => {
+                    tracing::warn!(error = %death, generation = live.generation, "the worker is gone");
+                    self.retire(&live).await;
+                }
+                other => return other,
+            }
+        }
+        Err(Failure::WorkerDies(MAX_DEATHS))
+    }
+
+    /// Asks the running worker, if any, to stop an account's operation. That it cannot be asked
+    /// is logged: the operation then ends with its worker.
+    pub async fn interrupt(&self, account: &str) {
+        let Some(live) = self.state.lock().await.live.clone() else { return };
+        match tokio::time::timeout(INTERRUPT_TIMEOUT, live.proxy().interrupt(account)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, account, "the worker cannot be interrupted"),
+            Err(_) => tracing::warn!(account, "the worker does not answer an interruption"),
+        }
+    }
+
+    /// Ends the worker: closes the connection and waits, a bounded time, for the process.
+    pub async fn stop(&self) {
+        let Some(live) = self.state.lock().await.live.take() else { return };
+        if let Err(error) = live.connection.clone().close().await {
+            tracing::debug!(%error, "the worker's connection was closed already");
+        }
+        if let Some(life) = live.take_life() {
+            life.end().await;
+        }
+    }
+
+    async fn start(&self, generation: u64) -> Result<Live, launch::Error> {
+        let Launched { stream, life } = self.launcher.launch(self.uid).await?;
+        let talk = async {
+            let connection = connect(stream).await?;
+            let proxy = WorkerProxy::new(&connection).await?;
+            let progress = proxy.receive_progressed().await?;
+            let version = proxy.hello().await.map_err(|e| zbus::Error::Failure(e.message()))?;
+            Ok::<_, zbus::Error>((connection, proxy, progress, version))
+        };
+        let (connection, proxy, mut progress, version) =
+            match tokio::time::timeout(START_TIMEOUT, talk).await {
+                Ok(Ok(talked)) => talked,
+                Ok(Err(error)) => return Err(handshake(format!("does not answer: {error}"))),
+                Err(_) => return Err(handshake("does not answer in time".to_owned())),
+            };
+        if version != VERSION {
+            return Err(handshake(format!("is of version {version}, and this broker of {VERSION}")));
+        }
+        let listener = self.listener.clone();
+        let listening = tokio::spawn(async move {
+            while let Some(signal) = progress.next().await {
+                match signal.args() {
+                    Ok(args) => listener(args.account, args.progress),
+                    Err(error) => tracing::warn!(%error, "an unreadable signal of the worker"),
+                }
+            }
+        })
+        .abort_handle();
+        let life = std::sync::Mutex::new(Some(life));
+        Ok(Live { generation, connection, proxy, life, listening })
+    }
+}
+
+impl State {
+    /// Drops the worker (which kills it) and remembers whether it died early.
+    fn bury(&mut self) {
+        self.live = None;
+        let early = self.started.is_some_and(|started| started.elapsed() < STABLE);
+        self.early_deaths = if early { self.early_deaths.saturating_add(1) } else { 0 };
+    }
+}
+
+async fn connect(stream: std::os::unix::net::UnixStream) -> zbus::Result<zbus::Connection> {
+    stream.set_nonblocking(true)?;
+    let stream = tokio::net::UnixStream::from_std(stream)?;
+    let guid = zbus::Guid::generate();
+    zbus::connection::Builder::unix_stream(stream).server(guid).p2p().build().await
+}
+
+fn handshake(what: String) -> launch::Error {
+    launch::Error::Handshake(what)
+}
+
+/// The wait before the next start; none after a worker that did not die early.
+fn backoff(early_deaths: u32) -> Option<Duration> {
+    let doublings = early_deaths.checked_sub(1)?;
+    let factor = 1u32.checked_shl(doublings).unwrap_or(u32::MAX);
+    Some(FIRST_BACKOFF.saturating_mul(factor).min(MAX_BACKOFF))
+}

@@ -1,0 +1,99 @@
+//! A name for which something may have to be done, and what is known about its two sides.
+
+use mooring_core::sync::{Agreed, Op, Phase, Side, decide};
+
+use crate::carry::{Load, Way};
+use crate::hash::Reading;
+use crate::look::Seen;
+use crate::state::{Item, Key, Proof, Stamp};
+
+/// A name for which something may have to be done.
+pub struct Change {
+    /// Which one.
+    pub key: Key,
+    /// What the listings told.
+    pub seen: Seen,
+    /// The local side, its hash included once that was needed.
+    pub local: Side,
+    /// The remote side, likewise.
+    pub remote: Side,
+    local_read: Option<Proof>,
+    remote_read: Option<Proof>,
+}
+
+impl Change {
+    /// A name as it was seen.
+    pub fn new(key: Key, seen: Seen) -> Self {
+        let (local, remote) = (seen.local_side(), seen.remote_side());
+        Self { key, seen, local, remote, local_read: None, remote_read: None }
+    }
+
+    /// What is to be done about it, as far as is known.
+    pub fn decide(&self, phase: Phase) -> Option<Op> {
+        decide(self.local, self.remote, self.seen.agreed(), phase)
+    }
+
+    /// Takes in what reading one side told.
+    pub fn learn(&mut self, way: Way, reading: Reading) {
+        let side = Side::Content(reading.hash);
+        match way {
+            Way::Up => {
+                self.local = side;
+                self.seen.local = Some(reading.stat);
+                self.local_read = Some(reading.proof);
+            }
+            Way::Down => {
+                self.remote = side;
+                self.seen.remote = Some(reading.stat);
+                self.remote_read = Some(reading.proof);
+            }
+        }
+    }
+
+    /// Whether the local file has a new time or mode, and the same bytes.
+    pub fn looks_new(&self) -> bool {
+        let (Some(local), Some(remote)) = (self.seen.local, self.seen.remote) else { return false };
+        let Some(item) = &self.seen.item else { return false };
+        let moved = item.local.is_none_or(|p| p.stamp.mtime != local.mtime);
+        (moved || item.mode != local.mode)
+            && (local.mtime, local.mode) != (remote.mtime, remote.mode)
+    }
+
+    /// The file as a load, going one way.
+    pub fn load(&self, way: Way) -> Load {
+        let target = match way {
+            Way::Up => self.seen.remote,
+            Way::Down => self.seen.local,
+        };
+        Load {
+            key: self.key.clone(),
+            way,
+            replaces: target.as_ref().map(Stamp::from),
+            item: self.seen.item.clone(),
+        }
+    }
+
+    /// The item that both sides agree on now; `None` when a side is absent.
+    pub fn agree(self, here_before: bool) -> Option<(Key, Item)> {
+        let (local, remote) = (self.seen.local?, self.seen.remote?);
+        let agreed = match (self.local, self.remote, self.seen.agreed()) {
+            (Side::Content(local), Side::Content(remote), _) => Agreed { local, remote },
+            (_, _, Some(agreed)) => agreed,
+            _ => return None,
+        };
+        let old = self.seen.item;
+        let item = Item {
+            name: self.key.name.clone(),
+            agreed,
+            local: self.local_read.or(old.as_ref().and_then(|i| i.local)),
+            mode: local.mode,
+            remote: self.remote_read.or(old.as_ref().and_then(|i| i.remote)),
+            // A proof names the remote file it is about; a newer file makes it void by itself.
+            verified: old.as_ref().and_then(|i| i.verified),
+            here_before: here_before || old.as_ref().is_some_and(|i| i.here_before),
+            gone: false,
+        };
+        debug_assert!(item.remote.is_none_or(|p| p.stamp.size == remote.size));
+        Some((self.key, item))
+    }
+}

@@ -1,0 +1,149 @@
+//! Both sides have content of their own under one name: both are kept.
+
+use std::ffi::OsStr;
+use std::io;
+use std::path::Path;
+
+use mooring_core::collection::Collection;
+use mooring_core::sync::{Hash, Phase, Side, conflict_name, is_conflict_copy};
+
+use crate::account::Account;
+use crate::carry::{Load, Way};
+use crate::change::Change;
+use crate::durable;
+use crate::error::{Error, FileTrouble, Result, about_one_file};
+use crate::files::Files;
+use crate::hash::{self, Failed};
+use crate::place::{self, Place, STORE, os, path};
+use crate::staging;
+use crate::state::Key;
+use crate::sync::Work;
+use crate::trouble::Ledger;
+
+/// Digits of the hash in a conflict copy's name.
+const DIGITS: usize = 8;
+/// Digits where that name is taken by other content.
+const MANY_DIGITS: usize = 64;
+
+/// Gives the local file a name of its own; both names are ordinary files from then on.
+///
+/// # Errors
+/// What stops the whole sync.
+pub fn set_aside<F: Files>(
+    account: &Account<F>,
+    place: &Place<F>,
+    phase: Phase,
+    change: Change,
+    work: &mut Work,
+    ledger: &mut Ledger,
+) -> Result<()> {
+    let key = &change.key;
+    let shown = place.shown_key(key);
+    let hash = match (change.local, change.seen.agreed()) {
+        (Side::Content(hash), _) => hash,
+        (Side::AsAgreed, Some(agreed)) => agreed.local,
+        _ => return Ok(()),
+    };
+    if is_conflict_copy(&key.name) {
+        let why = "changed on both sides, and is a conflict copy already: keep one by hand";
+        ledger.pending(shown, FileTrouble(why.to_owned()));
+        return Ok(());
+    }
+    if key.collection == Collection::Contacts && phase == Phase::Active {
+        return set_aside_in_store(account, place, change, &hash, work, ledger);
+    }
+    let name = match rename(account, place, key, &hash) {
+        Ok(name) => name,
+        Err(e) => match about_one_file(&e) {
+            Some(why) => {
+                ledger.pending(shown, why);
+                return Ok(());
+            }
+            None => return Err(Error::io("set aside", path(&shown), e)),
+        },
+    };
+    ledger.conflicts += 1;
+    ledger.copies_here += 1;
+    let aside = Key { name, ..key.clone() };
+    work.ups.push(Load { key: aside, way: Way::Up, replaces: None, item: None });
+    if phase == Phase::Active {
+        let mut down = change.load(Way::Down);
+        down.replaces = None;
+        work.downs.push(down);
+    }
+    Ok(())
+}
+
+fn rename<F: Files>(
+    account: &Account<F>,
+    place: &Place<F>,
+    key: &Key,
+    hash: &Hash,
+) -> io::Result<Vec<u8>> {
+    let files = &account.files;
+    let dir = files.open_dir(&place.local, path(&key.folder))?;
+    let date = staging::date(files.now());
+    let to = |digits| {
+        let name = conflict_name(&key.name, &account.spec.device, &date, hash, digits);
+        files.rename_new(&dir, os(&key.name), &dir, os(&name)).map(|()| name)
+    };
+    match to(DIGITS) {
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => to(MANY_DIGITS),
+        result => result,
+    }
+}
+
+/// A second card for one person would show up in every address book: the losing card is kept in
+/// the storage's `.mooring/conflicts` instead.
+fn set_aside_in_store<F: Files>(
+    account: &Account<F>,
+    place: &Place<F>,
+    change: Change,
+    hash: &Hash,
+    work: &mut Work,
+    ledger: &mut Ledger,
+) -> Result<()> {
+    let files = &account.files;
+    let key = &change.key;
+    let below = Path::new(STORE).join("conflicts").join(key.collection.folder());
+    let shown = account.spec.storage.join(&below);
+    let fail = |e| Error::io("keep a conflict in", &shown, e);
+    let storage = place::open_storage(account)?;
+    let dir = durable::ensure_dir(files, &storage, &below, 0o700).map_err(fail)?;
+    let date = staging::date(files.now());
+    let name = conflict_name(&key.name, &account.spec.device, &date, hash, MANY_DIGITS);
+    let kept = keep_copy(account, place, key, (&dir, os(&name)), hash);
+    match kept {
+        Ok(()) => {}
+        Err(Failed::One(why)) => {
+            ledger.pending(place.shown_key(key), why);
+            return Ok(());
+        }
+        Err(Failed::Stopped) => return Err(Error::Cancelled),
+        Err(Failed::All(e)) => return Err(fail(e)),
+    }
+    ledger.conflicts += 1;
+    work.downs.push(change.load(Way::Down));
+    Ok(())
+}
+
+/// Copies the local file, durably, and makes sure that the copy has the bytes it is named after.
+fn keep_copy<F: Files>(
+    account: &Account<F>,
+    place: &Place<F>,
+    key: &Key,
+    (dir, name): (&F::Dir, &OsStr),
+    hash: &Hash,
+) -> std::result::Result<(), Failed> {
+    let files = &account.files;
+    // One of an earlier try may be there, whole or torn.
+    durable::remove_if_there(files, dir, name).map_err(Failed::All)?;
+    let source = files.open_dir(&place.local, path(&key.folder))?;
+    let (reading, _) =
+        hash::copy(files, (&source, os(&key.name)), (dir, name), true, &account.stop)?;
+    if reading.hash != *hash {
+        files.unlink(dir, name).map_err(Failed::All)?;
+        return Err(Failed::one("changed while it was read"));
+    }
+    files.sync_dir(dir).map_err(Failed::All)
+}

@@ -1,0 +1,124 @@
+//! Small files that Mooring itself keeps in a person's folders and in the storage: read whole,
+//! written whole and durably, never half.
+
+use std::ffi::OsStr;
+use std::io::{self, Read, Write};
+
+use crate::files::{Files, Kind};
+
+/// What the name of a file that is being written begins with.
+const NEW: &str = ".mooring-new-";
+
+/// The bytes of a small file; `None` when there is none.
+///
+/// # Errors
+/// `InvalidData` when it is longer than `max` or no regular file.
+pub fn read<F: Files>(
+    files: &F,
+    dir: &F::Dir,
+    name: &str,
+    max: u64,
+) -> io::Result<Option<Vec<u8>>> {
+    let name = OsStr::new(name);
+    match files.stat(dir, name) {
+        Ok(stat) if stat.kind != Kind::File => {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "not a regular file"));
+        }
+        Ok(_) => {}
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(e) => return Err(e),
+    }
+    let mut bytes = Vec::new();
+    files.open(dir, name)?.take(max + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > max {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, format!("longer than {max} bytes")));
+    }
+    Ok(Some(bytes))
+}
+
+/// Writes a new small file, durable when this returns; `AlreadyExists` when the name is taken.
+pub fn create<F: Files>(files: &F, dir: &F::Dir, name: &str, bytes: &[u8]) -> io::Result<()> {
+    write(files, dir, name, |file| file.write_all(bytes), false)
+}
+
+/// Writes a small file over an earlier one, durable when this returns.
+pub fn replace<F: Files>(
+    files: &F,
+    dir: &F::Dir,
+    name: &str,
+    fill: impl FnOnce(&mut F::File) -> io::Result<()>,
+) -> io::Result<()> {
+    write(files, dir, name, fill, true)
+}
+
+fn write<F: Files>(
+    files: &F,
+    dir: &F::Dir,
+    name: &str,
+    fill: impl FnOnce(&mut F::File) -> io::Result<()>,
+    over: bool,
+) -> io::Result<()> {
+    let temporary = format!("{NEW}{name}");
+    let temporary = OsStr::new(&temporary);
+    let name = OsStr::new(name);
+    // A dead predecessor may have left one; only the holder of the account's lock writes here.
+    remove_if_there(files, dir, temporary)?;
+    let mut file = files.create(dir, temporary)?;
+    let written = fill(&mut file).and_then(|()| file.flush()).and_then(|()| files.sync_file(&file));
+    drop(file);
+    let installed = written.and_then(|()| match files.rename_new(dir, temporary, dir, name) {
+        Err(e) if over && e.kind() == io::ErrorKind::AlreadyExists => {
+            supersede(files, dir, temporary, name)
+        }
+        result => result,
+    });
+    if let Err(e) = installed {
+        // The first error is the one to tell; the leftover is removed by the next writer.
+        let _ = files.unlink(dir, temporary);
+        return Err(e);
+    }
+    files.sync_dir(dir)
+}
+
+fn supersede<F: Files>(files: &F, dir: &F::Dir, new: &OsStr, old: &OsStr) -> io::Result<()> {
+    match files.exchange(dir, new, dir, old) {
+        // Without an exchange there is a moment without the file. What is kept this way can be
+        // made again (a base, a receipt); the identity is never replaced like this.
+        Err(e) if e.kind() == io::ErrorKind::Unsupported => {
+            files.unlink(dir, old)?;
+            files.rename_new(dir, new, dir, old)
+        }
+        Err(e) => Err(e),
+        Ok(()) => files.unlink(dir, new),
+    }
+}
+
+/// Removes a name, if it is there.
+pub fn remove_if_there<F: Files>(files: &F, dir: &F::Dir, name: &OsStr) -> io::Result<()> {
+    match files.unlink(dir, name) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+        result => result,
+    }
+}
+
+/// Opens a folder below another, making it (and its parents) where it is missing.
+pub fn ensure_dir<F: Files>(
+    files: &F,
+    root: &F::Dir,
+    path: &std::path::Path,
+    mode: u32,
+) -> io::Result<F::Dir> {
+    match files.open_dir(root, path) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+        result => return result,
+    }
+    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+        return files.open_dir(root, path);
+    };
+    let parent = ensure_dir(files, root, parent, mode)?;
+    match files.make_dir(&parent, name, mode) {
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
+        result => result?,
+    }
+    files.open_dir(&parent, std::path::Path::new(name))
+}

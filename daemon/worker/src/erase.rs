@@ -1,0 +1,93 @@
+//! Forgetting: markers, staging folders, and the folders that Mooring made for the roots.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use mooring_core::collection::Collection;
+use mooring_wire::Left;
+
+use crate::account::{Account, Spec};
+use crate::durable;
+use crate::error::{Error, Result};
+use crate::files::Files;
+use crate::left;
+use crate::place::{MARKER, STAGING, os, read_marker};
+
+/// Takes Mooring's own names out of every local root and removes the roots that it made, where
+/// they are empty. Answers what is left below the roots that were not kept.
+///
+/// Repeating it is harmless: what is gone is gone.
+///
+/// # Errors
+/// When a root cannot be looked at, or a file on its way out still waits in a staging folder.
+pub fn erase_roots<F: Files>(account: &Account<F>, keep: &[Collection]) -> Result<Vec<Left>> {
+    let mut made = BTreeSet::new();
+    for (collection, root) in &account.spec.collections {
+        clean_root(&account.files, &account.spec, *collection, root)?;
+        made.extend(account.state.roots_made(*collection)?);
+    }
+    let mut left = Vec::new();
+    for collection in account.leaving(keep)? {
+        left.extend(left::list(account, collection)?);
+    }
+    // Longest first: children before their parents.
+    for path in made.iter().rev() {
+        remove_if_empty(&account.files, path)?;
+    }
+    Ok(left)
+}
+
+fn clean_root<F: Files>(
+    files: &F,
+    spec: &Spec,
+    collection: Collection,
+    path: &Path,
+) -> Result<()> {
+    let root = match files.open_root(path) {
+        Ok(root) => root,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(e) => return Err(Error::io("open", path, e)),
+    };
+    let fail = |e| Error::io("clean up", path, e);
+    match read_marker(files, &root).map_err(fail)? {
+        Some(marker) if marker == spec.marker(collection, true) => {}
+        // Erased already, or never ours.
+        _ => return Ok(()),
+    }
+    match files.open_dir(&root, Path::new(STAGING)) {
+        Ok(staging) => {
+            for entry in files.list(&staging).map_err(fail)? {
+                if !entry.name.as_encoded_bytes().starts_with(b"new-") {
+                    return Err(Error::Refused(format!(
+                        "a file is still in {}/{STAGING}: it was neither removed nor put back; \
+                         try again",
+                        path.display()
+                    )));
+                }
+                files.unlink(&staging, &entry.name).map_err(fail)?;
+            }
+            files.remove_dir(&root, os(STAGING.as_bytes())).map_err(fail)?;
+        }
+        Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+        Err(e) => return Err(fail(e)),
+    }
+    // The marker last: while it is there, a repetition knows the folder as ours.
+    durable::remove_if_there(files, &root, os(MARKER.as_bytes())).map_err(fail)?;
+    files.sync_dir(&root).map_err(fail)
+}
+
+fn remove_if_empty<F: Files>(files: &F, path: &PathBuf) -> Result<()> {
+    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { return Ok(()) };
+    let removed = files.open_root(parent).and_then(|dir| {
+        files.remove_dir(&dir, name)?;
+        files.sync_dir(&dir)
+    });
+    match removed {
+        Ok(()) => Ok(()),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+        // Something else lives there now: it was listed, or is none of ours.
+        Err(e) if e.kind() == io::ErrorKind::DirectoryNotEmpty => Ok(()),
+        Err(e) => Err(Error::io("remove the folder", path, e)),
+    }
+}

@@ -1,0 +1,525 @@
+//! A machine in memory, for tests: filesystems that forget what was not made durable.
+//!
+//! Each disk has two states: what running processes see, and what a power cut leaves for certain.
+//! Every effect is counted by a [`Fuse`] that can end the process in front of any of them; from
+//! then on every operation answers an error that [`is_dead`] knows. [`TwinFiles::restart`] begins
+//! the next life, with what a seed lets survive:
+//!
+//! - What was synced is there, after every seed.
+//! - Content that was not may be old, new, empty, cut, zeros, or a mix of pages.
+//! - Each change of entries has happened or has not, in whole. Changes of the same name keep
+//!   their order, others need not. A rename never loses both names, and an unlink that was not
+//!   synced may come undone.
+//! - After a sync that failed, what was cached never reaches the storage, although the next sync
+//!   succeeds (fsync(2)).
+//!
+//! The same calls and the same seed give the same world. [`stage`] is the side of the test: it
+//! builds, looks, lets operations fail, and lets other programs come in between.
+
+mod change;
+mod crash;
+mod disk;
+mod file;
+mod fuse;
+pub mod stage;
+mod world;
+
+use std::ffi::{OsStr, OsString};
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use nix::errno::Errno;
+
+use super::{Abilities, Entry, Extras, Files, Kind, Lease, Stat, name};
+use change::Act;
+use crash::{Crash, Dice};
+use disk::{Content, Inode};
+use world::{At, World};
+
+pub use disk::DiskOptions;
+pub use file::{TwinDir, TwinFile};
+pub use fuse::{Fuse, is_dead};
+pub use stage::{DiskId, Node};
+
+/// Bytes that a disk without a limit claims to have.
+const UNLIMITED: u64 = 1 << 40;
+
+/// The simulated machine, as one life of a process sees it. Clones are the same process.
+#[derive(Clone)]
+pub struct TwinFiles {
+    world: Arc<Mutex<World>>,
+    fuse: Fuse,
+    life: u64,
+}
+
+impl fmt::Debug for TwinFiles {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TwinFiles")
+            .field("life", &self.life)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Whether an operation changes something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Look,
+    Effect,
+}
+
+impl Default for TwinFiles {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl TwinFiles {
+    /// A machine with one empty disk at `/`.
+    pub fn new() -> Self {
+        Self {
+            world: Arc::new(Mutex::new(World::new())),
+            fuse: Fuse::new(),
+            life: 0,
+        }
+    }
+
+    /// The counter of this machine's effects.
+    pub fn fuse(&self) -> &Fuse {
+        &self.fuse
+    }
+
+    /// Ends this life of the process, if it has not ended, and begins the next one, with a fresh
+    /// fuse. Other clones, and handles, stay dead.
+    ///
+    /// Seed 0: the power went, and everything not durable is lost. Seed 1: only the process died,
+    /// the system lives on and nothing is lost yet. Any other: the power went, and of what was
+    /// not durable the seed chooses.
+    pub fn restart(&mut self, seed: u64) {
+        let mut world = self.lock();
+        let mut crash = match seed {
+            0 => Crash::AllLost,
+            1 => Crash::Killed,
+            seed => Crash::Mixed(Dice::new(seed)),
+        };
+        for disk in &mut world.disks {
+            disk.crash(&mut crash);
+        }
+        world.life += 1;
+        let life = world.life;
+        self.fuse.reset();
+        drop(world);
+        self.life = life;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, World> {
+        self.world.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The door of every operation: hooks, the fuse, the clock; then the error it shall have.
+    fn begin(
+        &self,
+        name: &str,
+        phase: Phase,
+    ) -> io::Result<(MutexGuard<'_, World>, io::Result<()>)> {
+        let mut world = self.lock();
+        if world.life != self.life {
+            return Err(fuse::dead());
+        }
+        self.fuse.alive()?;
+        let hooks = world.due_hooks(name);
+        drop(world);
+        for hook in hooks {
+            (hook.act)(self);
+        }
+        match phase {
+            Phase::Look => self.fuse.alive()?,
+            Phase::Effect => self.fuse.effect(name)?,
+        }
+        let mut world = self.lock();
+        if phase == Phase::Effect {
+            world.tick();
+        }
+        let fault = world.fault(name).map_or(Ok(()), Err);
+        Ok((world, fault))
+    }
+
+    fn enter(&self, name: &str, phase: Phase) -> io::Result<MutexGuard<'_, World>> {
+        let (world, fault) = self.begin(name, phase)?;
+        fault.map(|()| world)
+    }
+
+    /// The node of an open folder.
+    fn at(&self, dir: &TwinDir) -> io::Result<At> {
+        if dir.life == self.life {
+            Ok(dir.at)
+        } else {
+            Err(fuse::dead())
+        }
+    }
+
+    fn dir(&self, at: At) -> TwinDir {
+        TwinDir {
+            at,
+            life: self.life,
+        }
+    }
+}
+
+impl Files for TwinFiles {
+    type Dir = TwinDir;
+    type File = TwinFile;
+
+    fn open_root(&self, path: &Path) -> io::Result<TwinDir> {
+        name::check_root(path)?;
+        let world = self.enter("open-root", Phase::Look)?;
+        let at = world.resolve(path, true)?;
+        let inode = world.inode(at)?;
+        inode.entries()?;
+        inode.allow(0o400)?;
+        Ok(self.dir(at))
+    }
+
+    fn make_root(&self, path: &Path) -> io::Result<Vec<PathBuf>> {
+        name::check_root(path)?;
+        let mut missing = Vec::new();
+        let mut existing = path;
+        let mut parent = loop {
+            match self.open_root(existing) {
+                Ok(dir) => break dir,
+                Err(e) if e.kind() == io::ErrorKind::NotFound => missing.push(existing),
+                Err(e) => return Err(e),
+            }
+            existing = existing.parent().ok_or(Errno::ENOENT)?;
+        };
+        if let Some(above) = existing.parent() {
+            self.sync_dir(&self.open_root(above)?)?;
+        }
+        let mut made = Vec::new();
+        for level in missing.into_iter().rev() {
+            let last = level.file_name().ok_or(Errno::EINVAL)?;
+            self.make_dir(&parent, last, 0o700)?;
+            made.push(level.to_owned());
+            self.sync_dir(&parent)?;
+            parent = self.open_root(level)?;
+        }
+        Ok(made)
+    }
+
+    fn open_dir(&self, at: &TwinDir, path: &Path) -> io::Result<TwinDir> {
+        let names = name::components(path)?;
+        let from = self.at(at)?;
+        let world = self.enter("open-dir", Phase::Look)?;
+        let found = world.beneath(from, &names)?;
+        if !names.is_empty() {
+            world.inode(found)?.allow(0o400)?;
+        }
+        Ok(self.dir(found))
+    }
+
+    fn list(&self, dir: &TwinDir) -> io::Result<Vec<Entry>> {
+        let dir = self.at(dir)?;
+        let world = self.enter("list", Phase::Look)?;
+        let inode = world.inode(dir)?;
+        inode.allow(0o500)?;
+        let mut entries = Vec::new();
+        for (name, id) in inode.entries()? {
+            let at = world.mounted(At {
+                disk: dir.disk,
+                id: *id,
+            });
+            entries.push(Entry {
+                name: name.clone(),
+                stat: world.disks[at.disk].stat(at.id)?,
+            });
+        }
+        // Any order but the alphabet's, so that nobody comes to rely on it.
+        entries.sort_by_key(|entry| scramble(&entry.name));
+        Ok(entries)
+    }
+
+    fn stat(&self, dir: &TwinDir, name: &OsStr) -> io::Result<Stat> {
+        name::check(name)?;
+        let dir = self.at(dir)?;
+        let world = self.enter("stat", Phase::Look)?;
+        let at = world.mounted(world.child(dir, name)?);
+        world.disks[at.disk].stat(at.id)
+    }
+
+    fn stat_dir(&self, dir: &TwinDir) -> io::Result<Stat> {
+        let at = self.at(dir)?;
+        self.enter("stat", Phase::Look)?.disk(at).stat(at.id)
+    }
+
+    fn stat_file(&self, file: &TwinFile) -> io::Result<Stat> {
+        let at = self.node(file)?;
+        self.enter("stat", Phase::Look)?.disk(at).stat(at.id)
+    }
+
+    fn open(&self, dir: &TwinDir, name: &OsStr) -> io::Result<TwinFile> {
+        name::check(name)?;
+        let dir = self.at(dir)?;
+        let world = self.enter("open", Phase::Look)?;
+        let at = world.child(dir, name)?;
+        if world.mounts.contains_key(&at) {
+            return Err(Errno::EXDEV.into());
+        }
+        let inode = world.inode(at)?;
+        match inode.kind() {
+            Kind::File => inode.allow(0o400)?,
+            Kind::Symlink => return Err(Errno::ELOOP.into()),
+            Kind::Dir | Kind::Special => {
+                return Err(io::Error::new(
+                    io::ErrorKind::InvalidInput,
+                    "not a regular file",
+                ));
+            }
+        }
+        drop(world);
+        Ok(self.handle(at, false))
+    }
+
+    fn create(&self, dir: &TwinDir, name: &OsStr) -> io::Result<TwinFile> {
+        name::check(name)?;
+        let dir = self.at(dir)?;
+        let mut world = self.enter("create", Phase::Effect)?;
+        let now = world.stamp();
+        let inode = Inode::new(Content::File(Vec::new()), 0o600, now);
+        let id = world.disk(dir).make(dir.id, name, inode, now)?;
+        drop(world);
+        Ok(self.handle(At { disk: dir.disk, id }, true))
+    }
+
+    fn set_meta(&self, file: &TwinFile, mode: u32, mtime: i64) -> io::Result<()> {
+        let at = self.node(file)?;
+        let mut world = self.enter("write-meta", Phase::Effect)?;
+        let now = world.stamp();
+        let inode = world.disk(at).inode_mut(at.id)?;
+        inode.mode = mode & 0o7777;
+        inode.mtime = mtime;
+        inode.ctime = now;
+        world.disk(at).dirty.insert(at.id);
+        Ok(())
+    }
+
+    fn sync_file(&self, file: &TwinFile) -> io::Result<()> {
+        let at = self.node(file)?;
+        let (mut world, fault) = self.begin("sync-file", Phase::Effect)?;
+        world.inode(at)?;
+        match fault {
+            Ok(()) => world.disk(at).sync_inode(at.id),
+            Err(_) => world.disk(at).lose([at.id]),
+        }
+        fault
+    }
+
+    fn sync_dir(&self, dir: &TwinDir) -> io::Result<()> {
+        let at = self.at(dir)?;
+        let mut world = self.enter("sync-dir", Phase::Effect)?;
+        world.inode(at)?;
+        world.disk(at).sync_entries(at.id);
+        Ok(())
+    }
+
+    fn sync_all(&self, dir: &TwinDir) -> io::Result<()> {
+        let at = self.at(dir)?;
+        let (mut world, fault) = self.begin("sync-all", Phase::Effect)?;
+        world.inode(at)?;
+        let disk = world.disk(at);
+        if fault.is_err() {
+            disk.lose(disk.dirty.clone());
+        } else if disk.options.known_good {
+            disk.sync_everything();
+        }
+        fault
+    }
+
+    fn uncache(&self, file: &TwinFile) {
+        if let (Ok(at), Ok(mut world)) = (self.node(file), self.enter("uncache", Phase::Look)) {
+            world.disk(at).uncache(at.id);
+        }
+    }
+
+    fn lease(&self, file: &TwinFile) -> io::Result<Lease> {
+        self.take_lease(file)
+    }
+
+    fn lease_holds(&self, file: &TwinFile) -> bool {
+        self.has_lease(file)
+    }
+
+    fn release(&self, file: &TwinFile) {
+        self.give_lease_back(file);
+    }
+
+    fn rename_new(
+        &self,
+        from_dir: &TwinDir,
+        from: &OsStr,
+        to_dir: &TwinDir,
+        to: &OsStr,
+    ) -> io::Result<()> {
+        name::check(from)?;
+        name::check(to)?;
+        let (from_dir, to_dir) = (self.at(from_dir)?, self.at(to_dir)?);
+        let mut world = self.enter("rename", Phase::Effect)?;
+        let node = renamable(&world, from_dir, from, to_dir)?;
+        world.disk(to_dir).vacant(to_dir.id, to)?;
+        let (from, to) = ((from_dir.id, from.to_owned()), (to_dir.id, to.to_owned()));
+        let now = world.stamp();
+        if world.disk(to_dir).options.no_replace {
+            world.disk(to_dir).act(Act::Move { from, to }, now);
+            return Ok(());
+        }
+        if world.inode(node)?.kind() == Kind::Dir {
+            return Err(Errno::EOPNOTSUPP.into());
+        }
+        world.disk(to_dir).act(
+            Act::Link {
+                slot: to,
+                node: node.id,
+            },
+            now,
+        );
+        drop(world);
+        let mut world = self.enter("rename-half", Phase::Effect)?;
+        world.disk(from_dir).act(Act::Unlink { slot: from }, now);
+        world.disk(from_dir).order_last();
+        Ok(())
+    }
+
+    fn exchange(&self, a_dir: &TwinDir, a: &OsStr, b_dir: &TwinDir, b: &OsStr) -> io::Result<()> {
+        name::check(a)?;
+        name::check(b)?;
+        let (a_dir, b_dir) = (self.at(a_dir)?, self.at(b_dir)?);
+        let mut world = self.enter("exchange", Phase::Effect)?;
+        let one = renamable(&world, a_dir, a, b_dir)?;
+        let other = renamable(&world, b_dir, b, a_dir)?;
+        if !world.disk(a_dir).options.exchange {
+            return Err(Errno::EOPNOTSUPP.into());
+        }
+        if one != other {
+            let act = Act::Swap {
+                a: (a_dir.id, a.to_owned()),
+                b: (b_dir.id, b.to_owned()),
+            };
+            let now = world.stamp();
+            world.disk(a_dir).act(act, now);
+        }
+        Ok(())
+    }
+
+    fn unlink(&self, dir: &TwinDir, name: &OsStr) -> io::Result<()> {
+        name::check(name)?;
+        let dir = self.at(dir)?;
+        let mut world = self.enter("unlink", Phase::Effect)?;
+        let at = world.child(dir, name)?;
+        world.disk(dir).may_change(dir.id)?;
+        if world.inode(at)?.kind() == Kind::Dir {
+            return Err(Errno::EISDIR.into());
+        }
+        let now = world.stamp();
+        world.disk(dir).act(
+            Act::Unlink {
+                slot: (dir.id, name.to_owned()),
+            },
+            now,
+        );
+        Ok(())
+    }
+
+    fn make_dir(&self, dir: &TwinDir, name: &OsStr, mode: u32) -> io::Result<()> {
+        name::check(name)?;
+        let dir = self.at(dir)?;
+        let mut world = self.enter("make-dir", Phase::Effect)?;
+        let now = world.stamp();
+        let inode = Inode::new(Content::Dir(Default::default()), mode & 0o7777, now);
+        world.disk(dir).make(dir.id, name, inode, now)?;
+        Ok(())
+    }
+
+    fn remove_dir(&self, dir: &TwinDir, name: &OsStr) -> io::Result<()> {
+        name::check(name)?;
+        let dir = self.at(dir)?;
+        let mut world = self.enter("remove-dir", Phase::Effect)?;
+        let at = world.child(dir, name)?;
+        world.disk(dir).may_change(dir.id)?;
+        if world.mounts.contains_key(&at) {
+            return Err(Errno::EBUSY.into());
+        }
+        if !world.inode(at)?.entries()?.is_empty() {
+            return Err(Errno::ENOTEMPTY.into());
+        }
+        let now = world.stamp();
+        world.disk(dir).act(
+            Act::Unlink {
+                slot: (dir.id, name.to_owned()),
+            },
+            now,
+        );
+        Ok(())
+    }
+
+    fn abilities(&self, dir: &TwinDir) -> io::Result<Abilities> {
+        let at = self.at(dir)?;
+        let mut world = self.enter("abilities", Phase::Look)?;
+        world.inode(at)?;
+        let disk = world.disk(at);
+        let capacity = disk.options.capacity.unwrap_or(UNLIMITED);
+        Ok(Abilities {
+            filesystem: disk.options.filesystem.clone(),
+            known_good: disk.options.known_good,
+            remote: disk.options.remote,
+            free: capacity.saturating_sub(disk.used()),
+            capacity,
+        })
+    }
+
+    fn extras(&self, file: &TwinFile) -> io::Result<Extras> {
+        let at = self.node(file)?;
+        let world = self.enter("extras", Phase::Look)?;
+        let inode = world.inode(at)?;
+        Ok(Extras {
+            xattrs: inode.xattrs,
+            acl: inode.acl,
+            holes: inode.holes,
+        })
+    }
+
+    fn now(&self) -> i64 {
+        self.lock().stamp()
+    }
+
+    fn parallelism(&self) -> usize {
+        // One, so that the effects have one order.
+        1
+    }
+}
+
+/// The node behind a name that may be renamed into another folder.
+fn renamable(world: &World, from_dir: At, from: &OsStr, to_dir: At) -> io::Result<At> {
+    if from_dir.disk != to_dir.disk {
+        return Err(Errno::EXDEV.into());
+    }
+    let node = world.child(from_dir, from)?;
+    world.disks[from_dir.disk].may_change(from_dir.id)?;
+    world.disks[to_dir.disk].may_change(to_dir.id)?;
+    if world.mounts.contains_key(&node) {
+        return Err(Errno::EBUSY.into());
+    }
+    if world.inode(node)?.kind() == Kind::Dir && world.lies_in(to_dir, node) {
+        return Err(Errno::EINVAL.into());
+    }
+    Ok(node)
+}
+
+/// A number without meaning from a name (FNV-1a).
+fn scramble(name: &OsString) -> u64 {
+    use std::os::unix::ffi::OsStrExt;
+    name.as_bytes()
+        .iter()
+        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+            (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+        })
+}

@@ -1,0 +1,154 @@
+//! Reading a file's bytes once, and knowing that they were one version of it.
+
+use std::ffi::OsStr;
+use std::io::{self, Read, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use mooring_core::sync::Hash;
+
+use crate::error::{FileTrouble, about_one_file};
+use crate::files::{Files, Lease, Stat};
+use crate::state::{Proof, Stamp};
+
+/// How much is read at once, in bytes.
+const CHUNK: usize = 256 * 1024;
+
+/// What was read of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reading {
+    /// The hash of its bytes.
+    pub hash: Hash,
+    /// The file, and when the reading began.
+    pub proof: Proof,
+    /// What the system says about it.
+    pub stat: Stat,
+}
+
+/// Why a file could not be read.
+#[derive(Debug)]
+pub enum Failed {
+    /// It concerns this file only.
+    One(FileTrouble),
+    /// Nothing can go on.
+    All(io::Error),
+    /// It was asked to stop.
+    Stopped,
+}
+
+impl From<io::Error> for Failed {
+    fn from(e: io::Error) -> Self {
+        match about_one_file(&e) {
+            Some(trouble) => Self::One(trouble),
+            None => Self::All(e),
+        }
+    }
+}
+
+impl Failed {
+    /// A reason that concerns one file.
+    pub fn one(reason: &str) -> Self {
+        Self::One(FileTrouble(reason.to_owned()))
+    }
+}
+
+/// How a file is to be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// Cached pages will do.
+    Cache,
+    /// From the storage itself: cached pages are dropped first. The file must be durable.
+    Storage,
+    /// Cached pages will do, and the caller knows about writers.
+    Staged,
+}
+
+/// Reads a whole file into `sink` and hashes it.
+///
+/// # Errors
+/// [`Failed::One`] when the file changed while it was read, or somebody is writing to it.
+pub fn read_into<F: Files>(
+    files: &F,
+    dir: &F::Dir,
+    name: &OsStr,
+    from: Source,
+    stop: &AtomicBool,
+    mut sink: impl FnMut(&[u8]) -> io::Result<()>,
+) -> Result<Reading, Failed> {
+    let mut file = files.open(dir, name)?;
+    let at = files.now();
+    let before = files.stat_file(&file)?;
+    match from {
+        Source::Storage => files.uncache(&file),
+        // Whoever writes now is not done: half a photo is no version of it. The lease is given
+        // back at once, so that nobody waits for us.
+        Source::Cache => match files.lease(&file)? {
+            Lease::InUse => return Err(Failed::one("a program has it open for writing")),
+            Lease::Held => files.release(&file),
+            Lease::Unsupported => {}
+        },
+        Source::Staged => {}
+    }
+    let mut hasher = blake3::Hasher::new();
+    let mut buffer = vec![0; CHUNK.min(usize::try_from(before.size).unwrap_or(CHUNK) + 1)];
+    loop {
+        if stop.load(Ordering::Relaxed) {
+            return Err(Failed::Stopped);
+        }
+        let n = match file.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(n) => n,
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
+            Err(e) => return Err(e.into()),
+        };
+        hasher.update(&buffer[..n]);
+        sink(&buffer[..n]).map_err(Failed::All)?;
+    }
+    let stat = files.stat_file(&file)?;
+    if Stamp::from(&stat) != Stamp::from(&before) {
+        return Err(Failed::one("changed while it was read"));
+    }
+    let proof = Proof { stamp: Stamp::from(&stat), at };
+    Ok(Reading { hash: hasher.finalize().into(), proof, stat })
+}
+
+/// Hashes a whole file.
+///
+/// # Errors
+/// As [`read_into`].
+pub fn hash<F: Files>(
+    files: &F,
+    dir: &F::Dir,
+    name: &OsStr,
+    from: Source,
+    stop: &AtomicBool,
+) -> Result<Reading, Failed> {
+    read_into(files, dir, name, from, stop, |_| Ok(()))
+}
+
+/// Writes what is read into a new file of another folder. The new file is not durable yet.
+///
+/// # Errors
+/// As [`read_into`]; the new file is removed again where that is possible.
+pub fn copy<F: Files>(
+    files: &F,
+    (dir, name): (&F::Dir, &OsStr),
+    (to_dir, to_name): (&F::Dir, &OsStr),
+    sync: bool,
+    stop: &AtomicBool,
+) -> Result<(Reading, Stat), Failed> {
+    let mut out = files.create(to_dir, to_name).map_err(Failed::All)?;
+    let copied = read_into(files, dir, name, Source::Cache, stop, |chunk| out.write_all(chunk))
+        .and_then(|read| {
+            files.set_meta(&out, read.stat.mode, read.stat.mtime).map_err(Failed::All)?;
+            if sync {
+                files.sync_file(&out).map_err(Failed::All)?;
+            }
+            Ok((read, files.stat_file(&out).map_err(Failed::All)?))
+        });
+    if copied.is_err() {
+        drop(out);
+        // What is left of it is swept up before the next sync.
+        let _ = files.unlink(to_dir, to_name);
+    }
+    copied
+}

@@ -1,0 +1,92 @@
+//! Naming what stays: every name below a root that is not Mooring's own, with the reason.
+
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+
+use mooring_core::collection::Collection;
+use mooring_wire::Left;
+
+use crate::account::Account;
+use crate::error::{Error, Result, about_one_file};
+use crate::files::{Files, Kind};
+use crate::place::{MARKER, STAGING, is_own, path};
+use crate::state::{Key, join};
+
+/// Everything below a collection's root that stays on the device. Nothing when the root is gone.
+///
+/// # Errors
+/// When the root cannot be looked at.
+pub fn list<F: Files>(account: &Account<F>, collection: Collection) -> Result<Vec<Left>> {
+    let root_path = account.spec.root(collection)?.to_owned();
+    let root = match account.files.open_root(&root_path) {
+        Ok(root) => root,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(e) => return Err(Error::io("look at", &root_path, e)),
+    };
+    let shown = |below: &[u8]| join(root_path.as_os_str().as_bytes(), below);
+    let mut left = Vec::new();
+    let mut folders = vec![Vec::new()];
+    while let Some(folder) = folders.pop() {
+        let listed =
+            account.files.open_dir(&root, path(&folder)).and_then(|dir| account.files.list(&dir));
+        let mut entries = match listed {
+            Ok(entries) => entries,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
+            Err(e) => match about_one_file(&e) {
+                Some(why) => {
+                    let reason = format!("folder that cannot be looked into: {}", why.0);
+                    left.push(Left { path: shown(&folder), reason });
+                    continue;
+                }
+                None => return Err(Error::io("look at", &root_path.join(path(&folder)), e)),
+            },
+        };
+        entries.retain(|entry| !is_own(&folder, entry.name.as_bytes()));
+        if entries.is_empty() && !folder.is_empty() {
+            let reason = "empty folder that was here before, or came later".to_owned();
+            left.push(Left { path: shown(&folder), reason });
+        }
+        for entry in entries {
+            let below = join(&folder, entry.name.as_bytes());
+            match reason(account, collection, &folder, entry.name.as_bytes(), entry.stat.kind)? {
+                Some(reason) => left.push(Left { path: shown(&below), reason }),
+                None => folders.push(below),
+            }
+        }
+    }
+    left.sort_by(|a, b| a.path.cmp(&b.path));
+    Ok(left)
+}
+
+/// Why a name stays; `None` for a folder, which is looked into.
+fn reason<F: Files>(
+    account: &Account<F>,
+    collection: Collection,
+    folder: &[u8],
+    name: &[u8],
+    kind: Kind,
+) -> Result<Option<String>> {
+    let reason = match kind {
+        Kind::Dir => return Ok(None),
+        Kind::Symlink => "symbolic link: never followed, uploaded or removed",
+        Kind::Special => "socket, FIFO or device: never uploaded or removed",
+        Kind::File => {
+            let key = Key { collection, folder: folder.to_vec(), name: name.to_vec() };
+            match account.state.item(&key)? {
+                Some(item) if !item.gone => "could not be removed safely",
+                Some(_) => "came back after it was removed",
+                None => "not the account's: arrived after the last upload, or never uploaded",
+            }
+        }
+    };
+    Ok(Some(reason.to_owned()))
+}
+
+/// What stands in a root besides Mooring's own names.
+///
+/// # Errors
+/// What the system says.
+pub fn is_empty<F: Files>(files: &F, root: &F::Dir) -> io::Result<bool> {
+    let entries = files.list(root)?;
+    Ok(entries.iter().all(|e| e.name == MARKER || e.name == STAGING))
+}

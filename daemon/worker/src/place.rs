@@ -1,0 +1,212 @@
+//! The two sides of a collection, opened and checked: a marker lies in each. Without the marker
+//! there is no sync and no removal, because an empty folder may be a disk that is not mounted.
+
+use std::ffi::OsStr;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use mooring_core::collection::Collection;
+use mooring_core::receipt::readable;
+use serde::{Deserialize, Serialize};
+
+use crate::account::Account;
+use crate::durable;
+use crate::error::{Error, Result};
+use crate::files::{Abilities, Files};
+use crate::state::{Key, join};
+
+/// The marker's name, in both roots.
+pub const MARKER: &str = ".mooring-collection";
+/// The staging folder's name, in the local root: what is about to come or to go.
+pub const STAGING: &str = ".mooring-staging";
+/// What Mooring keeps in the storage, outside every collection.
+pub const STORE: &str = ".mooring";
+/// The longest marker, in bytes.
+const MAX_MARKER: u64 = 4096;
+
+/// What a marker says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Marker {
+    /// Of the format.
+    pub version: u32,
+    /// The collection's name.
+    pub collection: String,
+    /// The storage's random ID.
+    pub storage_id: String,
+    /// In a local root: the account's ID.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<String>,
+}
+
+impl Marker {
+    /// The text of the marker, with a word to whoever finds it.
+    pub fn to_toml(&self) -> String {
+        let account = self.account.as_ref().map(|a| format!("account = {a:?}\n"));
+        format!(
+            "# Mooring keeps this folder in step with a storage. Without this file it touches\n\
+             # nothing here.\nversion = {}\ncollection = {:?}\nstorage-id = {:?}\n{}",
+            self.version,
+            self.collection,
+            self.storage_id,
+            account.unwrap_or_default()
+        )
+    }
+}
+
+/// The two sides of one collection.
+pub struct Place<F: Files> {
+    /// Which one.
+    pub collection: Collection,
+    /// The local root, and its path for messages.
+    pub local: F::Dir,
+    /// The local root's path.
+    pub local_path: PathBuf,
+    /// The local staging folder.
+    pub staging: F::Dir,
+    /// The root in the storage.
+    pub remote: F::Dir,
+    /// The storage's path of that root.
+    pub remote_path: PathBuf,
+    /// The folder for uploads under way, outside every collection.
+    pub uploads: F::Dir,
+    /// What the local filesystem can do.
+    pub here: Abilities,
+    /// What the storage's filesystem can do.
+    pub there: Abilities,
+}
+
+impl<F: Files> Place<F> {
+    /// The absolute local path of an item, for messages.
+    pub fn shown(&self, folder: &[u8], name: &[u8]) -> Vec<u8> {
+        join(self.local_path.as_os_str().as_bytes(), &join(folder, name))
+    }
+
+    /// The absolute local path of a key.
+    pub fn shown_key(&self, key: &Key) -> Vec<u8> {
+        self.shown(&key.folder, &key.name)
+    }
+}
+
+/// Whether a name in a collection's root is Mooring's own.
+pub fn is_own(folder: &[u8], name: &[u8]) -> bool {
+    folder.is_empty()
+        && (name == MARKER.as_bytes()
+            || name == STAGING.as_bytes()
+            || name == format!(".mooring-new-{MARKER}").as_bytes())
+}
+
+/// Opens the storage.
+///
+/// # Errors
+/// [`Error::StorageGone`] when there is no storage of this account's identity at its path.
+pub fn open_storage<F: Files>(account: &Account<F>) -> Result<F::Dir> {
+    let path = &account.spec.storage;
+    let gone = |what: &str| {
+        Error::StorageGone(format!(
+            "the storage at {} {what}: mount or plug it in and try again; nothing was changed",
+            readable(path.as_os_str().as_bytes())
+        ))
+    };
+    let root = account.files.open_root(path).map_err(|e| gone(&format!("cannot be opened ({e})")))?;
+    let store = account.files.open_dir(&root, Path::new(STORE));
+    store.map_err(|_| gone("is not there, or the disk is not mounted (it has no .mooring folder)"))?;
+    Ok(root)
+}
+
+/// Opens both sides of a collection and checks their markers.
+///
+/// # Errors
+/// [`Error::StorageGone`] or [`Error::HomeGone`] when a side or its marker is missing, or belongs
+/// to another storage or account.
+pub fn open<F: Files>(account: &Account<F>, collection: Collection) -> Result<Place<F>> {
+    let files = &account.files;
+    let storage = open_storage(account)?;
+    let remote_path = account.spec.storage.join(collection.folder());
+    let gone = |why: String| {
+        Error::StorageGone(format!(
+            "{} {why}; nothing was changed",
+            readable(remote_path.as_os_str().as_bytes())
+        ))
+    };
+    let remote = files
+        .open_dir(&storage, Path::new(collection.folder()))
+        .map_err(|e| gone(format!("cannot be opened ({e})")))?;
+    check_marker(account, &remote, collection, false).map_err(gone)?;
+
+    let local_path = account.spec.root(collection)?.to_owned();
+    let gone = |why: String| {
+        Error::HomeGone(format!(
+            "{} {why}; nothing was changed",
+            readable(local_path.as_os_str().as_bytes())
+        ))
+    };
+    let local =
+        files.open_root(&local_path).map_err(|e| gone(format!("cannot be opened ({e})")))?;
+    check_marker(account, &local, collection, true).map_err(gone)?;
+
+    let staging = durable::ensure_dir(files, &local, Path::new(STAGING), 0o700)
+        .map_err(|e| Error::io("make the staging folder in", &local_path, e))?;
+    let uploads = durable::ensure_dir(files, &storage, &Path::new(STORE).join("uploads"), 0o700)
+        .map_err(|e| Error::io("make the upload folder in", &account.spec.storage, e))?;
+    let here = files.abilities(&local).map_err(|e| Error::io("look at", &local_path, e))?;
+    let there = files.abilities(&remote).map_err(|e| Error::io("look at", &remote_path, e))?;
+    Ok(Place { collection, local, local_path, staging, remote, remote_path, uploads, here, there })
+}
+
+fn check_marker<F: Files>(
+    account: &Account<F>,
+    root: &F::Dir,
+    collection: Collection,
+    local: bool,
+) -> std::result::Result<(), String> {
+    match read_marker(&account.files, root) {
+        Err(e) => Err(format!("has a marker ({MARKER}) that cannot be read ({e})")),
+        Ok(None) => Err(format!(
+            "has no marker ({MARKER}): perhaps its disk is not mounted, or the folder was replaced"
+        )),
+        Ok(Some(marker)) if marker == account.spec.marker(collection, local) => Ok(()),
+        Ok(Some(_)) => Err("belongs to another storage or account (its marker says so)".to_owned()),
+    }
+}
+
+/// The marker in a root, if there is one.
+pub fn read_marker<F: Files>(files: &F, root: &F::Dir) -> io::Result<Option<Marker>> {
+    let Some(bytes) = durable::read(files, root, MARKER, MAX_MARKER)? else { return Ok(None) };
+    let text = String::from_utf8(bytes)
+        .map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e.utf8_error()))?;
+    toml::from_str(&text).map(Some).map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e))
+}
+
+/// Puts the marker into a root, where there is none yet.
+///
+/// # Errors
+/// `Refused` when another marker is there.
+pub fn put_marker<F: Files>(
+    files: &F,
+    root: &F::Dir,
+    path: &Path,
+    marker: &Marker,
+) -> Result<()> {
+    match read_marker(files, root).map_err(|e| Error::io("read the marker in", path, e))? {
+        Some(there) if there == *marker => Ok(()),
+        Some(_) => Err(Error::Refused(format!(
+            "{} already belongs to another account or storage (see {MARKER} in it): choose \
+             another folder",
+            readable(path.as_os_str().as_bytes())
+        ))),
+        None => durable::create(files, root, MARKER, marker.to_toml().as_bytes())
+            .map_err(|e| Error::io("write the marker in", path, e)),
+    }
+}
+
+/// A name as the seam wants it.
+pub fn os(name: &[u8]) -> &OsStr {
+    OsStr::from_bytes(name)
+}
+
+/// A path below a root as the seam wants it.
+pub fn path(bytes: &[u8]) -> &Path {
+    Path::new(OsStr::from_bytes(bytes))
+}

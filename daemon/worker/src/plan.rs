@@ -1,0 +1,258 @@
+//! What a sign-out would do: a look at the files that changes nothing.
+
+use mooring_core::collection::Collection;
+use mooring_core::receipt::readable;
+use mooring_core::sync::{Held, Op, Phase, Side, is_conflict_copy};
+use mooring_wire::{CollectionFacts, PlanFacts};
+use std::os::unix::ffi::OsStrExt;
+
+use crate::account::Account;
+use crate::change::Change;
+use crate::error::{Error, FileTrouble, Result};
+use crate::files::{Extras, Files};
+use crate::look::{FolderLook, Odd, Seen, walk};
+use crate::place::{self, Place, os};
+use crate::pool;
+use crate::readback::still_proven;
+use crate::state::Key;
+use crate::trouble::Named;
+
+/// How many skipped names a plan shows.
+const SHOWN: usize = 20;
+
+/// What a sign-out would do now.
+///
+/// # Errors
+/// When a local folder is gone or the state is damaged; a storage that is gone is a blocker.
+pub fn plan<F: Files>(account: &Account<F>, keep: &[Collection]) -> Result<PlanFacts> {
+    account.leaving(keep)?;
+    let mut facts = PlanFacts::default();
+    let mut upload = 0;
+    for (collection, _) in &account.spec.collections {
+        let place = match place::open(account, *collection) {
+            Ok(place) => place,
+            Err(Error::StorageGone(why)) => {
+                facts.blockers = vec![("Offline".to_owned(), why)];
+                facts.collections.extend(from_state(account)?);
+                return Ok(facts);
+            }
+            Err(e) => return Err(e),
+        };
+        let mut run = Run::new(account, &place);
+        walk(account, &place, |look| run.take(look))?;
+        if !keep.contains(collection) {
+            upload += run.upload_bytes;
+            run.blockers(&mut facts.blockers);
+            warnings(&place, &mut facts.warnings);
+            if upload > place.there.free {
+                facts.blockers.push((
+                    "Failed".to_owned(),
+                    format!(
+                        "{upload} bytes have to be uploaded, and {} has {} bytes free",
+                        readable(account.spec.storage.as_os_str().as_bytes()),
+                        place.there.free
+                    ),
+                ));
+            }
+        }
+        facts.collections.push(run.into_facts());
+    }
+    facts.warnings.dedup();
+    Ok(facts)
+}
+
+/// How the collections stand, without a look at the files.
+///
+/// # Errors
+/// When the state cannot be read.
+pub fn from_state<F: Files>(account: &Account<F>) -> Result<Vec<CollectionFacts>> {
+    let mut all = Vec::new();
+    for (collection, _) in &account.spec.collections {
+        let tally = account.state.tally(*collection)?;
+        let [unsynced, held, conflicts, skipped] = crate::sync::numbers(account, *collection)?;
+        all.push(CollectionFacts {
+            name: collection.to_string(),
+            items: mooring_wire::Counts { files: tally.files, bytes: tally.bytes },
+            unsynced,
+            held,
+            conflicts,
+            verified: tally.verified,
+            here_before: tally.here_before,
+            skipped,
+            ..CollectionFacts::default()
+        });
+    }
+    Ok(all)
+}
+
+fn warnings<F: Files>(place: &Place<F>, warnings: &mut Vec<String>) {
+    let here = &place.here.filesystem;
+    if matches!(here.as_str(), "btrfs" | "zfs" | "bcachefs") {
+        warnings.push(format!(
+            "Snapshots of {} ({here}), if there are any, keep what is removed.",
+            readable(place.local_path.as_os_str().as_bytes())
+        ));
+    }
+    if !place.there.known_good {
+        warnings.push(format!(
+            "The storage's filesystem ({}) tells little about changes: every copy is read back \
+             once more right before its original is removed.",
+            place.there.filesystem
+        ));
+    }
+}
+
+struct Run<'a, F: Files> {
+    account: &'a Account<F>,
+    place: &'a Place<F>,
+    facts: CollectionFacts,
+    upload_bytes: u64,
+    unreadable: Named,
+    held: Named,
+    xattrs: u64,
+    acls: u64,
+    holes: u64,
+    same_disk: bool,
+}
+
+impl<'a, F: Files> Run<'a, F> {
+    fn new(account: &'a Account<F>, place: &'a Place<F>) -> Self {
+        let facts =
+            CollectionFacts { name: place.collection.to_string(), ..CollectionFacts::default() };
+        Self {
+            account,
+            place,
+            facts,
+            upload_bytes: 0,
+            unreadable: Named::default(),
+            held: Named::default(),
+            xattrs: 0,
+            acls: 0,
+            holes: 0,
+            same_disk: false,
+        }
+    }
+
+    fn take(&mut self, look: FolderLook<F>) -> Result<()> {
+        for (name, odd) in look.odd {
+            match odd {
+                Odd::Stays(_) => {
+                    self.facts.skipped += 1;
+                    if self.facts.skipped_names.len() < SHOWN {
+                        self.facts.skipped_names.push(crate::state::join(&look.path, &name));
+                    }
+                }
+                Odd::Trouble(FileTrouble(why)) => {
+                    self.unreadable.add(self.place.shown(&look.path, &name), &why);
+                }
+            }
+        }
+        if let Some(dir) = &look.local {
+            self.look_closer(dir, &look.path, &look.names)?;
+        }
+        for seen in look.names {
+            let key = Key {
+                collection: self.place.collection,
+                folder: look.path.clone(),
+                name: seen.name.clone(),
+            };
+            self.count(key, seen);
+        }
+        Ok(())
+    }
+
+    /// What a copy would not carry. Opening each file also tells which cannot be read.
+    fn look_closer(&mut self, dir: &F::Dir, folder: &[u8], names: &[Seen]) -> Result<()> {
+        let files = &self.account.files;
+        let here: Vec<_> = names.iter().filter(|seen| seen.local.is_some()).collect();
+        let extras = pool::map(files.parallelism(), &here, |seen| {
+            files.open(dir, os(&seen.name)).and_then(|file| files.extras(&file))
+        });
+        for (seen, extras) in here.iter().zip(extras) {
+            match extras {
+                Ok(Extras { xattrs, acl, holes }) => {
+                    self.xattrs += u64::from(xattrs);
+                    self.acls += u64::from(acl);
+                    self.holes += u64::from(holes);
+                }
+                Err(e) => {
+                    let shown = self.place.shown(folder, &seen.name);
+                    match crate::error::about_one_file(&e) {
+                        Some(FileTrouble(why)) => self.unreadable.add(shown, &why),
+                        None => return Err(Error::io("look at", place::path(&shown), e)),
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn count(&mut self, key: Key, seen: Seen) {
+        let facts = &mut self.facts;
+        let Some(local) = seen.local else {
+            // Deleted here, still there: nothing to remove.
+            let held = seen.item.is_some() && seen.remote_side() == Side::AsAgreed;
+            facts.held += u64::from(held);
+            return;
+        };
+        facts.items.files += 1;
+        facts.items.bytes += local.size;
+        facts.hard_links += u64::from(local.nlink > 1);
+        facts.conflicts += u64::from(is_conflict_copy(&seen.name));
+        facts.here_before += u64::from(seen.item.as_ref().is_some_and(|i| i.here_before));
+        self.same_disk |= seen.remote.is_some_and(|remote| remote.dev == local.dev);
+        let proven = match (&seen.item, &seen.remote) {
+            (Some(item), Some(remote)) => still_proven(item, remote, self.place.there.known_good),
+            _ => false,
+        };
+        facts.verified += u64::from(proven);
+        let change = Change::new(key, seen);
+        match change.decide(Phase::Leaving) {
+            // Its bytes are not known yet: counted as if it had to be uploaded.
+            Some(Op::Upload | Op::SetAside | Op::Hash) => {
+                facts.unsynced += 1;
+                self.upload_bytes += local.size;
+            }
+            Some(Op::Hold(Held::DeletedThere)) => {
+                facts.held += 1;
+                let why = "was deleted in the storage and is still here";
+                self.held.add(self.place.shown_key(&change.key), why);
+            }
+            _ => {}
+        }
+    }
+
+    fn blockers(&self, blockers: &mut Vec<(String, String)>) {
+        for (named, what) in [(&self.unreadable, "cannot be uploaded"), (&self.held, "held")] {
+            if let Some((first, why)) = named.some.first() {
+                let more = match named.total {
+                    1 => String::new(),
+                    n => format!(", and {} more", n - 1),
+                };
+                blockers.push((
+                    "UnsyncedData".to_owned(),
+                    format!("{what}: {} ({why}){more}", readable(first)),
+                ));
+            }
+        }
+    }
+
+    fn into_facts(self) -> CollectionFacts {
+        let mut facts = self.facts;
+        let losses = [
+            (self.xattrs, "extended attributes"),
+            (self.acls, "access control lists (ACLs)"),
+            (self.holes, "holes (they come back filled with zeros)"),
+        ];
+        for (files, what) in losses {
+            if files > 0 {
+                // Without the number: one file more does not change what was consented to.
+                facts.losses.push(format!("{what} are not kept with the copies"));
+            }
+        }
+        if self.same_disk {
+            facts.losses.push("the copies are on the same disk as the originals".to_owned());
+        }
+        facts
+    }
+}

@@ -1,0 +1,120 @@
+//! Reading a copy back from the storage: the only thing that proves that it is there.
+
+use crate::account::Account;
+use crate::error::{Error, FileTrouble, Result};
+use crate::files::{Files, Stat};
+use crate::hash::{self, Failed, Source};
+use crate::look::same_file;
+use crate::place::{Place, os, path};
+use crate::pool;
+use crate::state::{Item, Key, Proof, Stamp};
+use crate::trouble::Ledger;
+
+/// A file changed later than this before its reading began (ns) may have changed unseen, even
+/// where time is counted finely: the kernel's clock for files ticks every few milliseconds.
+pub const TICK: i64 = 20_000_000;
+/// Copies read back between two commits.
+const BATCH: usize = 2048;
+
+/// Whether an earlier read-back still proves the copy: it is the same file by its stamp, and the
+/// stamp can be trusted there.
+pub fn still_proven(item: &Item, remote: &Stat, known_good: bool) -> bool {
+    let Some(proof) = item.verified else { return false };
+    known_good
+        && proof.stamp == Stamp::from(remote)
+        && proof.stamp.mtime.max(proof.stamp.ctime) <= proof.at.saturating_sub(TICK)
+}
+
+/// A copy that is not one: the very same file on the same disk.
+pub fn same_inode(local: &Stat, remote: &Stat) -> bool {
+    (local.dev, local.ino) == (remote.dev, remote.ino)
+}
+
+/// Reads one copy back. Answers the new proof.
+///
+/// # Errors
+/// [`Failed::One`] when the bytes are not the agreed ones.
+pub fn read_back<F: Files>(
+    account: &Account<F>,
+    place: &Place<F>,
+    key: &Key,
+    item: &Item,
+) -> std::result::Result<Proof, Failed> {
+    let dir = account.files.open_dir(&place.remote, path(&key.folder))?;
+    let reading =
+        hash::hash(&account.files, &dir, os(&key.name), Source::Storage, &account.stop)?;
+    if reading.hash != item.agreed.remote {
+        return Err(Failed::one("the copy in the storage has other bytes"));
+    }
+    Ok(reading.proof)
+}
+
+/// Reads back every copy that has not been since it was last seen to change, so that a sign-out
+/// finds the work done.
+///
+/// # Errors
+/// What stops the whole.
+pub fn read_back_new<F: Files>(
+    account: &Account<F>,
+    place: &Place<F>,
+    ledger: &mut Ledger,
+) -> Result<()> {
+    let mut batch = Vec::new();
+    account.state.each_item(place.collection, |key, item| {
+        let known = item.remote.is_some_and(|remote| {
+            item.verified.is_some_and(|proof| proof.stamp == remote.stamp)
+        });
+        if item.local.is_some() && !known {
+            batch.push((key, item));
+        }
+        if batch.len() >= BATCH {
+            read_back_batch(account, place, &std::mem::take(&mut batch), ledger)?;
+        }
+        Ok(())
+    })?;
+    read_back_batch(account, place, &batch, ledger)
+}
+
+fn read_back_batch<F: Files>(
+    account: &Account<F>,
+    place: &Place<F>,
+    batch: &[(Key, Item)],
+    ledger: &mut Ledger,
+) -> Result<()> {
+    account.tell("reading back", (ledger.read_back, 0), (ledger.read_back + batch.len() as u64, 0));
+    let proofs = pool::map(account.files.parallelism(), batch, |(key, item)| {
+        read_back(account, place, key, item)
+    });
+    let mut proven = Vec::new();
+    for ((key, item), proof) in batch.iter().zip(proofs) {
+        match proof {
+            Ok(proof) => {
+                ledger.read_back += 1;
+                proven.push((key.clone(), with_proof(item, proof)));
+            }
+            // Changed or gone in the storage: the next look decides what that means.
+            Err(Failed::One(FileTrouble(why))) => {
+                ledger.pending(place.shown_key(key), FileTrouble(why));
+            }
+            Err(Failed::Stopped) => return Err(Error::Cancelled),
+            Err(Failed::All(e)) => {
+                return Err(Error::io("read back", &place.remote_path.join(path(&key.path())), e));
+            }
+        }
+    }
+    account.state.record(&proven, &[])
+}
+
+/// The item with a new proof, which also tells of the remote file.
+pub fn with_proof(item: &Item, proof: Proof) -> Item {
+    let remote = match item.remote {
+        Some(known) if known.stamp == proof.stamp => Some(known),
+        _ => Some(proof),
+    };
+    Item { remote, verified: Some(proof), ..item.clone() }
+}
+
+/// Whether the local file is, by its stamp, the one that was hashed.
+pub fn local_as_recorded(local: &Stat, item: &Item) -> bool {
+    item.local.is_some_and(|known| same_file(local, &known))
+}

@@ -1,0 +1,355 @@
+//! The safe removal. A file goes only when, at that moment, all of this holds:
+//!
+//! - the account holds a [`Verified`] proof, and its latch durably says `removing`;
+//! - the copy in the storage is, by a listing made just before, the one that was read back (or is
+//!   read back again, where stamps prove little);
+//! - nobody has the file open for writing (a read lease), and it is the file whose bytes were
+//!   hashed: same inode, size and times;
+//! - moved into the staging folder, it is still that file, and nobody has asked to write to it.
+//!
+//! Otherwise it stays or goes back, and is told.
+
+use std::ffi::OsStr;
+use std::io;
+use std::mem;
+
+use mooring_core::collection::Collection;
+use mooring_wire::{Counts, RemoveReport};
+
+use crate::account::Account;
+use crate::error::{Error, FileTrouble, Result};
+use crate::files::{Files, Lease, Stat};
+use crate::hash::{self, Failed, Source};
+use crate::left;
+use crate::look::{FolderLook, walk};
+use crate::place::{self, Place, os, path};
+use crate::pool;
+use crate::readback::{TICK, read_back, same_inode, still_proven};
+use crate::staging;
+use crate::state::{Epoch, Item, Key, Stamp};
+use crate::trouble::Named;
+use crate::verify::Verified;
+
+/// Files removed between two commits.
+const BATCH_FILES: usize = 2048;
+/// Folders open at once, at most.
+const BATCH_FOLDERS: usize = 128;
+/// Set in the state once a file went without a lease.
+const NO_LEASES: &str = "writers-not-excluded";
+
+/// Removes what was proven.
+///
+/// Files that are in use or have changed stay and are counted as `remaining`: drain, verify and
+/// remove again.
+///
+/// # Errors
+/// [`Error::NotVerified`] when the proof is for another removal; what stops the whole.
+pub fn remove<F: Files>(
+    account: &Account<F>,
+    proof: Verified,
+    keep: &[Collection],
+) -> Result<RemoveReport> {
+    if !proof.covers(keep) {
+        return Err(Error::NotVerified("the proof is for a sign-out that keeps others".to_owned()));
+    }
+    // From here on a missing local file is never an operation, whatever dies.
+    if account.state.epoch()? != Epoch::Removing {
+        account.state.set_epoch(Epoch::Removing)?;
+    }
+    let collections = account.leaving(keep)?;
+    let mut remaining = Named::default();
+    for collection in &collections {
+        let place = place::open(account, *collection)?;
+        staging::tidy(account, &place)?;
+        let mut batch = Batch::default();
+        walk(account, &place, |look| {
+            batch.take(look, *collection);
+            if batch.tasks.len() >= BATCH_FILES || batch.folders >= BATCH_FOLDERS {
+                remove_batch(account, &place, mem::take(&mut batch), &mut remaining)?;
+            }
+            Ok(())
+        })?;
+        remove_batch(account, &place, batch, &mut remaining)?;
+        remove_folders(account, &place)?;
+    }
+    // Spent: another removal needs another proof.
+    drop(proof);
+    report(account, keep, &collections, remaining)
+}
+
+fn report<F: Files>(
+    account: &Account<F>,
+    keep: &[Collection],
+    collections: &[Collection],
+    remaining: Named,
+) -> Result<RemoveReport> {
+    let mut report = RemoveReport {
+        remaining: remaining.total,
+        remaining_files: remaining.some,
+        writers_excluded: account.state.meta(NO_LEASES)?.is_none(),
+        ..RemoveReport::default()
+    };
+    if !report.writers_excluded {
+        report.remarks.push(
+            "The filesystem gives no leases: programs that were writing to a file while it was \
+             removed were not excluded. Each file was read once more right before it went."
+                .to_owned(),
+        );
+    }
+    for collection in collections {
+        let tally = account.state.tally(*collection)?;
+        let counts = Counts { files: tally.gone_files, bytes: tally.gone_bytes };
+        report.removed.push((collection.to_string(), counts));
+        report.left.extend(left::list(account, *collection)?);
+    }
+    for collection in keep {
+        let tally = account.state.tally(*collection)?;
+        let counts = Counts { files: tally.files, bytes: tally.bytes };
+        report.kept.push((collection.to_string(), counts));
+    }
+    Ok(report)
+}
+
+/// A file to be removed.
+struct Task<D> {
+    key: Key,
+    item: Item,
+    dir: D,
+    remote: Option<Stat>,
+}
+
+struct Batch<D> {
+    tasks: Vec<Task<D>>,
+    /// Gone already: a dead predecessor removed them and could not say so.
+    gone: Vec<Key>,
+    folders: usize,
+}
+
+impl<D> Default for Batch<D> {
+    fn default() -> Self {
+        Self { tasks: Vec::new(), gone: Vec::new(), folders: 0 }
+    }
+}
+
+impl<D: Clone> Batch<D> {
+    fn take<F: Files<Dir = D>>(&mut self, look: FolderLook<F>, collection: Collection) {
+        self.folders += 1;
+        for seen in look.names {
+            let Some(item) = seen.item.filter(|item| !item.gone && item.local.is_some()) else {
+                continue;
+            };
+            let key = Key { collection, folder: look.path.clone(), name: seen.name };
+            match (&look.local, seen.local) {
+                (Some(dir), Some(_)) => {
+                    self.tasks.push(Task { key, item, dir: dir.clone(), remote: seen.remote });
+                }
+                _ => self.gone.push(key),
+            }
+        }
+    }
+}
+
+/// What became of a file.
+#[derive(Debug, PartialEq, Eq)]
+enum Fate {
+    Removed,
+    /// Removed where no lease could be had.
+    RemovedWithoutLease,
+    Stays(FileTrouble),
+}
+
+fn remove_batch<F: Files>(
+    account: &Account<F>,
+    place: &Place<F>,
+    batch: Batch<F::Dir>,
+    remaining: &mut Named,
+) -> Result<()> {
+    let fates = pool::map(account.files.parallelism(), &batch.tasks, |task| {
+        if account.stop.load(std::sync::atomic::Ordering::Relaxed) {
+            return Ok(Fate::Stays(FileTrouble("stopped as asked".to_owned())));
+        }
+        remove_one(account, place, task)
+    });
+    let mut gone = batch.gone;
+    let mut fatal = None;
+    let mut without_lease = false;
+    for (task, fate) in batch.tasks.iter().zip(fates) {
+        match fate {
+            Ok(Fate::Removed) => gone.push(task.key.clone()),
+            Ok(Fate::RemovedWithoutLease) => {
+                without_lease = true;
+                gone.push(task.key.clone());
+            }
+            Ok(Fate::Stays(FileTrouble(why))) => remaining.add(place.shown_key(&task.key), &why),
+            Err(e) => fatal = Some(Error::io("remove", path(&place.shown_key(&task.key)), e)),
+        }
+    }
+    if without_lease && account.state.meta(NO_LEASES)?.is_none() {
+        account.state.set_meta(NO_LEASES, "1")?;
+    }
+    sync_folders(account, place, batch.tasks.iter().map(|task| &task.dir))?;
+    account.state.mark_gone(&gone)?;
+    account.tell("removing", (account.state.tally(place.collection)?.gone_files, 0), (0, 0));
+    fatal.map_or(Ok(()), Err)
+}
+
+/// Makes the unlinks durable: recorded as gone and back after a power loss would be a file that
+/// nobody knows about.
+fn sync_folders<'a, F: Files>(
+    account: &Account<F>,
+    place: &Place<F>,
+    dirs: impl Iterator<Item = &'a F::Dir>,
+) -> Result<()> {
+    let fail = |e| Error::io("make durable", &place.local_path, e);
+    if place.here.known_good {
+        return account.files.sync_all(&place.local).map_err(fail);
+    }
+    for dir in dirs {
+        account.files.sync_dir(dir).map_err(fail)?;
+    }
+    account.files.sync_dir(&place.staging).map_err(fail)
+}
+
+/// Removes one file, or says why it stays.
+///
+/// # Errors
+/// When the disk fails. The file is then where it was, or in the staging folder, from which the
+/// next start puts it back.
+fn remove_one<F: Files>(
+    account: &Account<F>,
+    place: &Place<F>,
+    task: &Task<F::Dir>,
+) -> io::Result<Fate> {
+    let files = &account.files;
+    let name = os(&task.key.name);
+    let stays = |why: &str| Ok(Fate::Stays(FileTrouble(why.to_owned())));
+
+    let file = match files.open(&task.dir, name) {
+        Ok(file) => file,
+        Err(e) => return one_file(e),
+    };
+    let lease = files.lease(&file)?;
+    if lease == Lease::InUse {
+        return stays("a program has it open for writing");
+    }
+    let before = files.stat_file(&file)?;
+    if !task.item.local.is_some_and(|known| known.stamp == Stamp::from(&before)) {
+        return stays("changed since it was verified");
+    }
+    if let Some(why) = copy_is_missing(account, place, task, &before)? {
+        return Ok(Fate::Stays(why));
+    }
+    let out = staging::out_name(&task.key.path());
+    if let Err(e) = files.rename_new(&task.dir, name, &place.staging, &out) {
+        return one_file(e);
+    }
+    // From here on the file goes, or goes back.
+    let proven = match lease {
+        Lease::Held => {
+            // The move itself sets the change time.
+            let staged = files.stat(&place.staging, &out)?;
+            (staged.ino, staged.size, staged.mtime) == (before.ino, before.size, before.mtime)
+                && settled(&before, task)
+                && files.lease_holds(&file)
+        }
+        Lease::InUse | Lease::Unsupported => false,
+    };
+    if proven || has_agreed_bytes(account, place, &out, task, lease, &file)? {
+        files.unlink(&place.staging, &out)?;
+        return Ok(match lease {
+            Lease::Held => Fate::Removed,
+            Lease::InUse | Lease::Unsupported => Fate::RemovedWithoutLease,
+        });
+    }
+    files.release(&file);
+    staging::restore_one(account, (&place.staging, &out), &place.local, &task.key)?;
+    stays("changed while it was being removed")
+}
+
+fn one_file(e: io::Error) -> io::Result<Fate> {
+    crate::error::about_one_file(&e).map(Fate::Stays).ok_or(e)
+}
+
+/// Whether the recorded hash was taken when the file had long been as it is.
+fn settled<D>(before: &Stat, task: &Task<D>) -> bool {
+    task.item
+        .local
+        .is_some_and(|known| before.mtime.max(before.ctime) <= known.at.saturating_sub(TICK))
+}
+
+/// Reads the staged file once more: stamps do not tell enough here.
+fn has_agreed_bytes<F: Files>(
+    account: &Account<F>,
+    place: &Place<F>,
+    out: &OsStr,
+    task: &Task<F::Dir>,
+    lease: Lease,
+    file: &F::File,
+) -> io::Result<bool> {
+    let files = &account.files;
+    if lease == Lease::Held && !files.lease_holds(file) {
+        return Ok(false);
+    }
+    match hash::hash(files, &place.staging, out, Source::Staged, &account.stop) {
+        Ok(reading) => Ok(reading.hash == task.item.agreed.local
+            && (lease != Lease::Held || files.lease_holds(file))),
+        Err(Failed::All(e)) => Err(e),
+        Err(Failed::One(_) | Failed::Stopped) => Ok(false),
+    }
+}
+
+/// Why the copy does not count, if it does not.
+fn copy_is_missing<F: Files>(
+    account: &Account<F>,
+    place: &Place<F>,
+    task: &Task<F::Dir>,
+    local: &Stat,
+) -> io::Result<Option<FileTrouble>> {
+    let why = |why: &str| Ok(Some(FileTrouble(why.to_owned())));
+    let Some(remote) = &task.remote else { return why("the storage has no copy") };
+    if same_inode(local, remote) {
+        return why("the copy in the storage is the same file (a hard link)");
+    }
+    if still_proven(&task.item, remote, place.there.known_good) {
+        return Ok(None);
+    }
+    if task.item.verified.is_none_or(|proof| proof.stamp != Stamp::from(remote)) {
+        return why("the copy in the storage changed after it was read back");
+    }
+    match read_back(account, place, &task.key, &task.item) {
+        Ok(_) => Ok(None),
+        Err(Failed::One(trouble)) => Ok(Some(trouble)),
+        Err(Failed::All(e)) => Err(e),
+        Err(Failed::Stopped) => why("stopped as asked"),
+    }
+}
+
+/// Removes the empty folders that the account brought or carried over.
+pub fn remove_folders<F: Files>(account: &Account<F>, place: &Place<F>) -> Result<()> {
+    let files = &account.files;
+    let mut removed_any = false;
+    for folder in account.state.folders_deepest_first(place.collection)? {
+        if !folder.ours {
+            continue;
+        }
+        let shown = place.local_path.join(path(&folder.path));
+        let (parent, name) = match folder.path.iter().rposition(|&b| b == b'/') {
+            Some(at) => (&folder.path[..at], &folder.path[at + 1..]),
+            None => (&b""[..], &folder.path[..]),
+        };
+        let removed =
+            files.open_dir(&place.local, path(parent)).and_then(|dir| files.remove_dir(&dir, os(name)));
+        match removed {
+            Ok(()) => removed_any = true,
+            // Not empty, gone or out of reach: the list of what is left tells.
+            Err(e) if e.kind() == io::ErrorKind::DirectoryNotEmpty => {}
+            Err(e) if crate::error::about_one_file(&e).is_some() => {}
+            Err(e) => return Err(Error::io("remove the folder", &shown, e)),
+        }
+    }
+    if removed_any {
+        let fail = |e| Error::io("make durable", &place.local_path, e);
+        files.sync_all(&place.local).map_err(fail)?;
+    }
+    Ok(())
+}

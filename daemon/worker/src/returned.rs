@@ -1,0 +1,151 @@
+//! Coming back: what the newest receipt of this device says, compared with what is here now.
+
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+
+use mooring_core::receipt::Receipt;
+use mooring_wire::ReturnCheck;
+
+use crate::account::Account;
+use crate::base::{self, Line};
+use crate::durable;
+use crate::error::{Error, Result};
+use crate::files::Files;
+use crate::state::{Item, Key};
+use crate::trouble::NAMED;
+
+/// Items recorded between two commits.
+const BATCH: usize = 2048;
+
+/// Compares what is here with the newest receipt of this device for this identity.
+///
+/// # Errors
+/// When the storage is gone, or the receipt's base is damaged.
+pub fn check<F: Files>(account: &Account<F>) -> Result<ReturnCheck> {
+    let Some(receipt) = newest_receipt(account)? else { return Ok(ReturnCheck::default()) };
+    let mut check = ReturnCheck { receipt: receipt.id.clone(), ..ReturnCheck::default() };
+    read_base(account, &receipt, |line| {
+        if account.spec.root(line.key.collection).is_err() {
+            // Not brought this time, so it is not missed.
+            return Ok(());
+        }
+        check.expected += 1;
+        match account.state.item(&line.key)? {
+            Some(item) if item.local.is_some() && item.agreed.local == line.agreed.local => {
+                check.checked += 1;
+            }
+            Some(item) if item.agreed.remote != line.agreed.remote => check.changed_since += 1,
+            _ => {
+                check.missing_total += 1;
+                if check.missing.len() < NAMED {
+                    let root = account.spec.root(line.key.collection)?;
+                    let root = root.as_os_str().as_bytes();
+                    check.missing.push(crate::state::join(root, &line.key.path()));
+                }
+            }
+        }
+        Ok(())
+    })?;
+    Ok(check)
+}
+
+/// After a sign-out that kept a collection's files, the receipt's base tells what both sides
+/// agreed on. Taken into the inventory, it makes a file that was deleted since on one side a held
+/// one, instead of one that is quietly brought back.
+///
+/// # Errors
+/// As [`check`].
+pub fn remember_kept<F: Files>(account: &Account<F>) -> Result<()> {
+    let Some(receipt) = newest_receipt(account)? else { return Ok(()) };
+    let mut batch: Vec<(Key, Item)> = Vec::new();
+    read_base(account, &receipt, |Line { agreed, kept, key }| {
+        // Only where the files were left in the same folder as now.
+        let entry = receipt.collections.iter().find(|c| c.name == key.collection.name());
+        let same_root = account.spec.root(key.collection).is_ok_and(|root| {
+            let shown = mooring_core::receipt::readable(root.as_os_str().as_bytes());
+            entry.is_some_and(|entry| entry.root == shown)
+        });
+        if kept && same_root {
+            let item = Item {
+                name: key.name.clone(),
+                agreed,
+                local: None,
+                mode: 0o600,
+                remote: None,
+                verified: None,
+                here_before: false,
+                gone: false,
+            };
+            batch.push((key, item));
+        }
+        if batch.len() >= BATCH {
+            account.state.record(&std::mem::take(&mut batch), &[])?;
+        }
+        Ok(())
+    })?;
+    account.state.record(&batch, &[])
+}
+
+fn read_base<F: Files>(
+    account: &Account<F>,
+    receipt: &Receipt,
+    mut each: impl FnMut(Line) -> Result<()>,
+) -> Result<()> {
+    let dir = base::receipts_dir(account)?;
+    let shown = account.spec.storage.join(".mooring/receipts").join(&receipt.proof.base);
+    let fail = |e| Error::io("read the base", &shown, e);
+    let name = std::ffi::OsStr::new(&receipt.proof.base);
+    let pass = |each: &mut dyn FnMut(Line) -> Result<()>| {
+        let mut trouble = None;
+        let file = account.files.open(&dir, name).map_err(fail)?;
+        let read = base::read(file, &receipt.proof.base_blake3, |line| {
+            each(line).map_err(|e| {
+                trouble = Some(e);
+                io::Error::other("stopped")
+            })
+        });
+        trouble.map_or_else(|| read.map_err(fail), Err)
+    };
+    // Once for its hash, before anything in it is believed.
+    pass(&mut |_| Ok(()))?;
+    pass(&mut each)
+}
+
+/// The newest receipt that this device wrote for this identity into this storage. Receipts that
+/// cannot be read are passed over: they are somebody else's, or damaged, and the check then says
+/// that there is none.
+fn newest_receipt<F: Files>(account: &Account<F>) -> Result<Option<Receipt>> {
+    let dir = base::receipts_dir(account)?;
+    let fail = |e| Error::io("list the receipts of", &account.spec.storage, e);
+    let mut newest: Option<Receipt> = None;
+    for entry in account.files.list(&dir).map_err(fail)? {
+        let Some(id) = entry.name.to_str().and_then(|n| n.strip_suffix(".toml")) else { continue };
+        if !base::is_receipt_id(id) {
+            continue;
+        }
+        let name = format!("{id}.toml");
+        let text = match durable::read(&account.files, &dir, &name, base::MAX_RECEIPT) {
+            Ok(Some(bytes)) => bytes,
+            Ok(None) => continue,
+            Err(e) => {
+                tracing::warn!(receipt = id, "cannot be read: {e}");
+                continue;
+            }
+        };
+        let receipt = match std::str::from_utf8(&text).map(Receipt::from_toml) {
+            Ok(Ok(receipt)) => receipt,
+            _ => {
+                tracing::warn!(receipt = id, "is damaged");
+                continue;
+            }
+        };
+        let ours = receipt.device == account.spec.device
+            && receipt.identity == account.spec.identity
+            && receipt.storage.id == account.spec.storage_id
+            && receipt.proof.base == format!("{id}.base");
+        if ours && newest.as_ref().is_none_or(|n| n.signed_out_at < receipt.signed_out_at) {
+            newest = Some(receipt);
+        }
+    }
+    Ok(newest)
+}

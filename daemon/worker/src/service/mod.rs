@@ -1,0 +1,244 @@
+//! The worker's one object, `org.mooring1.Worker`: each call is mapped to the engine and runs on
+//! a thread of its own, one at a time for each account.
+
+mod attached;
+mod convert;
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use mooring_wire::{
+    AccountSpec, Attached as AttachedReply, CollectionFacts, CollectionSpec, DrainReport,
+    EraseReport, Error, Inspected, PlanFacts, RemoveReport, Result, SyncReport, VerifyReport,
+};
+use tokio::sync::mpsc;
+use zbus::object_server::SignalEmitter;
+
+use crate::files::real::RealFiles;
+use crate::{erase, leave, plan, remove, signin, storage, verify};
+use attached::Attached;
+pub use attached::Told;
+use convert::{collections, keep, path, spec, sync_report, to_wire};
+
+/// The most accounts that one worker attaches.
+const MAX_ACCOUNTS: usize = 256;
+
+/// The worker, as the broker calls it.
+pub struct Service {
+    accounts: Mutex<HashMap<String, Arc<Attached>>>,
+    /// The person's home.
+    home: PathBuf,
+    /// The folder of the accounts' states.
+    states: PathBuf,
+    progress: mpsc::Sender<Told>,
+}
+
+impl Service {
+    /// A service for the person with this home. Progress goes to `progress`, where it is dropped
+    /// when nobody keeps up.
+    pub fn new(home: PathBuf, states: PathBuf, progress: mpsc::Sender<Told>) -> Self {
+        Self { accounts: Mutex::default(), home, states, progress }
+    }
+
+    fn accounts(&self) -> MutexGuard<'_, HashMap<String, Arc<Attached>>> {
+        self.accounts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn account(&self, id: &str) -> Result<Arc<Attached>> {
+        self.accounts()
+            .get(id)
+            .cloned()
+            .ok_or_else(|| Error::Failed(format!("account {id:?} is not attached")))
+    }
+
+    /// Runs work on an account, alone.
+    async fn on<T: Send + 'static>(
+        &self,
+        id: &str,
+        work: impl FnOnce(&Attached) -> crate::error::Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let attached = self.account(id)?;
+        blocking(move || attached.alone(work)).await
+    }
+
+    async fn attach_spec(&self, wanted: AccountSpec) -> Result<Arc<Attached>> {
+        let spec = spec(&wanted, &self.home)?;
+        if let Some(there) = self.accounts().get(&spec.id).cloned() {
+            return if there.account.spec == spec {
+                Ok(there)
+            } else {
+                Err(Error::Refused(format!("account {} is attached otherwise", spec.id)))
+            };
+        }
+        if self.accounts().len() >= MAX_ACCOUNTS {
+            return Err(Error::Refused(format!("more than {MAX_ACCOUNTS} accounts")));
+        }
+        let (states, progress) = (self.states.clone(), self.progress.clone());
+        let id = spec.id.clone();
+        let attached = blocking(move || Attached::open(spec, &states, progress)).await?;
+        let attached = Arc::new(attached);
+        self.accounts().insert(id, attached.clone());
+        Ok(attached)
+    }
+
+    /// Lets go of an account and erases its state.
+    async fn destroy(&self, id: &str) -> Result<()> {
+        let attached = self.accounts().remove(id);
+        let Some(attached) = attached else { return Ok(()) };
+        let Some(attached) = Arc::into_inner(attached) else {
+            return Err(Error::Busy(format!("account {id} is still at work")));
+        };
+        let states = self.states.clone();
+        blocking(move || attached.destroy(&states)).await
+    }
+}
+
+/// Runs blocking work off the bus's thread.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> crate::error::Result<T> + Send + 'static,
+) -> Result<T> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result.map_err(to_wire),
+        Err(e) => Err(Error::Failed(format!("the worker failed inside: {e}"))),
+    }
+}
+
+#[zbus::interface(name = "org.mooring1.Worker")]
+impl Service {
+    async fn hello(&self) -> String {
+        mooring_wire::VERSION.to_owned()
+    }
+
+    async fn inspect(&self, storage: Vec<u8>, roots: Vec<CollectionSpec>) -> Result<Inspected> {
+        let (storage, roots) = (path(&storage)?, collections(&roots)?);
+        blocking(move || storage::inspect(&RealFiles::new(), &storage, &roots)).await
+    }
+
+    async fn create_identity(&self, storage: Vec<u8>, record: String) -> Result<()> {
+        let storage = path(&storage)?;
+        blocking(move || storage::create_identity(&RealFiles::new(), &storage, &record)).await
+    }
+
+    async fn attach(&self, spec: AccountSpec) -> Result<AttachedReply> {
+        let attached = self.attach_spec(spec).await?;
+        blocking(move || {
+            let state = &attached.account.state;
+            Ok(AttachedReply {
+                epoch: state.epoch()?.name().to_owned(),
+                last_sync: state.last_sync()?,
+            })
+        })
+        .await
+    }
+
+    async fn sign_in(&self, account: String, adopt: bool) -> Result<SyncReport> {
+        self.on(&account, move |attached| {
+            let (ledger, returned) = signin::sign_in(&attached.account, adopt)?;
+            Ok(SyncReport { returned, ..sync_report(ledger) })
+        })
+        .await
+    }
+
+    async fn abandon(&self, account: String) -> Result<()> {
+        self.on(&account, |attached| signin::abandon(&attached.account)).await?;
+        self.destroy(&account).await
+    }
+
+    async fn sync(&self, account: String) -> Result<SyncReport> {
+        self.on(&account, |attached| signin::sync_now(&attached.account).map(sync_report)).await
+    }
+
+    async fn counts(&self, account: String) -> Result<Vec<CollectionFacts>> {
+        let attached = self.account(&account)?;
+        blocking(move || plan::from_state(&attached.account)).await
+    }
+
+    async fn plan(&self, account: String, keep: Vec<String>) -> Result<PlanFacts> {
+        let keep = self::keep(&keep)?;
+        self.on(&account, move |attached| plan::plan(&attached.account, &keep)).await
+    }
+
+    async fn drain(&self, account: String, keep: Vec<String>) -> Result<DrainReport> {
+        let keep = self::keep(&keep)?;
+        self.on(&account, move |attached| leave::drain(&attached.account, &keep)).await
+    }
+
+    async fn keep_here(&self, account: String, files: Vec<Vec<u8>>) -> Result<u64> {
+        self.on(&account, move |attached| leave::keep_here(&attached.account, &files)).await
+    }
+
+    async fn verify(
+        &self,
+        account: String,
+        keep: Vec<String>,
+        receipt: String,
+    ) -> Result<VerifyReport> {
+        let keep = self::keep(&keep)?;
+        self.on(&account, move |attached| {
+            let (report, proof) = verify::verify(&attached.account, &keep, &receipt)?;
+            attached.keep_proof(proof);
+            Ok(report)
+        })
+        .await
+    }
+
+    async fn remove(&self, account: String, keep: Vec<String>) -> Result<RemoveReport> {
+        let keep = self::keep(&keep)?;
+        self.on(&account, move |attached| {
+            let proof = attached.take_proof()?;
+            remove::remove(&attached.account, proof, &keep)
+        })
+        .await
+    }
+
+    async fn stay(&self, account: String) -> Result<()> {
+        self.on(&account, |attached| {
+            attached.keep_proof(None);
+            leave::stay(&attached.account)
+        })
+        .await
+    }
+
+    async fn store_receipt(&self, storage: Vec<u8>, receipt: String, text: String) -> Result<()> {
+        let storage = path(&storage)?;
+        blocking(move || storage::store_receipt(&RealFiles::new(), &storage, &receipt, &text)).await
+    }
+
+    async fn erase(&self, spec: AccountSpec, keep: Vec<String>) -> Result<EraseReport> {
+        let keep = self::keep(&keep)?;
+        let id = spec.id.clone();
+        self.attach_spec(spec).await?;
+        let left =
+            self.on(&id, move |attached| erase::erase_roots(&attached.account, &keep)).await?;
+        self.destroy(&id).await?;
+        Ok(EraseReport { left })
+    }
+
+    async fn interrupt(&self, account: String) -> Result<()> {
+        self.account(&account)?.interrupt();
+        Ok(())
+    }
+
+    #[zbus(signal)]
+    async fn progressed(
+        emitter: &SignalEmitter<'_>,
+        account: &str,
+        progress: mooring_wire::Progress,
+    ) -> zbus::Result<()>;
+}
+
+/// Sends progress to the broker until nobody tells any more.
+///
+/// # Errors
+/// When the connection is gone.
+pub async fn send_progress(
+    connection: &zbus::Connection,
+    mut told: mpsc::Receiver<Told>,
+) -> zbus::Result<()> {
+    let emitter = SignalEmitter::new(connection, mooring_wire::WORKER_PATH)?;
+    while let Some(Told { account, progress }) = told.recv().await {
+        Service::progressed(&emitter, &account, progress).await?;
+    }
+    Ok(())
+}

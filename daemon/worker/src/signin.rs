@@ -1,0 +1,220 @@
+//! Bringing an account: roots, markers, all data, and the comparison with the receipt before.
+
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use mooring_core::collection::Collection;
+use mooring_core::receipt::readable;
+use mooring_core::sync::Phase;
+
+use crate::account::Account;
+use crate::durable;
+use crate::error::{Error, Result};
+use crate::files::Files;
+use crate::left;
+use crate::place::{self, open_storage, put_marker};
+use crate::readback;
+use crate::returned;
+use crate::state::Epoch;
+use crate::sync;
+use crate::trouble::Ledger;
+
+/// Brings the account's data to this device. Can be repeated after it was interrupted.
+///
+/// # Errors
+/// [`Error::Refused`] for roots that must not be, or that have files without consent to `adopt`;
+/// what stops a sync.
+pub fn sign_in<F: Files>(
+    account: &Account<F>,
+    adopt: bool,
+) -> Result<(Ledger, mooring_wire::ReturnCheck)> {
+    if account.state.epoch()? > Epoch::Active {
+        return Err(Error::Refused("the account is signing out".to_owned()));
+    }
+    let storage = open_storage(account)?;
+    check_roots(&account.files, &account.spec.storage, &account.spec.collections)?;
+    for (collection, root) in &account.spec.collections {
+        prepare_remote(account, &storage, *collection)?;
+        prepare_local(account, *collection, root, adopt)?;
+    }
+    if account.state.epoch()? == Epoch::New && account.state.meta("returning")?.is_none() {
+        returned::remember_kept(account)?;
+        account.state.set_meta("returning", "1")?;
+    }
+    let collections: Vec<_> = account.spec.collections.iter().map(|(c, _)| *c).collect();
+    let ledger = sync::sync(account, &collections, Phase::Active)?;
+    let check = returned::check(account)?;
+    if account.state.epoch()? == Epoch::New {
+        account.state.set_epoch(Epoch::Active)?;
+    }
+    finish(account, &ledger)?;
+    Ok((ledger, check))
+}
+
+/// Brings an account that is in use in step, and reads new copies back.
+///
+/// # Errors
+/// As [`sync::sync`].
+pub fn sync_now<F: Files>(account: &Account<F>) -> Result<Ledger> {
+    let collections: Vec<_> = account.spec.collections.iter().map(|(c, _)| *c).collect();
+    let mut ledger = sync::sync(account, &collections, Phase::Active)?;
+    for collection in collections {
+        readback::read_back_new(account, &place::open(account, collection)?, &mut ledger)?;
+    }
+    finish(account, &ledger)?;
+    Ok(ledger)
+}
+
+fn finish<F: Files>(account: &Account<F>, ledger: &Ledger) -> Result<()> {
+    if ledger.waiting.total > 0 {
+        return Ok(());
+    }
+    let seconds = u64::try_from(account.files.now() / 1_000_000_000).unwrap_or(0);
+    account.state.set_last_sync(seconds)
+}
+
+/// Refuses roots that are, contain or lie in one another or the storage: by path, and by what the
+/// folders on the way really are (bind mounts).
+///
+/// # Errors
+/// [`Error::Refused`] naming both.
+pub fn check_roots<F: Files>(
+    files: &F,
+    storage: &Path,
+    roots: &[(Collection, PathBuf)],
+) -> Result<()> {
+    let mut places = vec![("the storage".to_owned(), storage)];
+    for (collection, root) in roots {
+        places.push((format!("the folder for {collection}"), root));
+    }
+    for (name, path) in &places {
+        let normal = path.is_absolute()
+            && path.components().all(|c| {
+                matches!(c, std::path::Component::RootDir | std::path::Component::Normal(_))
+            });
+        if !normal || path.parent().is_none() {
+            return Err(Error::Refused(format!(
+                "{name}, {}, must be an absolute path below / without . and ..",
+                readable(path.as_os_str().as_bytes())
+            )));
+        }
+    }
+    for (nr, (name, path)) in places.iter().enumerate() {
+        for (other_name, other) in &places[nr + 1..] {
+            let related = path.starts_with(other)
+                || other.starts_with(path)
+                || lies_in(files, path, other)?
+                || lies_in(files, other, path)?;
+            if related {
+                return Err(Error::Refused(format!(
+                    "{name} ({}) and {other_name} ({}) must not be the same folder or lie in one \
+                     another: choose another folder",
+                    readable(path.as_os_str().as_bytes()),
+                    readable(other.as_os_str().as_bytes())
+                )));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Whether `inner`, or a folder on the way to it, is the very folder `outer`.
+fn lies_in<F: Files>(files: &F, inner: &Path, outer: &Path) -> Result<bool> {
+    let identity = |path: &Path| match files.open_root(path) {
+        Ok(dir) => files.stat_dir(&dir).map(|s| Some((s.dev, s.ino))),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(e),
+    };
+    let outer_is = identity(outer).map_err(|e| Error::io("look at", outer, e))?;
+    let Some(outer_is) = outer_is else { return Ok(false) };
+    for ancestor in inner.ancestors() {
+        match identity(ancestor) {
+            Ok(Some(is)) if is == outer_is => return Ok(true),
+            Ok(_) => {}
+            Err(e) => return Err(Error::io("look at", ancestor, e)),
+        }
+    }
+    Ok(false)
+}
+
+fn prepare_remote<F: Files>(
+    account: &Account<F>,
+    storage: &F::Dir,
+    collection: Collection,
+) -> Result<()> {
+    let path = account.spec.storage.join(collection.folder());
+    let files = &account.files;
+    let dir = durable::ensure_dir(files, storage, Path::new(collection.folder()), 0o700)
+        .map_err(|e| Error::io("make the folder", &path, e))?;
+    put_marker(files, &dir, &path, &account.spec.marker(collection, false))?;
+    files.sync_dir(storage).map_err(|e| Error::io("make durable", &account.spec.storage, e))
+}
+
+fn prepare_local<F: Files>(
+    account: &Account<F>,
+    collection: Collection,
+    path: &Path,
+    adopt: bool,
+) -> Result<()> {
+    let files = &account.files;
+    let fail = |e| Error::io("make the folder", path, e);
+    let missing = missing_ancestors(files, path).map_err(fail)?;
+    if !missing.is_empty() {
+        // Written down before they are made: what Mooring made, it removes.
+        account.state.add_roots_made(collection, &missing)?;
+        files.make_root(path).map_err(fail)?;
+    }
+    let root = files.open_root(path).map_err(|e| Error::io("open the folder", path, e))?;
+    let marker = account.spec.marker(collection, true);
+    let ours = place::read_marker(files, &root)
+        .map_err(|e| Error::io("read the marker in", path, e))?
+        .is_some_and(|there| there == marker);
+    // Files that this sign-in brought before it was interrupted need no consent.
+    if !ours && !adopt && !left::is_empty(files, &root).map_err(fail)? {
+        return Err(Error::Refused(format!(
+            "the folder for {collection}, {}, already has files: agree to take them up (adopt), or \
+             choose another folder",
+            readable(path.as_os_str().as_bytes())
+        )));
+    }
+    put_marker(files, &root, path, &marker)
+}
+
+/// The folders on the way to a path that are not there, outermost first.
+fn missing_ancestors<F: Files>(files: &F, path: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut missing = Vec::new();
+    for ancestor in path.ancestors() {
+        match files.open_root(ancestor) {
+            Ok(_) => break,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => missing.push(ancestor.to_owned()),
+            Err(e) => return Err(e),
+        }
+    }
+    missing.reverse();
+    Ok(missing)
+}
+
+/// Undoes a sign-in: Mooring's own names go, and the folders that it made where they are empty.
+/// Files stay where they are.
+///
+/// # Errors
+/// [`Error::Refused`] for an account that is in use already.
+pub fn abandon<F: Files>(account: &Account<F>) -> Result<()> {
+    if account.state.epoch()? != Epoch::New {
+        return Err(Error::Refused("the account is signed in: sign out instead".to_owned()));
+    }
+    for (collection, _) in &account.spec.collections {
+        match place::open(account, *collection) {
+            Ok(place) => {
+                crate::staging::tidy(account, &place)?;
+                crate::remove::remove_folders(account, &place)?;
+            }
+            // Not all of it had been made.
+            Err(Error::HomeGone(_) | Error::StorageGone(_)) => {}
+            Err(e) => return Err(e),
+        }
+    }
+    let keep: Vec<_> = account.spec.collections.iter().map(|(c, _)| *c).collect();
+    crate::erase::erase_roots(account, &keep).map(drop)
+}

@@ -1,0 +1,343 @@
+//! The inventory: what both sides agreed on, name by name.
+
+use mooring_core::collection::Collection;
+use mooring_core::sync::{Agreed, Hash};
+use rusqlite::{Connection, Row, Transaction, params};
+
+use super::State;
+use crate::error::Result;
+use crate::files::Stat;
+
+/// What tells a file from its later versions, as far as a filesystem can. The device number is no
+/// part of it: it changes when a disk is plugged in again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stamp {
+    /// Inode number.
+    pub ino: u64,
+    /// Bytes.
+    pub size: u64,
+    /// Modification time, nanoseconds.
+    pub mtime: i64,
+    /// Inode change time, nanoseconds.
+    pub ctime: i64,
+}
+
+impl From<&Stat> for Stamp {
+    fn from(stat: &Stat) -> Self {
+        Self { ino: stat.ino, size: stat.size, mtime: stat.mtime, ctime: stat.ctime }
+    }
+}
+
+/// A stamp and the moment (ns) at which reading its bytes began.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Proof {
+    /// The file whose bytes were read.
+    pub stamp: Stamp,
+    /// When the reading began.
+    pub at: i64,
+}
+
+/// Where an item is: collection, folder below its root (bytes, empty for the root), name.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Key {
+    /// The collection.
+    pub collection: Collection,
+    /// The folder's path below the root.
+    pub folder: Vec<u8>,
+    /// The file's name.
+    pub name: Vec<u8>,
+}
+
+impl Key {
+    /// The path below the collection's root.
+    pub fn path(&self) -> Vec<u8> {
+        join(&self.folder, &self.name)
+    }
+}
+
+/// A path below a root, from a folder and a name.
+pub fn join(folder: &[u8], name: &[u8]) -> Vec<u8> {
+    if folder.is_empty() {
+        return name.to_vec();
+    }
+    [folder, b"/", name].concat()
+}
+
+/// An item of the inventory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Item {
+    /// Its name in its folder.
+    pub name: Vec<u8>,
+    /// The bytes both sides agreed on.
+    pub agreed: Agreed,
+    /// The local file, when it was hashed; `None` when it is not on this device.
+    pub local: Option<Proof>,
+    /// Its permission bits.
+    pub mode: u32,
+    /// The remote file, when it was hashed; `None` when unknown.
+    pub remote: Option<Proof>,
+    /// The remote file, when its bytes were read back from the storage.
+    pub verified: Option<Proof>,
+    /// It was here before the account came.
+    pub here_before: bool,
+    /// This sign-out removed it.
+    pub gone: bool,
+}
+
+/// A folder that both sides have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Folder {
+    /// Its path below the root.
+    pub path: Vec<u8>,
+    /// The account brought it, or carried it over.
+    pub ours: bool,
+}
+
+/// Numbers over a collection's inventory.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Items on this device.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Of these, with a copy that was read back and has not been seen to change since.
+    pub verified: u64,
+    /// Of these, here before the account came.
+    pub here_before: u64,
+    /// Items removed by this sign-out.
+    pub gone_files: u64,
+    /// Their bytes.
+    pub gone_bytes: u64,
+}
+
+const COLUMNS: &str = "name, local_hash, remote_hash,
+    l_ino, l_size, l_mtime, l_ctime, l_hashed, mode,
+    r_ino, r_size, r_mtime, r_ctime, r_hashed,
+    p_ino, p_size, p_mtime, p_ctime, p_at, here_before, gone";
+
+impl State {
+    /// The items of one folder, ordered by name as bytes.
+    pub fn items(&self, collection: Collection, folder: &[u8]) -> Result<Vec<Item>> {
+        self.read(|c| {
+            c.prepare_cached(&format!(
+                "SELECT {COLUMNS} FROM item WHERE collection = ?1 AND folder = ?2 ORDER BY name"
+            ))?
+            .query_map(params![collection as i64, folder], item)?
+            .collect()
+        })
+    }
+
+    /// One item.
+    pub fn item(&self, key: &Key) -> Result<Option<Item>> {
+        use rusqlite::OptionalExtension;
+        self.read(|c| {
+            c.prepare_cached(&format!(
+                "SELECT {COLUMNS} FROM item
+                 WHERE collection = ?1 AND folder = ?2 AND name = ?3"
+            ))?
+            .query_row(params![key.collection as i64, key.folder, key.name], item)
+            .optional()
+        })
+    }
+
+    /// The folders of a collection that hold items, ordered.
+    pub fn item_folders(&self, collection: Collection) -> Result<Vec<Vec<u8>>> {
+        self.read(|c| {
+            c.prepare_cached(
+                "SELECT DISTINCT folder FROM item WHERE collection = ?1 ORDER BY folder",
+            )?
+            .query_map([collection as i64], |row| row.get(0))?
+            .collect()
+        })
+    }
+
+    /// Whether both sides once had this folder.
+    pub fn knows_folder(&self, collection: Collection, path: &[u8]) -> Result<bool> {
+        self.read(|c| {
+            c.prepare_cached("SELECT 1 FROM folder WHERE collection = ?1 AND path = ?2")?
+                .exists(params![collection as i64, path])
+        })
+    }
+
+    /// All folders of a collection, deepest first.
+    pub fn folders_deepest_first(&self, collection: Collection) -> Result<Vec<Folder>> {
+        let mut all = self.read(|c| {
+            c.prepare_cached("SELECT path, ours FROM folder WHERE collection = ?1 ORDER BY path")?
+                .query_map([collection as i64], |row| {
+                    Ok(Folder { path: row.get(0)?, ours: row.get(1)? })
+                })?
+                .collect::<rusqlite::Result<Vec<_>>>()
+        })?;
+        all.reverse();
+        Ok(all)
+    }
+
+    /// Calls `each` for every item of a collection, ordered by folder and name.
+    pub fn each_item(
+        &self,
+        collection: Collection,
+        mut each: impl FnMut(Key, Item) -> Result<()>,
+    ) -> Result<()> {
+        // Folder by folder: the lock is free in between, and memory stays bounded.
+        for folder in self.item_folders(collection)? {
+            for item in self.items(collection, &folder)? {
+                let key = Key { collection, folder: folder.clone(), name: item.name.clone() };
+                each(key, item)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Numbers over a collection.
+    pub fn tally(&self, collection: Collection) -> Result<Tally> {
+        self.read(|c| {
+            c.prepare_cached(
+                "SELECT COUNT(*) FILTER (WHERE gone = 0 AND l_ino NOT NULL),
+                        TOTAL(l_size) FILTER (WHERE gone = 0 AND l_ino NOT NULL),
+                        COUNT(*) FILTER (WHERE gone = 0 AND l_ino NOT NULL AND p_ino = r_ino
+                            AND p_size = r_size AND p_mtime = r_mtime AND p_ctime = r_ctime),
+                        COUNT(*) FILTER (WHERE gone = 0 AND l_ino NOT NULL AND here_before = 1),
+                        COUNT(*) FILTER (WHERE gone = 1),
+                        TOTAL(l_size) FILTER (WHERE gone = 1)
+                 FROM item WHERE collection = ?1",
+            )?
+            .query_row([collection as i64], |row| {
+                Ok(Tally {
+                    files: number(row, 0)?,
+                    bytes: row.get::<_, f64>(1)? as u64,
+                    verified: number(row, 2)?,
+                    here_before: number(row, 3)?,
+                    gone_files: number(row, 4)?,
+                    gone_bytes: row.get::<_, f64>(5)? as u64,
+                })
+            })
+        })
+    }
+
+    /// Records items and folders in one transaction.
+    pub fn record(&self, items: &[(Key, Item)], folders: &[(Collection, Folder)]) -> Result<()> {
+        if items.is_empty() && folders.is_empty() {
+            return Ok(());
+        }
+        self.commit("commit-items", |t| {
+            for (collection, folder) in folders {
+                t.prepare_cached(
+                    "INSERT INTO folder (collection, path, ours) VALUES (?1, ?2, ?3)
+                     ON CONFLICT DO NOTHING",
+                )?
+                .execute(params![*collection as i64, folder.path, folder.ours])?;
+            }
+            items.iter().try_for_each(|(key, item)| put(t, key, item))
+        })
+    }
+
+    /// Forgets items: both sides let go of them.
+    pub fn forget(&self, keys: &[Key]) -> Result<()> {
+        self.each_key("commit-forget", keys, |t, key| {
+            t.prepare_cached(
+                "DELETE FROM item WHERE collection = ?1 AND folder = ?2 AND name = ?3",
+            )?
+            .execute(params![key.collection as i64, key.folder, key.name])
+        })
+    }
+
+    /// Marks items as removed by this sign-out.
+    pub fn mark_gone(&self, keys: &[Key]) -> Result<()> {
+        self.each_key("commit-gone", keys, |t, key| {
+            t.prepare_cached(
+                "UPDATE item SET gone = 1 WHERE collection = ?1 AND folder = ?2 AND name = ?3",
+            )?
+            .execute(params![key.collection as i64, key.folder, key.name])
+        })
+    }
+
+    fn each_key(
+        &self,
+        commit: &'static str,
+        keys: &[Key],
+        change: impl Fn(&Transaction<'_>, &Key) -> rusqlite::Result<usize>,
+    ) -> Result<()> {
+        if keys.is_empty() {
+            return Ok(());
+        }
+        self.commit(commit, |t| keys.iter().try_for_each(|key| change(t, key).map(drop)))
+    }
+}
+
+fn put(c: &Connection, key: &Key, item: &Item) -> rusqlite::Result<()> {
+    let (l, r, p) = (item.local, item.remote, item.verified);
+    let part = |proof: Option<Proof>, field: fn(&Proof) -> i64| proof.as_ref().map(field);
+    // SQLite has signed integers only: the same 64 bits, read back by `number`.
+    let fields: [fn(&Proof) -> i64; 5] = [
+        |p| p.stamp.ino as i64,
+        |p| p.stamp.size as i64,
+        |p| p.stamp.mtime,
+        |p| p.stamp.ctime,
+        |p| p.at,
+    ];
+    let [l, r, p] = [l, r, p].map(|proof| fields.map(|field| part(proof, field)));
+    c.prepare_cached(
+        "INSERT OR REPLACE INTO item (collection, folder, name, local_hash, remote_hash,
+            l_ino, l_size, l_mtime, l_ctime, l_hashed, mode,
+            r_ino, r_size, r_mtime, r_ctime, r_hashed,
+            p_ino, p_size, p_mtime, p_ctime, p_at, here_before, gone)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18,
+            ?19, ?20, ?21, ?22, ?23)",
+    )?
+    .execute(params![
+        key.collection as i64,
+        key.folder,
+        key.name,
+        item.agreed.local,
+        item.agreed.remote,
+        l[0],
+        l[1],
+        l[2],
+        l[3],
+        l[4],
+        item.mode,
+        r[0],
+        r[1],
+        r[2],
+        r[3],
+        r[4],
+        p[0],
+        p[1],
+        p[2],
+        p[3],
+        p[4],
+        item.here_before,
+        item.gone,
+    ])
+    .map(drop)
+}
+
+fn item(row: &Row<'_>) -> rusqlite::Result<Item> {
+    Ok(Item {
+        name: row.get(0)?,
+        agreed: Agreed { local: row.get::<_, Hash>(1)?, remote: row.get::<_, Hash>(2)? },
+        local: proof(row, 3)?,
+        mode: row.get(8)?,
+        remote: proof(row, 9)?,
+        verified: proof(row, 14)?,
+        here_before: row.get(19)?,
+        gone: row.get(20)?,
+    })
+}
+
+fn proof(row: &Row<'_>, at: usize) -> rusqlite::Result<Option<Proof>> {
+    let Some(ino) = row.get::<_, Option<i64>>(at)? else { return Ok(None) };
+    Ok(Some(Proof {
+        stamp: Stamp {
+            ino: ino as u64,
+            size: number(row, at + 1)?,
+            mtime: row.get(at + 2)?,
+            ctime: row.get(at + 3)?,
+        },
+        at: row.get(at + 4)?,
+    }))
+}
+
+fn number(row: &Row<'_>, at: usize) -> rusqlite::Result<u64> {
+    Ok(row.get::<_, i64>(at)? as u64)
+}

@@ -1,0 +1,331 @@
+//! Bringing both sides of the collections in step: look, decide, carry, record, in batches.
+
+use std::mem;
+
+use mooring_core::collection::Collection;
+use mooring_core::sync::{Held, Op, Phase, Side, is_conflict_copy};
+
+use crate::account::Account;
+use crate::carry::{self, Load, Way};
+use crate::change::Change;
+use crate::conflict;
+use crate::durable;
+use crate::error::{Error, FileTrouble, Result, about_one_file};
+use crate::files::Files;
+use crate::hash::{self, Failed, Source};
+use crate::look::{FolderLook, Odd, walk};
+use crate::place::{self, Place, os, path};
+use crate::pool;
+use crate::staging;
+use crate::state::{Epoch, Folder, Item, Key};
+use crate::trouble::Ledger;
+
+/// Files in a batch, at most.
+const BATCH_FILES: usize = 4096;
+/// Bytes in a batch, about; a larger file is a batch of its own.
+const BATCH_BYTES: u64 = 256 * 1024 * 1024;
+
+/// Brings every collection of a list in step.
+///
+/// # Errors
+/// What stops the whole: a missing side, a full disk, a wish to stop, an account that leaves
+/// while `phase` is [`Phase::Active`].
+pub fn sync<F: Files>(
+    account: &Account<F>,
+    collections: &[Collection],
+    phase: Phase,
+) -> Result<Ledger> {
+    let epoch = account.state.epoch()?;
+    if phase == Phase::Active && epoch >= Epoch::Leaving {
+        return Err(Error::Refused("the account is signing out: nothing is downloaded".to_owned()));
+    }
+    let mut ledger = Ledger::default();
+    // Every side is opened before anything is done: all of the storage is there, or nothing moves.
+    let places = collections
+        .iter()
+        .map(|collection| place::open(account, *collection))
+        .collect::<Result<Vec<_>>>()?;
+    for place in &places {
+        let before = (ledger.waiting.total, ledger.held_here + ledger.held_there.total);
+        let before = (before, ledger.copies_here, ledger.skipped);
+        sync_place(account, place, phase, &mut ledger)?;
+        let numbers = [
+            ledger.waiting.total - before.0.0,
+            ledger.held_here + ledger.held_there.total - before.0.1,
+            ledger.copies_here - before.1,
+            ledger.skipped - before.2,
+        ];
+        remember_numbers(account, place.collection, numbers)?;
+    }
+    Ok(ledger)
+}
+
+/// Keeps what only a look at the files tells: unsynced, held, conflict copies, skipped.
+fn remember_numbers<F: Files>(
+    account: &Account<F>,
+    collection: Collection,
+    numbers: [u64; 4],
+) -> Result<()> {
+    let key = format!("numbers.{collection}");
+    let text = numbers.map(|n| n.to_string()).join(" ");
+    if account.state.meta(&key)?.as_deref() == Some(&text) {
+        return Ok(());
+    }
+    account.state.set_meta(&key, &text)
+}
+
+/// The numbers of the last look: unsynced, held, conflict copies, skipped.
+///
+/// # Errors
+/// When the state cannot be read.
+pub fn numbers<F: Files>(account: &Account<F>, collection: Collection) -> Result<[u64; 4]> {
+    let text = account.state.meta(&format!("numbers.{collection}"))?.unwrap_or_default();
+    let mut numbers = text.split(' ').map(|n| n.parse().unwrap_or(0));
+    Ok(std::array::from_fn(|_| numbers.next().unwrap_or(0)))
+}
+
+/// Work that was gathered, and the books.
+struct Run<'a, F: Files> {
+    account: &'a Account<F>,
+    place: &'a Place<F>,
+    phase: Phase,
+    removing: bool,
+    ledger: &'a mut Ledger,
+    changes: Vec<Change>,
+    bytes: u64,
+    folders: Vec<(Collection, Folder)>,
+    /// Items that are known not to be on this device any more.
+    absent: Vec<(Key, Item)>,
+}
+
+fn sync_place<F: Files>(
+    account: &Account<F>,
+    place: &Place<F>,
+    phase: Phase,
+    ledger: &mut Ledger,
+) -> Result<()> {
+    staging::tidy(account, place)?;
+    let mut run = Run {
+        account,
+        place,
+        phase,
+        removing: account.state.epoch()? == Epoch::Removing,
+        ledger,
+        changes: Vec::new(),
+        bytes: 0,
+        folders: Vec::new(),
+        absent: Vec::new(),
+    };
+    walk(account, place, |look| run.take(look))?;
+    run.flush()
+}
+
+impl<F: Files> Run<'_, F> {
+    fn take(&mut self, look: FolderLook<F>) -> Result<()> {
+        for (name, odd) in look.odd {
+            match odd {
+                Odd::Stays(_) => self.ledger.skipped += 1,
+                Odd::Trouble(why) => self.ledger.pending(self.place.shown(&look.path, &name), why),
+            }
+        }
+        self.match_folder(&look.path, look.local.is_some(), look.remote.is_some())?;
+        for seen in look.names {
+            self.ledger.seen += 1;
+            // What this sign-out removed is not missed, and what arrives now stays and is named.
+            if self.removing && seen.item.as_ref().is_none_or(|item| item.gone) {
+                continue;
+            }
+            self.ledger.copies_here +=
+                u64::from(seen.local.is_some() && is_conflict_copy(&seen.name));
+            let key = Key {
+                collection: self.place.collection,
+                folder: look.path.clone(),
+                name: seen.name.clone(),
+            };
+            let size = [seen.local, seen.remote].into_iter().flatten().map(|s| s.size).max();
+            let change = Change::new(key, seen);
+            match change.decide(self.phase) {
+                None => continue,
+                Some(Op::Hold(held)) => {
+                    self.hold(&change, held);
+                    continue;
+                }
+                Some(_) => {}
+            }
+            self.bytes += size.unwrap_or(0);
+            self.changes.push(change);
+            if self.changes.len() >= BATCH_FILES || self.bytes >= BATCH_BYTES {
+                self.flush()?;
+            }
+        }
+        Ok(())
+    }
+
+    fn hold(&mut self, change: &Change, held: Held) {
+        match held {
+            Held::DeletedHere => {
+                self.ledger.held_here += 1;
+                if let Some(item) = change.seen.item.as_ref().filter(|i| i.local.is_some()) {
+                    self.absent.push((change.key.clone(), Item { local: None, ..item.clone() }));
+                }
+            }
+            Held::DeletedThere => self.ledger.held_there.add(
+                self.place.shown_key(&change.key),
+                "was deleted in the storage and is still here",
+            ),
+        }
+    }
+
+    /// A folder on one side only is made on the other, unless both once had it.
+    fn match_folder(&mut self, folder: &[u8], here: bool, there: bool) -> Result<()> {
+        if folder.is_empty() || (!here && !there) {
+            return Ok(());
+        }
+        let collection = self.place.collection;
+        if self.account.state.knows_folder(collection, folder)? {
+            return Ok(());
+        }
+        let files = &self.account.files;
+        let missing = match (here, there) {
+            (true, false) => Some((&self.place.remote, &self.place.remote_path)),
+            (false, true) if self.phase == Phase::Active => {
+                Some((&self.place.local, &self.place.local_path))
+            }
+            (false, true) => return Ok(()),
+            _ => None,
+        };
+        if let Some((root, shown)) = missing {
+            let made = durable::ensure_dir(files, root, path(folder), 0o700)
+                .and_then(|dir| files.sync_dir(&dir));
+            match made {
+                Ok(()) => {}
+                Err(e) => match about_one_file(&e) {
+                    Some(why) => {
+                        self.ledger.pending(self.place.shown(folder, b""), why);
+                        return Ok(());
+                    }
+                    None => return Err(Error::io("make the folder", &shown.join(path(folder)), e)),
+                },
+            }
+        }
+        // On both sides at the first look, and the account is being brought: it was here before.
+        let here_before = here && there && self.account.state.epoch()? == Epoch::New;
+        self.folders.push((collection, Folder { path: folder.to_vec(), ours: !here_before }));
+        Ok(())
+    }
+
+    /// Does everything that was gathered.
+    fn flush(&mut self) -> Result<()> {
+        self.account.check_stop()?;
+        self.bytes = 0;
+        let changes = mem::take(&mut self.changes);
+        let mut work = Work::default();
+        for change in self.hash_where_needed(changes)? {
+            self.sort(change, &mut work)?;
+        }
+        self.account.state.record(&mem::take(&mut self.absent), &mem::take(&mut self.folders))?;
+        self.ledger.uploaded += self.carry(Way::Up, &work.ups)?;
+        self.ledger.downloaded += self.carry(Way::Down, &work.downs)?;
+        self.account.state.record(&work.agreed, &[])?;
+        self.account.state.forget(&work.forgotten)
+    }
+
+    /// Carries a batch one way and records it once it is durable. Dying before that costs a look
+    /// at both files and nothing else: equal bytes are adopted.
+    fn carry(&mut self, way: Way, loads: &[Load]) -> Result<u64> {
+        self.tell(way, loads.len() as u64);
+        let items = carry::carry(self.account, self.place, way, loads, self.ledger)?;
+        if !items.is_empty() {
+            carry::sync_all(self.account, self.place, way)?;
+        }
+        self.account.state.record(&items, &[])?;
+        Ok(items.len() as u64)
+    }
+
+    fn tell(&self, way: Way, more: u64) {
+        let activity = if way == Way::Up { "uploading" } else { "downloading" };
+        let done = self.ledger.uploaded + self.ledger.downloaded;
+        self.account.tell(activity, (done, 0), (done + more, 0));
+    }
+
+    fn hash_where_needed(&mut self, mut changes: Vec<Change>) -> Result<Vec<Change>> {
+        let needed: Vec<_> = changes
+            .iter()
+            .enumerate()
+            .filter(|(_, change)| change.decide(self.phase) == Some(Op::Hash))
+            .flat_map(|(nr, c)| {
+                let want = |side, way| (side == Side::Unhashed).then_some((nr, way));
+                [want(c.local, Way::Up), want(c.remote, Way::Down)].into_iter().flatten()
+            })
+            .collect();
+        let (account, place) = (self.account, self.place);
+        let hashed = pool::map(account.files.parallelism(), &needed, |(nr, way)| {
+            let root = if *way == Way::Up { &place.local } else { &place.remote };
+            let key = &changes[*nr].key;
+            let dir = account.files.open_dir(root, path(&key.folder))?;
+            hash::hash(&account.files, &dir, os(&key.name), Source::Cache, &account.stop)
+        });
+        let mut failed = vec![false; changes.len()];
+        for ((nr, way), result) in needed.iter().zip(hashed) {
+            match result {
+                Ok(reading) => changes[*nr].learn(*way, reading),
+                Err(Failed::One(why)) => {
+                    failed[*nr] = true;
+                    self.ledger.pending(place.shown_key(&changes[*nr].key), why);
+                }
+                Err(Failed::Stopped) => return Err(Error::Cancelled),
+                Err(Failed::All(e)) => {
+                    let shown = place.shown_key(&changes[*nr].key);
+                    return Err(Error::io("read", path(&shown), e));
+                }
+            }
+        }
+        let mut failed = failed.into_iter();
+        changes.retain(|_| !failed.next().unwrap_or(false));
+        Ok(changes)
+    }
+
+    /// Puts a change where its operation belongs.
+    fn sort(&mut self, change: Change, work: &mut Work) -> Result<()> {
+        match change.decide(self.phase) {
+            // Same bytes, other stamps: remember those, and carry a new time or mode over.
+            None if change.looks_new() => work.ups.push(change.load(Way::Up)),
+            None => work.agreed.extend(change.agree(false)),
+            Some(Op::Adopt) => {
+                self.ledger.adopted += 1;
+                work.agreed.extend(change.agree(self.account.state.epoch()? == Epoch::New));
+            }
+            Some(Op::Upload) => work.ups.push(change.load(Way::Up)),
+            Some(Op::Download) => work.downs.push(change.load(Way::Down)),
+            Some(Op::SetAside) => conflict::set_aside(
+                self.account,
+                self.place,
+                self.phase,
+                change,
+                work,
+                self.ledger,
+            )?,
+            Some(Op::Hold(held)) => self.hold(&change, held),
+            Some(Op::Forget) => work.forgotten.push(change.key),
+            // Hashed above; a file that changes faster than it is read waits.
+            Some(Op::Hash) => self.ledger.pending(
+                self.place.shown_key(&change.key),
+                FileTrouble("changed while it was read".to_owned()),
+            ),
+        }
+        Ok(())
+    }
+}
+
+/// A batch, sorted.
+#[derive(Default)]
+pub(crate) struct Work {
+    /// To be uploaded.
+    pub ups: Vec<Load>,
+    /// To be downloaded.
+    pub downs: Vec<Load>,
+    /// Agreed on without a transfer.
+    pub agreed: Vec<(Key, Item)>,
+    /// Let go of by both sides.
+    pub forgotten: Vec<Key>,
+}

@@ -1,0 +1,219 @@
+//! Verifying: each file that is to be removed has a copy whose bytes were read back from the
+//! storage. The proof is a value, [`Verified`], that only this module makes and that does not
+//! outlive the process.
+
+use std::mem;
+
+use mooring_core::collection::Collection;
+use mooring_wire::{Counts, VerifyReport};
+
+use crate::account::Account;
+use crate::base;
+use crate::error::{Error, FileTrouble, Result};
+use crate::files::{Files, Stat};
+use crate::hash::{self, Failed, Reading, Source};
+use crate::look::{FolderLook, Seen, walk};
+use crate::place::{self, Place, os, path};
+use crate::pool;
+use crate::readback::{local_as_recorded, read_back, same_inode, still_proven, with_proof};
+use crate::staging;
+use crate::state::{Epoch, Item, Key, Proof};
+use crate::trouble::Named;
+
+/// Files looked into between two commits.
+const BATCH: usize = 2048;
+
+/// The proof that everything a removal would touch has a copy that was read back.
+#[derive(Debug)]
+pub struct Verified {
+    keep: Vec<Collection>,
+    receipt: String,
+}
+
+impl Verified {
+    /// Whether this is a proof for a removal that keeps these collections.
+    pub fn covers(&self, keep: &[Collection]) -> bool {
+        self.keep == keep
+    }
+
+    /// The receipt whose base lists what was proven.
+    pub fn receipt(&self) -> &str {
+        &self.receipt
+    }
+}
+
+/// Verifies every collection that is not kept, and writes the base of the receipt.
+///
+/// Answers no proof when something is unproven.
+///
+/// # Errors
+/// What stops the whole; [`Error::Refused`] while the account is not leaving.
+pub fn verify<F: Files>(
+    account: &Account<F>,
+    keep: &[Collection],
+    receipt: &str,
+) -> Result<(VerifyReport, Option<Verified>)> {
+    if account.state.epoch()? < Epoch::Leaving {
+        return Err(Error::Refused("only an account that is leaving is verified".to_owned()));
+    }
+    let mut books = Books::default();
+    for collection in account.leaving(keep)? {
+        let place = place::open(account, collection)?;
+        staging::tidy(account, &place)?;
+        let mut checks = Vec::new();
+        walk(account, &place, |look| {
+            examine_folder(account, &place, look, &mut checks, &mut books);
+            if checks.len() >= BATCH {
+                settle(account, &place, mem::take(&mut checks), &mut books)?;
+            }
+            Ok(())
+        })?;
+        settle(account, &place, checks, &mut books)?;
+    }
+    let mut report = VerifyReport {
+        proven: books.proven,
+        read_back: books.read_back,
+        unproven: books.unproven.some,
+        unproven_total: books.unproven.total,
+        base_blake3: String::new(),
+    };
+    if report.unproven_total > 0 {
+        return Ok((report, None));
+    }
+    report.base_blake3 = base::write(account, keep, receipt)?;
+    let proof = Verified { keep: keep.to_vec(), receipt: receipt.to_owned() };
+    Ok((report, Some(proof)))
+}
+
+#[derive(Default)]
+struct Books {
+    proven: Counts,
+    read_back: Counts,
+    unproven: Named,
+}
+
+impl Books {
+    fn proven(&mut self, size: u64) {
+        self.proven.files += 1;
+        self.proven.bytes += size;
+    }
+}
+
+/// A file that needs more than a look at its stamps.
+struct Check {
+    key: Key,
+    item: Item,
+    /// The local file has to be hashed.
+    hash_local: bool,
+    /// The copy has to be read back.
+    read_back: bool,
+    size: u64,
+}
+
+fn examine_folder<F: Files>(
+    account: &Account<F>,
+    place: &Place<F>,
+    look: FolderLook<F>,
+    checks: &mut Vec<Check>,
+    books: &mut Books,
+) {
+    for seen in look.names {
+        let Seen { name, local: Some(local), remote, item } = seen else { continue };
+        let shown = place.shown(&look.path, &name);
+        // What is not in the inventory is not removed, so it needs no proof: it stays, named.
+        let Some(item) = item.filter(|item| !item.gone) else { continue };
+        let Some(remote) = remote else {
+            books.unproven.add(shown, "the storage has no copy");
+            continue;
+        };
+        if same_inode(&local, &remote) {
+            books.unproven.add(shown, "the copy in the storage is the same file (a hard link)");
+            continue;
+        }
+        let check = check(place, &look.path, item, &local, &remote);
+        if check.hash_local || check.read_back {
+            checks.push(check);
+        } else {
+            books.proven(local.size);
+        }
+    }
+    account.tell("reading back", (books.proven.files, books.proven.bytes), (0, 0));
+}
+
+fn check<F: Files>(
+    place: &Place<F>,
+    folder: &[u8],
+    item: Item,
+    local: &Stat,
+    remote: &Stat,
+) -> Check {
+    Check {
+        hash_local: !local_as_recorded(local, &item),
+        read_back: !still_proven(&item, remote, place.there.known_good),
+        key: Key {
+            collection: place.collection,
+            folder: folder.to_vec(),
+            name: item.name.clone(),
+        },
+        item,
+        size: local.size,
+    }
+}
+
+fn settle<F: Files>(
+    account: &Account<F>,
+    place: &Place<F>,
+    checks: Vec<Check>,
+    books: &mut Books,
+) -> Result<()> {
+    let results = pool::map(account.files.parallelism(), &checks, |check| prove(account, place, check));
+    let mut items = Vec::new();
+    for (check, result) in checks.into_iter().zip(results) {
+        match result {
+            Ok((local, proof)) => {
+                books.proven(check.size);
+                if proof.is_some() {
+                    books.read_back.files += 1;
+                    books.read_back.bytes += check.size;
+                }
+                let mut item = proof.map_or(check.item.clone(), |p| with_proof(&check.item, p));
+                if let Some(reading) = local {
+                    item.local = Some(reading.proof);
+                    item.mode = reading.stat.mode;
+                }
+                items.push((check.key, item));
+            }
+            Err(Failed::One(FileTrouble(why))) => {
+                books.unproven.add(place.shown_key(&check.key), &why);
+            }
+            Err(Failed::Stopped) => return Err(Error::Cancelled),
+            Err(Failed::All(e)) => {
+                let shown = place.remote_path.join(path(&check.key.path()));
+                return Err(Error::io("read back", &shown, e));
+            }
+        }
+    }
+    account.state.record(&items, &[])
+}
+
+/// Reads what has to be read: the local file, the copy, or both.
+fn prove<F: Files>(
+    account: &Account<F>,
+    place: &Place<F>,
+    check: &Check,
+) -> std::result::Result<(Option<Reading>, Option<Proof>), Failed> {
+    let files = &account.files;
+    let mut local = None;
+    if check.hash_local {
+        let dir = files.open_dir(&place.local, path(&check.key.folder))?;
+        let reading = hash::hash(files, &dir, os(&check.key.name), Source::Cache, &account.stop)?;
+        if reading.hash != check.item.agreed.local {
+            return Err(Failed::one("changed since it was uploaded"));
+        }
+        local = Some(reading);
+    }
+    if !check.read_back {
+        return Ok((local, None));
+    }
+    read_back(account, place, &check.key, &check.item).map(|proof| (local, Some(proof)))
+}

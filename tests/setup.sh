@@ -1,0 +1,88 @@
+#!/usr/bin/env bash
+# Installs what the demo, the tests and the checks need on Debian and its kin, and only what is
+# missing. Says what it installs. Needs root or sudo; without either it prints the line to run and
+# fails. Installs nothing silently and skips nothing silently.
+#
+# Usage: tests/setup.sh [demo|test|check]...     (none: all)
+set -euo pipefail
+
+usage() {
+    echo "usage: tests/setup.sh [demo|test|check]..." >&2
+    exit 2
+}
+
+# The programs that each purpose needs, and the package that holds each: PROGRAM:PACKAGE.
+needs() {
+    local common="cc:gcc dbus-daemon:dbus"
+    case $1 in
+        demo) echo "$common" ;;
+        test) echo "$common script:bsdutils" ;;
+        check) echo "$common systemd-analyze:systemd xmllint:libxml2-utils" ;;
+        *) usage ;;
+    esac
+}
+
+missing_packages() {
+    local purpose pair packages=()
+    for purpose; do
+        for pair in $(needs "$purpose"); do
+            command -v "${pair%%:*}" >/dev/null || packages+=("${pair#*:}")
+        done
+        # A compiler without the C library's headers builds nothing.
+        [ "$purpose" = check ] || [ -e /usr/include/stdio.h ] || packages+=(libc6-dev)
+    done
+    printf '%s\n' "${packages[@]}" | sort -u | xargs
+}
+
+install_packages() {
+    local packages=$1 root=() update="apt-get update -qq" install
+    install="apt-get install -y -qq --no-install-recommends $packages"
+    if ! command -v apt-get >/dev/null; then
+        echo "setup: missing here: $packages. Install them with this system's package manager." >&2
+        exit 1
+    fi
+    if [ "$(id -u)" -ne 0 ]; then
+        # `sudo -n` fails where a password would be asked and nobody may be there to type it.
+        if command -v sudo >/dev/null && { [ -t 0 ] || sudo -n true 2>/dev/null; }; then
+            root=(sudo)
+        else
+            echo "setup: missing here: $packages. As root, run:" >&2
+            echo "  $update && $install" >&2
+            exit 1
+        fi
+    fi
+    echo "setup: installing with apt-get: $packages"
+    # shellcheck disable=SC2086 -- lists of words
+    "${root[@]}" env DEBIAN_FRONTEND=noninteractive $update
+    # shellcheck disable=SC2086
+    "${root[@]}" env DEBIAN_FRONTEND=noninteractive $install >/dev/null
+}
+
+rust() {
+    if ! command -v cargo >/dev/null; then
+        echo "setup: cargo is missing. Mooring needs Rust 1.89 or later: https://rustup.rs/" >&2
+        exit 1
+    fi
+    local purpose
+    for purpose; do
+        [ "$purpose" = check ] || continue
+        cargo fmt --version >/dev/null 2>&1 && cargo clippy --version >/dev/null 2>&1 && continue
+        if ! command -v rustup >/dev/null; then
+            echo "setup: rustfmt or clippy is missing. Install the packages of this Rust: rustfmt, rust-clippy." >&2
+            exit 1
+        fi
+        echo "setup: adding rustfmt and clippy to the Rust toolchain"
+        rustup component add rustfmt clippy
+    done
+}
+
+main() {
+    [ $# -gt 0 ] || set -- demo test check
+    local purpose packages
+    for purpose; do needs "$purpose" >/dev/null; done
+    packages=$(missing_packages "$@")
+    [ -z "$packages" ] || install_packages "$packages"
+    rust "$@"
+}
+
+main "$@"
