@@ -44,6 +44,15 @@ pub fn sentence(text: &str) -> String {
     out
 }
 
+/// A sentence that stands alone: with its full stop, where the daemon left that to us.
+pub fn full(text: &str) -> String {
+    let mut out = sentence(text.trim_end());
+    if !out.is_empty() && !out.ends_with(['.', '!', '?', ':']) {
+        out.push('.');
+    }
+    out
+}
+
 /// Whether a character must not reach a terminal: it controls the terminal, ends the line, or
 /// reorders what stands around it.
 pub fn is_unsafe(c: char) -> bool {
@@ -63,7 +72,7 @@ pub fn number(n: u64) -> String {
     let digits = n.to_string();
     let mut out = String::with_capacity(digits.len() + digits.len() / 3);
     for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i) % 3 == 0 {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
             out.push(',');
         }
         out.push(digit);
@@ -162,6 +171,8 @@ mod tests {
         );
         assert_eq!(path("\u{9b}31m".as_bytes()), "\\xc2\\x9b31m");
         assert_eq!(sentence("a \\xff \r b"), "a \\xff \\x0d b");
+        assert_eq!(full("the storage is full"), "the storage is full.");
+        assert_eq!(full(""), "");
     }
 
     #[test]

@@ -12,12 +12,6 @@ use crate::account::Account;
 use crate::broker::Broker;
 use crate::failure::Failure;
 
-/// A plan, made now.
-pub struct Planned {
-    /// For clients; holds the digest.
-    pub plan: api::Plan,
-}
-
 impl Broker {
     /// What policy says about a sign-out that an actor wants.
     pub fn decide(&self, account: &Account, actor: Actor) -> Decision {
@@ -49,7 +43,7 @@ impl Broker {
     ///
     /// # Errors
     /// When the worker cannot look.
-    pub async fn plan(&self, account: &Account, keep: &[Collection]) -> Result<Planned, Failure> {
+    pub async fn plan(&self, account: &Account, keep: &[Collection]) -> Result<api::Plan, Failure> {
         let spec = account.spec();
         let names: Vec<String> = keep.iter().map(|c| c.name().to_owned()).collect();
         let (facts, last_sync) = self
@@ -73,7 +67,7 @@ impl Broker {
         if let Some(message) = refusal(&decision, account, keep) {
             blockers.insert(0, api::Blocker { error: "PolicyDenied".to_owned(), message });
         }
-        let plan = api::Plan {
+        Ok(api::Plan {
             digest,
             verb: Verb::SignOut.name().to_owned(),
             identity: account.identity.clone(),
@@ -83,8 +77,7 @@ impl Broker {
             warnings: facts.warnings,
             policy: told(&decision, Verb::SignOut, Actor::Person, self.mode.enforced()),
             last_sync,
-        };
-        Ok(Planned { plan })
+        })
     }
 }
 

@@ -81,11 +81,20 @@ answers() {
 stop_daemon() {
     kill -TERM "$daemon_pid"
     wait "$daemon_pid" || fail "mooringd did not stop cleanly"
+    forget "$daemon_pid"
 }
 
 kill_daemon() {
     kill -KILL "$daemon_pid"
     wait "$daemon_pid" 2>/dev/null || true
+    forget "$daemon_pid"
+}
+
+# Once waited for, an ID may be anybody's.
+forget() {
+    local pid kept=()
+    for pid in "${pids[@]}"; do [ "$pid" -eq "$1" ] || kept+=("$pid"); done
+    pids=("${kept[@]}")
 }
 
 # WHAT COMMAND...: until the command succeeds.

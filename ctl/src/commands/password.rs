@@ -49,7 +49,12 @@ pub async fn call(
             }
         };
         prompts += 1;
-        match call(secret::sealed("password", password)?).await {
+        let fd = secret::sealed("password", password)?;
+        let called = async { Ok(call(fd).await) };
+        let answer = context.terminal.patient(called).await.map_err(|f| {
+            f.hint("The daemon may have begun already: `mooringctl jobs` shows what is under way.")
+        })?;
+        match answer {
             Ok(job) => return Ok(job),
             Err(Error::IncorrectPassword(message) | Error::TooManyAttempts(message))
                 if given.is_none() && prompts < MAX_PROMPTS =>

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::bus::job_number;
 use crate::commands::Context;
-use crate::exit::Result;
+use crate::exit::{Exit, Result};
 use crate::job::follow::{End, follow};
 use crate::json;
 
@@ -30,7 +30,12 @@ pub async fn run(context: &Context<'_>, args: Sync) -> Result<Value> {
         let job = context.daemon.files_proxy(&account).await?.sync().await?;
         Ok((account, job))
     };
-    let (account, job) = terminal.patient(start).await?;
+    let (account, job) = terminal.patient(start).await.map_err(|f| match f.exit {
+        Exit::Cancelled => {
+            f.hint("The sync may have begun already: `mooringctl jobs` shows what is under way.")
+        }
+        _ => f,
+    })?;
     if !args.wait {
         let number = job_number(&job);
         terminal.line(&format!("Started as job {number}."));

@@ -35,7 +35,7 @@ pub fn receipts_dir<F: Files>(account: &Account<F>) -> Result<F::Dir> {
 
 /// The folder for receipts below an open storage.
 pub fn receipts_in<F: Files>(files: &F, storage: &F::Dir) -> io::Result<F::Dir> {
-    durable::ensure_dir(files, storage, &Path::new(STORE).join("receipts"), 0o700)
+    durable::ensure_dir(files, storage, &Path::new(STORE).join("receipts"), true)
 }
 
 /// Whether a receipt's name can be a file name of ours: no path, nothing hidden.

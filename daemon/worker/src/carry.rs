@@ -17,7 +17,7 @@ use crate::state::{Item, Key, Proof, Stamp};
 use crate::trouble::Ledger;
 
 /// Which way a file goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Way {
     /// From this device to the storage.
     Up,
@@ -169,7 +169,7 @@ fn install<F: Files>(
     let files = &account.files;
     let Load { key, way, replaces, .. } = staged.load;
     let (root, waiting) = sides(place, *way);
-    let dir = durable::ensure_dir(files, root, path(&key.folder), 0o700)?;
+    let dir = durable::ensure_dir(files, root, path(&key.folder), sync)?;
     let name = os(&key.name);
     let put = match replaces {
         None => files.rename_new(waiting, &staged.name, &dir, name).map_err(Failed::from),
@@ -183,7 +183,6 @@ fn install<F: Files>(
     if sync {
         files.sync_dir(&dir).map_err(Failed::All)?;
         files.sync_dir(waiting).map_err(Failed::All)?;
-        files.sync_dir(root).map_err(Failed::All)?;
     }
     let placed = files.stat(&dir, name).map_err(Failed::All)?;
     let same = (placed.ino, placed.size, placed.mtime)

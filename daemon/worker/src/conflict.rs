@@ -109,7 +109,7 @@ fn set_aside_in_store<F: Files>(
     let shown = account.spec.storage.join(&below);
     let fail = |e| Error::io("keep a conflict in", &shown, e);
     let storage = place::open_storage(account)?;
-    let dir = durable::ensure_dir(files, &storage, &below, 0o700).map_err(fail)?;
+    let dir = durable::ensure_dir(files, &storage, &below, true).map_err(fail)?;
     let date = staging::date(files.now());
     let name = conflict_name(&key.name, &account.spec.device, &date, hash, MANY_DIGITS);
     let kept = keep_copy(account, place, key, (&dir, os(&name)), hash);

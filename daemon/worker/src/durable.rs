@@ -3,11 +3,14 @@
 
 use std::ffi::OsStr;
 use std::io::{self, Read, Write};
+use std::path::Path;
 
 use crate::files::{Files, Kind};
 
 /// What the name of a file that is being written begins with.
-const NEW: &str = ".mooring-new-";
+pub const NEW: &str = ".mooring-new-";
+/// The mode of folders that Mooring makes: the person's alone.
+const FOLDER_MODE: u32 = 0o700;
 
 /// The bytes of a small file; `None` when there is none.
 ///
@@ -101,12 +104,13 @@ pub fn remove_if_there<F: Files>(files: &F, dir: &F::Dir, name: &OsStr) -> io::R
     }
 }
 
-/// Opens a folder below another, making it (and its parents) where it is missing.
+/// Opens a folder below another, making it (and its parents) where it is missing. With `sync`
+/// each new entry is durable when this returns; without, once the filesystem is synced.
 pub fn ensure_dir<F: Files>(
     files: &F,
     root: &F::Dir,
-    path: &std::path::Path,
-    mode: u32,
+    path: &Path,
+    sync: bool,
 ) -> io::Result<F::Dir> {
     match files.open_dir(root, path) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => {}
@@ -115,10 +119,13 @@ pub fn ensure_dir<F: Files>(
     let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
         return files.open_dir(root, path);
     };
-    let parent = ensure_dir(files, root, parent, mode)?;
-    match files.make_dir(&parent, name, mode) {
+    let parent = ensure_dir(files, root, parent, sync)?;
+    match files.make_dir(&parent, name, FOLDER_MODE) {
         Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
         result => result?,
     }
-    files.open_dir(&parent, std::path::Path::new(name))
+    if sync {
+        files.sync_dir(&parent)?;
+    }
+    files.open_dir(&parent, Path::new(name))
 }

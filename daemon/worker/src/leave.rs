@@ -98,7 +98,7 @@ fn move_one<F: Files>(
         result => result?,
     };
     let below = Path::new(key.collection.folder()).join(path(&key.folder));
-    let to = durable::ensure_dir(files, target, &below, 0o700)?;
+    let to = durable::ensure_dir(files, target, &below, true)?;
     match files.rename_new(&from, os(&key.name), &to, os(&key.name)) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(false),
         Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {

@@ -9,7 +9,7 @@ use mooring_wire::Left;
 use crate::account::Account;
 use crate::error::{Error, Result, about_one_file};
 use crate::files::{Files, Kind};
-use crate::place::{MARKER, STAGING, is_own, path};
+use crate::place::{is_own, path};
 use crate::state::{Key, join};
 
 /// Everything below a collection's root that stays on the device. Nothing when the root is gone.
@@ -88,5 +88,5 @@ fn reason<F: Files>(
 /// What the system says.
 pub fn is_empty<F: Files>(files: &F, root: &F::Dir) -> io::Result<bool> {
     let entries = files.list(root)?;
-    Ok(entries.iter().all(|e| e.name == MARKER || e.name == STAGING))
+    Ok(entries.iter().all(|entry| is_own(b"", entry.name.as_bytes())))
 }

@@ -11,7 +11,7 @@ use mooring_core::receipt::readable;
 use serde::{Deserialize, Serialize};
 
 use crate::account::Account;
-use crate::durable;
+use crate::durable::{self, NEW};
 use crate::error::{Error, Result};
 use crate::files::{Abilities, Files};
 use crate::state::{Key, join};
@@ -94,7 +94,7 @@ pub fn is_own(folder: &[u8], name: &[u8]) -> bool {
     folder.is_empty()
         && (name == MARKER.as_bytes()
             || name == STAGING.as_bytes()
-            || name == format!(".mooring-new-{MARKER}").as_bytes())
+            || name == [NEW.as_bytes(), MARKER.as_bytes()].concat())
 }
 
 /// Opens the storage.
@@ -146,9 +146,9 @@ pub fn open<F: Files>(account: &Account<F>, collection: Collection) -> Result<Pl
         files.open_root(&local_path).map_err(|e| gone(format!("cannot be opened ({e})")))?;
     check_marker(account, &local, collection, true).map_err(gone)?;
 
-    let staging = durable::ensure_dir(files, &local, Path::new(STAGING), 0o700)
+    let staging = durable::ensure_dir(files, &local, Path::new(STAGING), true)
         .map_err(|e| Error::io("make the staging folder in", &local_path, e))?;
-    let uploads = durable::ensure_dir(files, &storage, &Path::new(STORE).join("uploads"), 0o700)
+    let uploads = durable::ensure_dir(files, &storage, &Path::new(STORE).join("uploads"), true)
         .map_err(|e| Error::io("make the upload folder in", &account.spec.storage, e))?;
     let here = files.abilities(&local).map_err(|e| Error::io("look at", &local_path, e))?;
     let there = files.abilities(&remote).map_err(|e| Error::io("look at", &remote_path, e))?;

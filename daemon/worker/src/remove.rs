@@ -348,8 +348,7 @@ pub fn remove_folders<F: Files>(account: &Account<F>, place: &Place<F>) -> Resul
         }
     }
     if removed_any {
-        let fail = |e| Error::io("make durable", &place.local_path, e);
-        files.sync_all(&place.local).map_err(fail)?;
+        sync_folders(account, place, std::iter::once(&place.local))?;
     }
     Ok(())
 }

@@ -145,7 +145,7 @@ fn prepare_remote<F: Files>(
 ) -> Result<()> {
     let path = account.spec.storage.join(collection.folder());
     let files = &account.files;
-    let dir = durable::ensure_dir(files, storage, Path::new(collection.folder()), 0o700)
+    let dir = durable::ensure_dir(files, storage, Path::new(collection.folder()), true)
         .map_err(|e| Error::io("make the folder", &path, e))?;
     put_marker(files, &dir, &path, &account.spec.marker(collection, false))?;
     files.sync_dir(storage).map_err(|e| Error::io("make durable", &account.spec.storage, e))

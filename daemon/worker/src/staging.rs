@@ -81,7 +81,7 @@ pub fn restore_one<F: Files>(
     key: &Key,
 ) -> io::Result<()> {
     let files = &account.files;
-    let dir = durable::ensure_dir(files, root, path(&key.folder), 0o700)?;
+    let dir = durable::ensure_dir(files, root, path(&key.folder), true)?;
     match files.rename_new(staging, name, &dir, os(&key.name)) {
         Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
             let reading = match hash::hash(files, staging, name, Source::Cache, &account.stop) {

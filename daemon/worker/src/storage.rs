@@ -108,7 +108,7 @@ fn read_identity<F: Files>(files: &F, root: &F::Dir, storage: &Path) -> Result<S
 pub fn create_identity<F: Files>(files: &F, storage: &Path, record: &str) -> Result<()> {
     let fail = |e| Error::io("write the identity in", storage, e);
     let root = files.open_root(storage).map_err(fail)?;
-    let store = durable::ensure_dir(files, &root, Path::new(STORE), 0o700).map_err(fail)?;
+    let store = durable::ensure_dir(files, &root, Path::new(STORE), true).map_err(fail)?;
     files.sync_dir(&root).map_err(fail)?;
     match durable::create(files, &store, IDENTITY, record.as_bytes()) {
         Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Err(Error::Refused(format!(

@@ -1,5 +1,6 @@
 //! Bringing both sides of the collections in step: look, decide, carry, record, in batches.
 
+use std::collections::BTreeSet;
 use std::mem;
 
 use mooring_core::collection::Collection;
@@ -94,6 +95,8 @@ struct Run<'a, F: Files> {
     changes: Vec<Change>,
     bytes: u64,
     folders: Vec<(Collection, Folder)>,
+    /// The sides on which folders were made since the last flush.
+    unsynced_folders: BTreeSet<Way>,
     /// Items that are known not to be on this device any more.
     absent: Vec<(Key, Item)>,
 }
@@ -114,6 +117,7 @@ fn sync_place<F: Files>(
         changes: Vec::new(),
         bytes: 0,
         folders: Vec::new(),
+        unsynced_folders: BTreeSet::new(),
         absent: Vec::new(),
     };
     walk(account, place, |look| run.take(look))?;
@@ -185,33 +189,43 @@ impl<F: Files> Run<'_, F> {
         if self.account.state.knows_folder(collection, folder)? {
             return Ok(());
         }
-        let files = &self.account.files;
-        let missing = match (here, there) {
-            (true, false) => Some((&self.place.remote, &self.place.remote_path)),
-            (false, true) if self.phase == Phase::Active => {
-                Some((&self.place.local, &self.place.local_path))
-            }
+        let way = match (here, there) {
+            (true, false) => Some(Way::Up),
+            (false, true) if self.phase == Phase::Active => Some(Way::Down),
             (false, true) => return Ok(()),
             _ => None,
         };
-        if let Some((root, shown)) = missing {
-            let made = durable::ensure_dir(files, root, path(folder), 0o700)
-                .and_then(|dir| files.sync_dir(&dir));
-            match made {
-                Ok(()) => {}
-                Err(e) => match about_one_file(&e) {
-                    Some(why) => {
-                        self.ledger.pending(self.place.shown(folder, b""), why);
-                        return Ok(());
-                    }
-                    None => return Err(Error::io("make the folder", &shown.join(path(folder)), e)),
-                },
-            }
+        if let Some(way) = way
+            && !self.make_folder(way, folder)?
+        {
+            return Ok(());
         }
         // On both sides at the first look, and the account is being brought: it was here before.
         let here_before = here && there && self.account.state.epoch()? == Epoch::New;
         self.folders.push((collection, Folder { path: folder.to_vec(), ours: !here_before }));
         Ok(())
+    }
+
+    /// Makes a folder on the side a way leads to; `false` when that folder has to wait.
+    fn make_folder(&mut self, way: Way, folder: &[u8]) -> Result<bool> {
+        let (root, shown, known_good) = match way {
+            Way::Up => (&self.place.remote, &self.place.remote_path, self.place.there.known_good),
+            Way::Down => (&self.place.local, &self.place.local_path, self.place.here.known_good),
+        };
+        match durable::ensure_dir(&self.account.files, root, path(folder), !known_good) {
+            Ok(_) => {
+                // Recorded before it is durable, it would look deleted after a power loss.
+                self.unsynced_folders.extend(known_good.then_some(way));
+                Ok(true)
+            }
+            Err(e) => match about_one_file(&e) {
+                Some(why) => {
+                    self.ledger.pending(self.place.shown(folder, b""), why);
+                    Ok(false)
+                }
+                None => Err(Error::io("make the folder", &shown.join(path(folder)), e)),
+            },
+        }
     }
 
     /// Does everything that was gathered.
@@ -222,6 +236,9 @@ impl<F: Files> Run<'_, F> {
         let mut work = Work::default();
         for change in self.hash_where_needed(changes)? {
             self.sort(change, &mut work)?;
+        }
+        for way in mem::take(&mut self.unsynced_folders) {
+            carry::sync_all(self.account, self.place, way)?;
         }
         self.account.state.record(&mem::take(&mut self.absent), &mem::take(&mut self.folders))?;
         self.ledger.uploaded += self.carry(Way::Up, &work.ups)?;

@@ -1,8 +1,8 @@
 //! The one seam under the worker: everything it does to files, as a small trait.
 //!
 //! [`real::RealFiles`] is Linux; [`twin::TwinFiles`] is a simulation in memory that can die at
-//! every effect and then loses or tears what was not made durable. `conformance.rs` (a test) runs
-//! the same expectations over both.
+//! every effect and then loses or tears what was not made durable.
+//! `tests/files_conformance.rs` runs the same expectations over both.
 //!
 //! Rules of the seam:
 //! - Work happens on an open folder and a *name* in it. A name is one component: not empty, not
@@ -145,7 +145,8 @@ pub trait Files: Clone + Send + Sync + 'static {
     fn stat_file(&self, file: &Self::File) -> io::Result<Stat>;
 
     /// Opens a regular file for reading; never blocks (on a FIFO), never follows a link.
-    /// `InvalidInput` for anything but a regular file.
+    /// `InvalidInput` for anything but a regular file, ELOOP for a link, `WouldBlock` while another
+    /// program is asked to give back its own lease: later it works.
     fn open(&self, dir: &Self::Dir, name: &OsStr) -> io::Result<Self::File>;
 
     /// Makes a new file for writing, mode 0600. `AlreadyExists` when the name is taken.
@@ -199,7 +200,7 @@ pub trait Files: Clone + Send + Sync + 'static {
     /// Removes a name that is not a folder.
     fn unlink(&self, dir: &Self::Dir, name: &OsStr) -> io::Result<()>;
 
-    /// Makes a folder.
+    /// Makes a folder. The process's umask takes from its mode.
     fn make_dir(&self, dir: &Self::Dir, name: &OsStr, mode: u32) -> io::Result<()>;
 
     /// Removes an empty folder; `DirectoryNotEmpty` otherwise.

@@ -6,30 +6,29 @@
 //! asks. Modes of new folders are less the process's umask; those of files are set exactly.
 
 mod handle;
+mod list;
+mod open;
 mod place;
 mod rename;
 mod root;
+mod stat;
 mod sys;
 
 use std::ffi::OsStr;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::ffi::OsStringExt;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use mooring_wire::fault::{Process, point};
-use nix::dir::Dir;
 use nix::errno::Errno;
-use nix::fcntl::{
-    AtFlags, OFlag, OpenHow, PosixFadviseAdvice, ResolveFlag, openat, openat2, posix_fadvise,
-};
-use nix::sys::stat::{FileStat, Mode, SFlag, fchmod, fstat, fstatat, futimens, mkdirat};
+use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
+use nix::sys::stat::{Mode, fchmod, futimens, mkdirat};
 use nix::sys::time::TimeSpec;
 use nix::time::{ClockId, clock_gettime};
 use nix::unistd::{UnlinkatFlags, fsync, syncfs, unlinkat};
 
-use super::{Abilities, Entry, Extras, Files, Kind, Lease, Stat, name};
+use super::{Abilities, Entry, Extras, Files, Lease, Stat, name};
 
 pub use handle::RealFile;
 pub use sys::ignore_lease_signal;
@@ -37,34 +36,8 @@ pub use sys::ignore_lease_signal;
 /// The most threads that work at once: storage gains nothing from more.
 const MAX_THREADS: usize = 8;
 
-/// The longest path the kernel takes in one call, without its NUL (PATH_MAX, limits.h).
-const MAX_PATH: usize = 4095;
-
+/// A second in nanoseconds.
 const SECOND: i64 = 1_000_000_000;
-
-/// No link, no mount point, nothing outside the folder that is given.
-const BENEATH: ResolveFlag = ResolveFlag::RESOLVE_BENEATH
-    .union(ResolveFlag::RESOLVE_NO_SYMLINKS)
-    .union(ResolveFlag::RESOLVE_NO_MAGICLINKS)
-    .union(ResolveFlag::RESOLVE_NO_XDEV);
-
-/// O_NONBLOCK: neither a FIFO nor somebody's lease makes the open wait.
-const OPEN_FILE: OFlag = OFlag::O_RDONLY
-    .union(OFlag::O_CLOEXEC)
-    .union(OFlag::O_NOFOLLOW)
-    .union(OFlag::O_NONBLOCK)
-    .union(OFlag::O_NOCTTY);
-
-const CREATE_FILE: OFlag = OFlag::O_WRONLY
-    .union(OFlag::O_CREAT)
-    .union(OFlag::O_EXCL)
-    .union(OFlag::O_CLOEXEC)
-    .union(OFlag::O_NOFOLLOW);
-
-/// No O_NOFOLLOW: with it a link would be ENOTDIR; without it RESOLVE_NO_SYMLINKS says ELOOP.
-const OPEN_DIR: OFlag = OFlag::O_RDONLY
-    .union(OFlag::O_DIRECTORY)
-    .union(OFlag::O_CLOEXEC);
 
 /// The filesystems of this machine.
 #[derive(Debug, Clone)]
@@ -103,80 +76,38 @@ impl Files for RealFiles {
     }
 
     fn open_dir(&self, at: &Self::Dir, path: &Path) -> io::Result<Self::Dir> {
-        let components = name::components(path)?;
-        if components.is_empty() {
-            return Ok(Arc::clone(at));
+        match name::components(path)?.as_slice() {
+            [] => Ok(Arc::clone(at)),
+            names => open::dir(at, path, names).map(Arc::new),
         }
-        if path.as_os_str().len() <= MAX_PATH {
-            return beneath(at, path.as_os_str(), OPEN_DIR, Mode::empty()).map(Arc::new);
-        }
-        let mut dir = Arc::clone(at);
-        for component in components {
-            dir = Arc::new(beneath(&dir, component, OPEN_DIR, Mode::empty())?);
-        }
-        Ok(dir)
     }
 
     fn list(&self, dir: &Self::Dir) -> io::Result<Vec<Entry>> {
-        // Opened anew, because a duplicate would share its reading position with `dir`.
-        let mut reader = without_atime(OPEN_DIR, |flags| {
-            openat(dir, ".", flags, Mode::empty()).map_err(io::Error::from)
-        })
-        .and_then(|fd| Dir::from_fd(fd).map_err(io::Error::from))?;
-        let mut entries = Vec::new();
-        for found in reader.iter() {
-            let found = match found {
-                Err(Errno::EINTR) => continue,
-                found => found?,
-            };
-            let bytes = found.file_name().to_bytes();
-            if matches!(bytes, b"." | b"..") {
-                continue;
-            }
-            match retry(|| fstatat(dir, found.file_name(), NO_FOLLOW)) {
-                Ok(stat) => entries.push(Entry {
-                    name: std::ffi::OsString::from_vec(bytes.to_vec()),
-                    stat: convert(&stat),
-                }),
-                Err(e) if e.kind() == io::ErrorKind::NotFound => {}
-                Err(e) => return Err(e),
-            }
-        }
-        Ok(entries)
+        list::entries(dir)
     }
 
     fn stat(&self, dir: &Self::Dir, name: &OsStr) -> io::Result<Stat> {
         name::check(name)?;
-        stat_at(dir, name)
+        stat::at(dir, name)
     }
 
     fn stat_dir(&self, dir: &Self::Dir) -> io::Result<Stat> {
-        stat_fd(dir.as_fd())
+        stat::of(dir)
     }
 
     fn stat_file(&self, file: &Self::File) -> io::Result<Stat> {
-        stat_fd(file.as_fd())
+        stat::of(file)
     }
 
     fn open(&self, dir: &Self::Dir, name: &OsStr) -> io::Result<Self::File> {
         name::check(name)?;
-        let opened = without_atime(OPEN_FILE, |flags| beneath(dir, name, flags, Mode::empty()));
-        let fd = match opened {
-            // A socket, or a device without a driver.
-            Err(e) if is(&e, Errno::ENXIO) || is(&e, Errno::ENODEV) => return Err(not_regular()),
-            opened => opened?,
-        };
-        if convert(&retry(|| fstat(&fd))?).kind != Kind::File {
-            return Err(not_regular());
-        }
-        Ok(fd.into())
+        open::file(dir, name).map(RealFile::from)
     }
 
     fn create(&self, dir: &Self::Dir, name: &OsStr) -> io::Result<Self::File> {
         name::check(name)?;
         point(Process::Worker, "create");
-        let mode = Mode::S_IRUSR | Mode::S_IWUSR;
-        beneath(dir, name, CREATE_FILE, mode).map(RealFile::from)
+        open::new_file(dir, name).map(RealFile::from)
     }
 
     fn set_meta(&self, file: &Self::File, mode: u32, mtime: i64) -> io::Result<()> {
@@ -275,17 +206,16 @@ impl Files for RealFiles {
     }
 
     fn now(&self) -> i64 {
-        // Files are stamped from the coarse clock, which runs a few milliseconds behind.
+        // Files are stamped from the coarse clock, which runs a few milliseconds behind. Should
+        // there be none, every stamp looks young, and is not relied on.
         clock_gettime(ClockId::CLOCK_REALTIME_COARSE)
-            .map_or(0, |now| nanoseconds(now.tv_sec(), now.tv_nsec()))
+            .map_or(0, |now| stat::nanoseconds(now.tv_sec(), now.tv_nsec()))
     }
 
     fn parallelism(&self) -> usize {
         self.threads
     }
 }
-
-const NO_FOLLOW: AtFlags = AtFlags::AT_SYMLINK_NOFOLLOW.union(AtFlags::AT_NO_AUTOMOUNT);
 
 /// Repeats what a signal interrupted.
 fn retry<T>(mut call: impl FnMut() -> nix::Result<T>) -> io::Result<T> {
@@ -297,64 +227,6 @@ fn retry<T>(mut call: impl FnMut() -> nix::Result<T>) -> io::Result<T> {
     }
 }
 
-/// Opens what lies beneath a folder.
-fn beneath(dir: &OwnedFd, path: &OsStr, flags: OFlag, mode: Mode) -> io::Result<OwnedFd> {
-    let how = OpenHow::new().flags(flags).mode(mode).resolve(BENEATH);
-    match retry(|| openat2(dir, path, how)) {
-        Err(e) if is(&e, Errno::ENOSYS) => Err(io::Error::new(
-            io::ErrorKind::Unsupported,
-            "this kernel or sandbox has no openat2 (Linux 5.6), without which no file is opened",
-        )),
-        done => done,
-    }
-}
-
-/// Opens with O_NOATIME, which only the owner may, or else without.
-fn without_atime(flags: OFlag, open: impl Fn(OFlag) -> io::Result<OwnedFd>) -> io::Result<OwnedFd> {
-    match open(flags | OFlag::O_NOATIME) {
-        Err(e) if is(&e, Errno::EPERM) => open(flags),
-        done => done,
-    }
-}
-
 fn is(e: &io::Error, errno: Errno) -> bool {
     e.raw_os_error() == Some(errno as i32)
-}
-
-fn not_regular() -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidInput, "not a regular file")
-}
-
-fn stat_at(dir: &OwnedFd, name: &OsStr) -> io::Result<Stat> {
-    retry(|| fstatat(dir, name, NO_FOLLOW)).map(|stat| convert(&stat))
-}
-
-fn stat_fd(fd: BorrowedFd<'_>) -> io::Result<Stat> {
-    retry(|| fstat(fd)).map(|stat| convert(&stat))
-}
-
-fn nanoseconds(seconds: i64, nanoseconds: i64) -> i64 {
-    seconds.saturating_mul(SECOND).saturating_add(nanoseconds)
-}
-
-// The fields have other widths on other machines.
-#[allow(clippy::unnecessary_cast, clippy::cast_sign_loss)]
-fn convert(stat: &FileStat) -> Stat {
-    let kind = match SFlag::from_bits_truncate(stat.st_mode & SFlag::S_IFMT.bits()) {
-        SFlag::S_IFREG => Kind::File,
-        SFlag::S_IFDIR => Kind::Dir,
-        SFlag::S_IFLNK => Kind::Symlink,
-        _ => Kind::Special,
-    };
-    Stat {
-        kind,
-        dev: stat.st_dev as u64,
-        ino: stat.st_ino as u64,
-        size: stat.st_size as u64,
-        mtime: nanoseconds(stat.st_mtime as i64, stat.st_mtime_nsec as i64),
-        ctime: nanoseconds(stat.st_ctime as i64, stat.st_ctime_nsec as i64),
-        mode: stat.st_mode as u32 & 0o7777,
-        nlink: stat.st_nlink as u64,
-        blocks: stat.st_blocks as u64,
-    }
 }

@@ -10,7 +10,7 @@ use nix::sys::statfs::fstatfs;
 use nix::sys::statvfs::fstatvfs;
 use nix::unistd::{Whence, lseek};
 
-use super::{retry, sys};
+use super::{is, retry, sys};
 use crate::files::{Abilities, Extras};
 
 /// The unit of `st_blocks`, whatever the filesystem's own (stat(2)).
@@ -164,8 +164,8 @@ fn has_holes(file: impl AsFd) -> io::Result<bool> {
     match hole {
         Ok(hole) => Ok(hole < stat.st_size),
         // ENXIO: the file became shorter meanwhile. EINVAL: not known here, so the hint counts.
-        Err(e) if e.raw_os_error() == Some(Errno::ENXIO as i32) => Ok(false),
-        Err(e) if e.raw_os_error() == Some(Errno::EINVAL as i32) => Ok(true),
+        Err(e) if is(&e, Errno::ENXIO) => Ok(false),
+        Err(e) if is(&e, Errno::EINVAL) => Ok(true),
         Err(e) => Err(e),
     }
 }

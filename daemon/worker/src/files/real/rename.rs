@@ -9,7 +9,7 @@ use nix::errno::Errno;
 use nix::fcntl::{AtFlags, RenameFlags, renameat2};
 use nix::unistd::{UnlinkatFlags, linkat, unlinkat};
 
-use super::{retry, stat_at};
+use super::{is, retry, stat};
 
 /// Renames without replacing.
 pub(super) fn rename_new(
@@ -38,7 +38,7 @@ pub(super) fn exchange(a_dir: &OwnedFd, a: &OsStr, b_dir: &OwnedFd, b: &OsStr) -
 fn lacks_flags(e: &io::Error) -> bool {
     [Errno::EINVAL, Errno::ENOSYS, Errno::EOPNOTSUPP]
         .into_iter()
-        .any(|errno| e.raw_os_error() == Some(errno as i32))
+        .any(|errno| is(e, errno))
 }
 
 fn unsupported() -> io::Error {
@@ -54,7 +54,7 @@ fn link_and_unlink(
     to: &OsStr,
 ) -> io::Result<()> {
     match retry(|| linkat(from_dir, from, to_dir, to, AtFlags::empty())) {
-        Err(e) if lacks_flags(&e) || e.raw_os_error() == Some(Errno::EPERM as i32) => {
+        Err(e) if lacks_flags(&e) || is(&e, Errno::EPERM) => {
             return Err(unsupported());
         }
         linked => linked?,
@@ -72,7 +72,7 @@ fn link_and_unlink(
 
 /// `NotFound` when the two names are not one file any more.
 fn same_inode(a_dir: &OwnedFd, a: &OsStr, b_dir: &OwnedFd, b: &OsStr) -> io::Result<()> {
-    let (one, other) = (stat_at(a_dir, a)?, stat_at(b_dir, b)?);
+    let (one, other) = (stat::at(a_dir, a)?, stat::at(b_dir, b)?);
     if (one.dev, one.ino) == (other.dev, other.ino) {
         Ok(())
     } else {
@@ -80,5 +80,47 @@ fn same_inode(a_dir: &OwnedFd, a: &OsStr, b_dir: &OwnedFd, b: &OsStr) -> io::Res
             io::ErrorKind::NotFound,
             "another file took the name meanwhile",
         ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+
+    use super::*;
+    use crate::files::real::root;
+
+    #[test]
+    fn without_flags_a_rename_still_replaces_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        std::fs::write(path("one"), b"1").unwrap();
+        std::fs::write(path("two"), b"2").unwrap();
+        std::fs::create_dir(path("folder")).unwrap();
+        let dir = root::open(folder.path()).unwrap();
+        let (one, two, new) = ("one".as_ref(), "two".as_ref(), "new".as_ref());
+
+        let taken = link_and_unlink(&dir, one, &dir, two).unwrap_err();
+        assert_eq!(taken.kind(), io::ErrorKind::AlreadyExists);
+        let missing = link_and_unlink(&dir, new, &dir, two).unwrap_err();
+        assert_eq!(missing.kind(), io::ErrorKind::NotFound);
+        let not_linked = link_and_unlink(&dir, "folder".as_ref(), &dir, new).unwrap_err();
+        assert_eq!(not_linked.kind(), io::ErrorKind::Unsupported);
+
+        link_and_unlink(&dir, one, &dir, new).unwrap();
+        assert!(!path("one").exists());
+        assert_eq!(std::fs::read(path("new")).unwrap(), b"1");
+        assert_eq!(std::fs::read(path("two")).unwrap(), b"2");
+    }
+
+    #[test]
+    fn a_name_that_changed_hands_is_seen() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("one"), b"1").unwrap();
+        std::fs::write(folder.path().join("two"), b"2").unwrap();
+        let dir = root::open(folder.path()).unwrap();
+        let changed = same_inode(&dir, "one".as_ref(), &dir, "two".as_ref()).unwrap_err();
+        assert_eq!(changed.kind(), io::ErrorKind::NotFound);
+        same_inode(&dir, "one".as_ref(), &dir, "one".as_ref()).unwrap();
     }
 }

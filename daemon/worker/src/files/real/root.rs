@@ -77,6 +77,7 @@ fn sync_existing(path: &Path) -> io::Result<()> {
         Err(e) if e.kind() == io::ErrorKind::PermissionDenied => return Ok(()),
         Err(e) => return Err(e),
     };
+    point(Process::Worker, "sync-dir");
     match retry(|| fsync(&dir)) {
         // Filesystems like /proc have nothing to sync (EINVAL, EROFS).
         Err(e)

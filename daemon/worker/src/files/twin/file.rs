@@ -18,6 +18,7 @@ pub struct TwinDir {
 }
 
 /// An open file. Its content outlives its name.
+#[derive(Debug)]
 pub struct TwinFile {
     files: TwinFiles,
     at: At,

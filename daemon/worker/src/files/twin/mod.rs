@@ -19,11 +19,13 @@
 mod change;
 mod crash;
 mod disk;
+mod entries;
 mod file;
 mod fuse;
 pub mod stage;
 mod world;
 
+use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::io;
@@ -33,7 +35,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use nix::errno::Errno;
 
 use super::{Abilities, Entry, Extras, Files, Kind, Lease, Stat, name};
-use change::Act;
 use crash::{Crash, Dice};
 use disk::{Content, Inode};
 use world::{At, World};
@@ -182,29 +183,7 @@ impl Files for TwinFiles {
     }
 
     fn make_root(&self, path: &Path) -> io::Result<Vec<PathBuf>> {
-        name::check_root(path)?;
-        let mut missing = Vec::new();
-        let mut existing = path;
-        let mut parent = loop {
-            match self.open_root(existing) {
-                Ok(dir) => break dir,
-                Err(e) if e.kind() == io::ErrorKind::NotFound => missing.push(existing),
-                Err(e) => return Err(e),
-            }
-            existing = existing.parent().ok_or(Errno::ENOENT)?;
-        };
-        if let Some(above) = existing.parent() {
-            self.sync_dir(&self.open_root(above)?)?;
-        }
-        let mut made = Vec::new();
-        for level in missing.into_iter().rev() {
-            let last = level.file_name().ok_or(Errno::EINVAL)?;
-            self.make_dir(&parent, last, 0o700)?;
-            made.push(level.to_owned());
-            self.sync_dir(&parent)?;
-            parent = self.open_root(level)?;
-        }
-        Ok(made)
+        self.make_folders(path)
     }
 
     fn open_dir(&self, at: &TwinDir, path: &Path) -> io::Result<TwinDir> {
@@ -362,71 +341,23 @@ impl Files for TwinFiles {
     ) -> io::Result<()> {
         name::check(from)?;
         name::check(to)?;
-        let (from_dir, to_dir) = (self.at(from_dir)?, self.at(to_dir)?);
-        let mut world = self.enter("rename", Phase::Effect)?;
-        let node = renamable(&world, from_dir, from, to_dir)?;
-        world.disk(to_dir).vacant(to_dir.id, to)?;
-        let (from, to) = ((from_dir.id, from.to_owned()), (to_dir.id, to.to_owned()));
-        let now = world.stamp();
-        if world.disk(to_dir).options.no_replace {
-            world.disk(to_dir).act(Act::Move { from, to }, now);
-            return Ok(());
-        }
-        if world.inode(node)?.kind() == Kind::Dir {
-            return Err(Errno::EOPNOTSUPP.into());
-        }
-        world.disk(to_dir).act(
-            Act::Link {
-                slot: to,
-                node: node.id,
-            },
-            now,
-        );
-        drop(world);
-        let mut world = self.enter("rename-half", Phase::Effect)?;
-        world.disk(from_dir).act(Act::Unlink { slot: from }, now);
-        world.disk(from_dir).order_last();
-        Ok(())
+        self.move_entry((self.at(from_dir)?, from), (self.at(to_dir)?, to))
     }
 
     fn exchange(&self, a_dir: &TwinDir, a: &OsStr, b_dir: &TwinDir, b: &OsStr) -> io::Result<()> {
         name::check(a)?;
         name::check(b)?;
-        let (a_dir, b_dir) = (self.at(a_dir)?, self.at(b_dir)?);
-        let mut world = self.enter("exchange", Phase::Effect)?;
-        let one = renamable(&world, a_dir, a, b_dir)?;
-        let other = renamable(&world, b_dir, b, a_dir)?;
-        if !world.disk(a_dir).options.exchange {
-            return Err(Errno::EOPNOTSUPP.into());
-        }
-        if one != other {
-            let act = Act::Swap {
-                a: (a_dir.id, a.to_owned()),
-                b: (b_dir.id, b.to_owned()),
-            };
-            let now = world.stamp();
-            world.disk(a_dir).act(act, now);
-        }
-        Ok(())
+        self.swap_entries((self.at(a_dir)?, a), (self.at(b_dir)?, b))
     }
 
     fn unlink(&self, dir: &TwinDir, name: &OsStr) -> io::Result<()> {
         name::check(name)?;
-        let dir = self.at(dir)?;
-        let mut world = self.enter("unlink", Phase::Effect)?;
-        let at = world.child(dir, name)?;
-        world.disk(dir).may_change(dir.id)?;
-        if world.inode(at)?.kind() == Kind::Dir {
-            return Err(Errno::EISDIR.into());
-        }
-        let now = world.stamp();
-        world.disk(dir).act(
-            Act::Unlink {
-                slot: (dir.id, name.to_owned()),
-            },
-            now,
-        );
-        Ok(())
+        self.take_entry("unlink", (self.at(dir)?, name), |inode| {
+            match inode.kind() {
+                Kind::Dir => Err(Errno::EISDIR),
+                Kind::File | Kind::Symlink | Kind::Special => Ok(()),
+            }
+        })
     }
 
     fn make_dir(&self, dir: &TwinDir, name: &OsStr, mode: u32) -> io::Result<()> {
@@ -434,31 +365,19 @@ impl Files for TwinFiles {
         let dir = self.at(dir)?;
         let mut world = self.enter("make-dir", Phase::Effect)?;
         let now = world.stamp();
-        let inode = Inode::new(Content::Dir(Default::default()), mode & 0o7777, now);
-        world.disk(dir).make(dir.id, name, inode, now)?;
-        Ok(())
+        let inode = Inode::new(Content::Dir(BTreeMap::new()), mode & 0o7777, now);
+        world.disk(dir).make(dir.id, name, inode, now).map(drop)
     }
 
     fn remove_dir(&self, dir: &TwinDir, name: &OsStr) -> io::Result<()> {
         name::check(name)?;
-        let dir = self.at(dir)?;
-        let mut world = self.enter("remove-dir", Phase::Effect)?;
-        let at = world.child(dir, name)?;
-        world.disk(dir).may_change(dir.id)?;
-        if world.mounts.contains_key(&at) {
-            return Err(Errno::EBUSY.into());
-        }
-        if !world.inode(at)?.entries()?.is_empty() {
-            return Err(Errno::ENOTEMPTY.into());
-        }
-        let now = world.stamp();
-        world.disk(dir).act(
-            Act::Unlink {
-                slot: (dir.id, name.to_owned()),
-            },
-            now,
-        );
-        Ok(())
+        self.take_entry("remove-dir", (self.at(dir)?, name), |inode| {
+            match &inode.content {
+                Content::Dir(entries) if entries.is_empty() => Ok(()),
+                Content::Dir(_) => Err(Errno::ENOTEMPTY),
+                Content::File(_) | Content::Symlink(_) | Content::Special => Err(Errno::ENOTDIR),
+            }
+        })
     }
 
     fn abilities(&self, dir: &TwinDir) -> io::Result<Abilities> {
@@ -495,23 +414,6 @@ impl Files for TwinFiles {
         // One, so that the effects have one order.
         1
     }
-}
-
-/// The node behind a name that may be renamed into another folder.
-fn renamable(world: &World, from_dir: At, from: &OsStr, to_dir: At) -> io::Result<At> {
-    if from_dir.disk != to_dir.disk {
-        return Err(Errno::EXDEV.into());
-    }
-    let node = world.child(from_dir, from)?;
-    world.disks[from_dir.disk].may_change(from_dir.id)?;
-    world.disks[to_dir.disk].may_change(to_dir.id)?;
-    if world.mounts.contains_key(&node) {
-        return Err(Errno::EBUSY.into());
-    }
-    if world.inode(node)?.kind() == Kind::Dir && world.lies_in(to_dir, node) {
-        return Err(Errno::EINVAL.into());
-    }
-    Ok(node)
 }
 
 /// A number without meaning from a name (FNV-1a).

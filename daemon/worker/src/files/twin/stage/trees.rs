@@ -1,9 +1,4 @@
-//! The test's side of the twin: it builds and looks at trees by absolute path, plays the other
-//! programs of the machine, and says what shall fail.
-//!
-//! Nothing here is counted by the fuse, and all of it works while the process is dead. Changes
-//! are visible at once and, like those of any program, durable only after
-//! [`TwinFiles::settle`]. Links in a path are followed, but for the last name.
+//! Building trees and looking at them.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -12,15 +7,11 @@ use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 
-use super::TwinFiles;
-use super::change::Act;
-use super::disk::{Content, Disk, DiskOptions, Id, Inode, ROOT, Usage};
-use super::world::{At, Fault, Hook, World};
+use crate::files::twin::TwinFiles;
+use crate::files::twin::change::Act;
+use crate::files::twin::disk::{Content, Disk, Id, Inode};
+use crate::files::twin::world::{At, World};
 use crate::files::{Kind, Stat};
-
-/// One of the machine's disks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct DiskId(usize);
 
 /// What lies at a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,60 +26,6 @@ pub enum Node {
     Special,
 }
 
-/// Disks and mount points.
-impl TwinFiles {
-    /// Adds an empty disk.
-    pub fn add_disk(&self) -> DiskId {
-        DiskId(self.lock().add_disk())
-    }
-
-    /// Mounts a disk on a folder, which is made where it is missing.
-    pub fn mount(&self, disk: DiskId, path: impl AsRef<Path>) -> io::Result<()> {
-        self.mkdir(path.as_ref())?;
-        let mut world = self.lock();
-        let at = world.resolve(path.as_ref(), true)?;
-        world.mounts.insert(at, disk.0);
-        Ok(())
-    }
-
-    /// Takes away what is mounted on a folder. Open handles keep working, as after `umount -l`.
-    pub fn unmount(&self, path: impl AsRef<Path>) -> io::Result<()> {
-        let mut world = self.lock();
-        let (parent, name) = world.parent(path.as_ref())?;
-        let at = world.child(parent, name)?;
-        world
-            .mounts
-            .remove(&at)
-            .map(drop)
-            .ok_or_else(|| Errno::EINVAL.into())
-    }
-
-    /// The disk on which a path lies.
-    pub fn disk_at(&self, path: impl AsRef<Path>) -> io::Result<DiskId> {
-        self.lock()
-            .resolve(path.as_ref(), true)
-            .map(|at| DiskId(at.disk))
-    }
-
-    /// Changes what a disk can do, e.g. `twin.configure(disk, |o| o.capacity = Some(10))`.
-    pub fn configure(&self, disk: DiskId, change: impl FnOnce(&mut DiskOptions)) {
-        change(&mut self.lock().disks[disk.0].options);
-    }
-
-    /// Bytes in use on a disk.
-    pub fn used(&self, disk: DiskId) -> u64 {
-        self.lock().disks[disk.0].used()
-    }
-
-    /// Makes everything on all disks durable.
-    pub fn settle(&self) {
-        for disk in &mut self.lock().disks {
-            disk.sync_everything();
-        }
-    }
-}
-
-/// Trees.
 impl TwinFiles {
     /// Makes a folder (mode 0755) and its missing parents.
     pub fn mkdir(&self, path: impl AsRef<Path>) -> io::Result<()> {
@@ -228,7 +165,7 @@ impl TwinFiles {
         world.tick();
         let (from_dir, from) = world.parent(from.as_ref())?;
         let (to_dir, to) = world.parent(to.as_ref())?;
-        super::renamable(&world, from_dir, from, to_dir)?;
+        world.renamable((from_dir, from), to_dir)?;
         match world
             .child(to_dir, to)
             .and_then(|at| world.inode(at).map(Inode::kind))
@@ -312,97 +249,6 @@ impl TwinFiles {
     }
 }
 
-/// Other programs, faults, time.
-impl TwinFiles {
-    /// Another program opens a file for writing, and keeps it open. Against a lease it waits: the
-    /// lease is broken at once, and the program has the file when the lease ends.
-    pub fn open_writer(&self, path: impl AsRef<Path>) -> io::Result<()> {
-        self.using(path.as_ref(), |usage| {
-            if usage.leases.is_empty() {
-                usage.outside_writers += 1;
-            } else {
-                usage.waiting = true;
-            }
-        })
-    }
-
-    /// All other programs close a file.
-    pub fn close_writers(&self, path: impl AsRef<Path>) -> io::Result<()> {
-        self.using(path.as_ref(), |usage| {
-            usage.outside_writers = 0;
-            usage.waiting = false;
-        })
-    }
-
-    /// Another program will want to write right after the next lease on a file was given.
-    pub fn break_next_lease(&self, path: impl AsRef<Path>) -> io::Result<()> {
-        self.using(path.as_ref(), |usage| usage.break_next = true)
-    }
-
-    /// A file belongs to another user: it cannot be leased.
-    pub fn deny_lease(&self, path: impl AsRef<Path>) -> io::Result<()> {
-        self.using(path.as_ref(), |usage| usage.foreign = true)
-    }
-
-    fn using(&self, path: &Path, change: impl FnOnce(&mut Usage)) -> io::Result<()> {
-        let mut world = self.lock();
-        let at = world.resolve(path, true)?;
-        change(world.usage(at));
-        Ok(())
-    }
-
-    /// Lets the `nth` operation of a name from now on (the next is 1) fail with `errno`, once.
-    ///
-    /// Names of effects are those of the fuse's log: `create`, `write`, `write-meta`, `sync-file`,
-    /// `sync-dir`, `sync-all`, `rename`, `exchange`, `unlink`, `make-dir`, `remove-dir`. Others:
-    /// `open-root`, `open-dir`, `open`, `read`, `list`, `stat`, `lease`, `abilities`, `extras`.
-    pub fn fail(&self, name: &str, nth: u64, errno: i32) {
-        self.add_fault(name, nth, errno, false);
-    }
-
-    /// Lets the `nth` operation of a name fail, and all after it.
-    pub fn fail_from(&self, name: &str, nth: u64, errno: i32) {
-        self.add_fault(name, nth, errno, true);
-    }
-
-    fn add_fault(&self, name: &str, nth: u64, errno: i32, always: bool) {
-        let fault = Fault {
-            name: name.to_owned(),
-            left: nth.max(1),
-            errno,
-            always,
-        };
-        self.lock().faults.push(fault);
-    }
-
-    /// Nothing fails any more.
-    pub fn heal(&self) {
-        self.lock().faults.clear();
-    }
-
-    /// Lets something happen just before the `nth` operation of a name from now on: how another
-    /// program comes in between.
-    pub fn before(&self, name: &str, nth: u64, act: impl FnOnce(&Self) + Send + 'static) {
-        let hook = Hook {
-            name: name.to_owned(),
-            left: nth.max(1),
-            act: Box::new(act),
-        };
-        self.lock().hooks.push(hook);
-    }
-
-    /// Lets time pass, in nanoseconds.
-    pub fn advance(&self, nanoseconds: i64) {
-        let mut world = self.lock();
-        world.now = world.now.saturating_add(nanoseconds);
-    }
-
-    /// How fine the stamps of files are, in nanoseconds: within one step two writes look alike.
-    pub fn set_granularity(&self, nanoseconds: i64) {
-        self.lock().granularity = nanoseconds.max(1);
-    }
-}
-
 /// Makes a node with its missing parents.
 fn make(world: &mut World, path: &Path, content: Content, mode: u32) -> io::Result<At> {
     let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
@@ -417,7 +263,7 @@ fn make(world: &mut World, path: &Path, content: Content, mode: u32) -> io::Resu
     Ok(At { disk: dir.disk, id })
 }
 
-fn make_dirs(world: &mut World, path: &Path) -> io::Result<At> {
+pub(super) fn make_dirs(world: &mut World, path: &Path) -> io::Result<At> {
     match world.resolve(path, true) {
         Err(e) if e.kind() == io::ErrorKind::NotFound && path.parent().is_some() => {
             make(world, path, Content::Dir(BTreeMap::new()), 0o755)
@@ -431,7 +277,6 @@ fn make_dirs(world: &mut World, path: &Path) -> io::Result<At> {
 
 /// Removes what is in a folder.
 fn empty(disk: &mut Disk, id: Id, now: i64) -> io::Result<()> {
-    debug_assert_ne!(id, ROOT);
     let Content::Dir(entries) = disk.inode(id)?.content.clone() else {
         return Ok(());
     };

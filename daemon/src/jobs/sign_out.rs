@@ -1,0 +1,484 @@
+//! Signing out: walks [`signout::next`] from facts to the end, and asks where it cannot go on.
+//!
+//! Intent goes into the journal before an effect, the result after it. What a process proved dies
+//! with it, the broker's as well as the worker's: then it is drained and verified again, and
+//! policy is asked again. Nothing is removed here but by a worker that holds the proof.
+
+use std::sync::Arc;
+
+use mooring_core::account::Event;
+use mooring_core::collection::Collection;
+use mooring_core::identity::Password;
+use mooring_core::signout::{self, Facts, MAX_ROUNDS, Removal, Stage, Step};
+use mooring_wire::{Attached, Error as WireError};
+
+use super::journal::{Entry, SignOut, Work};
+use super::{
+    Job, MAX_ITEMS, MAX_OPEN_JOBS, Opening, blocked_by, cancelled_by_person, ending, failed,
+};
+use crate::account::Account;
+use crate::broker::Broker;
+use crate::failure::Failure;
+use crate::published::Holder;
+use crate::workers::{Live, MAX_DEATHS};
+use crate::{random, receipts};
+
+/// The kind on the bus.
+pub const KIND: &str = "sign-out";
+
+/// The stages of a sign-out.
+pub fn stages() -> Vec<&'static str> {
+    Stage::ALL.into_iter().map(Stage::name).collect()
+}
+
+/// A sign-out as a person wants it.
+#[derive(Debug)]
+pub struct Request {
+    /// The plan's digest.
+    pub digest: String,
+    /// The collections whose files stay.
+    pub keep: Vec<Collection>,
+    /// The password, if it was given.
+    pub password: Option<Password>,
+}
+
+impl Broker {
+    /// Makes a plan of a sign-out.
+    ///
+    /// # Errors
+    /// [`Failure::Busy`] when a job is under way; otherwise when the worker cannot look.
+    pub async fn plan_sign_out(
+        &self,
+        id: &str,
+        keep: &[Collection],
+    ) -> Result<mooring_api::Plan, Failure> {
+        let account = self.update(|p| p.hold(id, Holder::Look))?;
+        let plan = self.plan(&account, keep).await;
+        self.change_account(id, |view| view.holder = Holder::Free);
+        match plan {
+            Ok(plan) => {
+                self.recovered(id);
+                Ok(plan)
+            }
+            Err(failure) => {
+                self.trouble(id, &failure);
+                Err(failure)
+            }
+        }
+    }
+
+    /// Begins a sign-out.
+    ///
+    /// # Errors
+    /// [`Failure::PolicyDenied`] before anything else; [`Failure::PlanStale`] when the digest is
+    /// not the one of a plan made now; [`Failure::Busy`].
+    pub async fn sign_out(
+        self: &Arc<Self>,
+        id: &str,
+        request: Request,
+        uid: u32,
+    ) -> Result<u64, Failure> {
+        let account = self.published.borrow().account(id)?.account.clone();
+        self.expect_allowed(&account, &request.keep)?;
+        self.published.borrow().expect_room(MAX_OPEN_JOBS)?;
+        let plan = self.plan_sign_out(id, &request.keep).await?;
+        if plan.digest != request.digest {
+            return Err(Failure::PlanStale(
+                "what would happen is no longer what was agreed to: look at a new plan".to_owned(),
+            ));
+        }
+        let number = self.next_job();
+        let mut account = self.update(|p| p.hold(id, Holder::Job(number)))?;
+        account.apply(Event::SignOutReached(Stage::Planned), "");
+        let receipt = receipts::new_id(self.clock.now(), &account.identity, random::bytes()?);
+        let facts = SignOut {
+            digest: request.digest,
+            keep: request.keep,
+            receipt,
+            authorised: false,
+            undoing: None,
+            removal: Removal::NotBegun,
+            policy: String::new(),
+            base_blake3: String::new(),
+            removed: None,
+            erased: None,
+        };
+        let opening =
+            Opening { number, kind: KIND, account: id.to_owned(), uid, stages: stages() };
+        let run = Run::new(account, facts, number, uid, request.password);
+        if let Err(failure) = run.save(self) {
+            self.change_account(id, |view| view.holder = Holder::Free);
+            return Err(failure);
+        }
+        let job = Job::open(self, opening);
+        self.spawn(run.to_the_end(job));
+        Ok(number)
+    }
+}
+
+/// Goes on with a sign-out after a restart.
+pub(super) async fn resume(job: Job, account: Account, facts: SignOut, uid: u32) {
+    let run = Run::new(account, facts, job.number, uid, None);
+    run.to_the_end(job).await;
+}
+
+/// Whether there is more to do.
+pub(super) enum Turn {
+    /// Look at the facts again.
+    Again,
+    /// The job has ended this way.
+    Ended(mooring_api::JobOutcome),
+}
+
+/// A sign-out under way. What is in `journaled` is durable; the rest dies with the process.
+pub(super) struct Run {
+    pub(super) account: Account,
+    pub(super) journaled: SignOut,
+    number: u64,
+    uid: u32,
+    password: Option<Password>,
+    drained: bool,
+    proven: bool,
+    rounds: u8,
+    deaths: u32,
+    /// The worker that `drained` and `proven` are about.
+    generation: u64,
+    /// The files that stand in the way, with reasons, and how many in all.
+    files: Vec<(Vec<u8>, String)>,
+    files_total: u64,
+}
+
+impl Run {
+    fn new(
+        account: Account,
+        journaled: SignOut,
+        number: u64,
+        uid: u32,
+        password: Option<Password>,
+    ) -> Self {
+        Self {
+            account,
+            journaled,
+            number,
+            uid,
+            password,
+            drained: false,
+            proven: false,
+            rounds: 0,
+            deaths: 0,
+            generation: 0,
+            files: Vec::new(),
+            files_total: 0,
+        }
+    }
+
+    /// Makes what is journaled durable.
+    pub(super) fn save(&self, broker: &Broker) -> Result<(), Failure> {
+        let entry = Entry {
+            number: self.number,
+            account: self.account.id.clone(),
+            uid: self.uid,
+            work: Work::SignOut(Box::new(self.journaled.clone())),
+        };
+        broker.store.save(&self.account, &entry)?;
+        Ok(())
+    }
+
+    pub(super) fn keep(&self) -> Vec<String> {
+        self.journaled.keep.iter().map(|c| c.name().to_owned()).collect()
+    }
+
+    /// Before the first unlink; from then on, forward only.
+    fn cancellable(&self) -> bool {
+        self.journaled.removal == Removal::NotBegun && self.journaled.undoing.is_none()
+    }
+
+    async fn to_the_end(mut self, mut job: Job) {
+        loop {
+            match self.turn(&mut job).await {
+                Ok(Turn::Again) => {}
+                Ok(Turn::Ended(outcome)) => return job.finish(outcome),
+                Err(failure) if failure.is_death() && self.deaths < MAX_DEATHS => {
+                    self.deaths += 1;
+                }
+                Err(failure) => {
+                    if self.stuck(&mut job, failure).await.is_err() {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Waits for a person; an error only when the job is closed.
+    async fn stuck(&mut self, job: &mut Job, failure: Failure) -> Result<(), Failure> {
+        self.deaths = 0;
+        let failure = match failure {
+            Failure::Cancelled(_) => failure,
+            other => match job.block(blocked_by(&other), self.cancellable()).await {
+                Ok(_) => return Ok(()),
+                Err(failure) => failure,
+            },
+        };
+        match failure {
+            Failure::Cancelled(_) if self.cancellable() => {
+                self.begin_undo(&job.broker, &failure);
+                Ok(())
+            }
+            // A worker's own `Cancelled`, when nobody cancelled: it goes on.
+            Failure::Cancelled(_) => Ok(()),
+            closed => Err(closed),
+        }
+    }
+
+    fn begin_undo(&mut self, broker: &Broker, why: &Failure) {
+        self.journaled.undoing = Some(ending(why));
+        if let Err(error) = self.save(broker) {
+            // After a restart it goes on, and can be cancelled again.
+            tracing::error!(%error, job = self.number, "a cancellation is not durable");
+        }
+    }
+
+    /// One step.
+    async fn turn(&mut self, job: &mut Job) -> Result<Turn, Failure> {
+        if let Some(ending) = self.journaled.undoing.clone() {
+            return self.undo(job, ending).await;
+        }
+        let live = self.look(job).await?;
+        let denied = job.broker.expect_allowed(&self.account, &self.journaled.keep);
+        let facts = self.facts(denied.is_ok());
+        self.show(job, &facts);
+        match (signout::next(&facts), denied) {
+            (Step::Deny, Err(denial)) => self.begin_undo(&job.broker, &denial),
+            // The two agree: `allowed` is what `denied` is not.
+            (Step::Deny, Ok(_)) => return Ok(Turn::Again),
+            (Step::Authorise, _) => self.authorise(job).await?,
+            (Step::Drain, _) => self.drain(job, &live).await?,
+            (Step::AskAboutUnsynced, _) => self.ask_about_unsynced(job, &live).await?,
+            // No backup is asked for in a `local` account's sign-out.
+            (Step::BackUp, _) => return Ok(Turn::Again),
+            (Step::Verify, _) => self.verify(job, &live).await?,
+            (Step::Remove, decision) => {
+                let policy = decision.map(|d| d.explanation.join(" ")).unwrap_or_default();
+                self.remove(job, &live, policy).await?;
+            }
+            // Nothing holds a session of a `local` account: `revoked` is a fact from the start.
+            (Step::Revoke, _) => return Ok(Turn::Again),
+            (Step::Forget, _) => return self.forget(job).await,
+            (Step::Done, _) => return self.forgotten(job),
+        }
+        self.deaths = 0;
+        Ok(Turn::Again)
+    }
+
+    /// Finds out where the worker stands.
+    async fn look(&mut self, job: &mut Job) -> Result<Arc<Live>, Failure> {
+        let broker = job.broker.clone();
+        if self.journaled.removal == Removal::Done {
+            // The state may be gone already, and is not needed any more.
+            return job.drive(false, broker.workers.live()).await;
+        }
+        let spec = self.account.spec();
+        let attach = broker.workers.attach(&spec);
+        let (live, attached) = job.drive(self.cancellable(), attach).await?;
+        if live.generation != self.generation {
+            self.generation = live.generation;
+            self.drained = false;
+            self.proven = false;
+        }
+        self.journaled.removal = removal(&attached)?;
+        Ok(live)
+    }
+
+    fn facts(&self, allowed: bool) -> Facts {
+        Facts {
+            allowed,
+            authorised: self.journaled.authorised,
+            drained: self.drained,
+            backup_missing: false,
+            proven: self.proven,
+            removal: self.journaled.removal,
+            revoked: true,
+            forgotten: false,
+            rounds: self.rounds,
+        }
+    }
+
+    fn show(&mut self, job: &Job, facts: &Facts) {
+        let stage = signout::stage(facts);
+        self.account.apply(Event::SignOutReached(stage), "");
+        let account = self.account.clone();
+        job.broker.change_account(&job.account, |view| view.account = account);
+        let cancellable = self.cancellable();
+        job.show(|view| {
+            view.stage = stage.name();
+            view.cancellable = cancellable;
+        });
+    }
+
+    async fn authorise(&mut self, job: &mut Job) -> Result<(), Failure> {
+        let record = self.account.record()?;
+        job.authorise(&record, self.password.take()).await?;
+        self.journaled.authorised = true;
+        self.save(&job.broker)
+    }
+
+    async fn drain(&mut self, job: &mut Job, live: &Arc<Live>) -> Result<(), Failure> {
+        let drain = live.proxy().drain(&self.account.id, self.keep());
+        let report = self.call(job, live, self.cancellable(), drain).await?;
+        if report.unsynced_total == 0 {
+            self.drained = true;
+        } else {
+            self.not_there_yet(report.unsynced, report.unsynced_total);
+        }
+        Ok(())
+    }
+
+    async fn verify(&mut self, job: &mut Job, live: &Arc<Live>) -> Result<(), Failure> {
+        let receipt = self.journaled.receipt.clone();
+        let verify = live.proxy().verify(&self.account.id, self.keep(), &receipt);
+        let report = self.call(job, live, self.cancellable(), verify).await?;
+        if report.unproven_total == 0 {
+            self.proven = true;
+            self.journaled.base_blake3 = report.base_blake3;
+        } else {
+            self.not_there_yet(report.unproven, report.unproven_total);
+        }
+        Ok(())
+    }
+
+    async fn remove(
+        &mut self,
+        job: &mut Job,
+        live: &Arc<Live>,
+        policy: String,
+    ) -> Result<(), Failure> {
+        if self.journaled.removal == Removal::NotBegun {
+            self.journaled.policy = policy;
+        }
+        self.journaled.removal = Removal::Begun;
+        self.save(&job.broker)?;
+        let remove = live.proxy().remove(&self.account.id, self.keep());
+        match self.call(job, live, false, remove).await {
+            Ok(report) if report.remaining == 0 => {
+                let removed = self.removed(report, job.broker.clock.now());
+                self.journaled.removed = Some(removed);
+                self.journaled.removal = Removal::Done;
+                self.save(&job.broker)
+            }
+            Ok(report) => {
+                self.not_there_yet(report.remaining_files, report.remaining);
+                Ok(())
+            }
+            Err(Failure::Worker(WireError::NotVerified(message))) => {
+                tracing::warn!(job = self.number, message, "the proof no longer fits");
+                self.not_there_yet(Vec::new(), 0);
+                Ok(())
+            }
+            Err(failure) => Err(failure),
+        }
+    }
+
+    /// Another round is needed: upload and read back again.
+    fn not_there_yet(&mut self, files: Vec<(Vec<u8>, String)>, total: u64) {
+        self.drained = false;
+        self.proven = false;
+        self.rounds = self.rounds.saturating_add(1).min(MAX_ROUNDS);
+        self.files = files;
+        self.files_total = total;
+    }
+
+    async fn ask_about_unsynced(
+        &mut self,
+        job: &mut Job,
+        live: &Arc<Live>,
+    ) -> Result<(), Failure> {
+        let keep_here = job.block(self.unsynced(), self.cancellable()).await?;
+        self.rounds = 0;
+        if keep_here && !self.files.is_empty() {
+            let files = self.files.iter().map(|(path, _)| path.clone()).collect();
+            let moving = live.proxy().keep_here(&self.account.id, files);
+            let moved = self.call(job, live, false, moving).await?;
+            tracing::info!(job = self.number, moved, "files are kept here");
+        }
+        Ok(())
+    }
+
+    fn unsynced(&self) -> mooring_api::Blocked {
+        let reason = self.files.first().map_or("", |(_, reason)| reason.as_str());
+        let message = match self.files_total {
+            0 => "the copies could not be proved to be good".to_owned(),
+            1 => format!("1 file has no proven copy in the storage: {reason}"),
+            n => format!("{n} files have no proven copy in the storage; the first: {reason}"),
+        };
+        mooring_api::Blocked {
+            error: "UnsyncedData".to_owned(),
+            message,
+            next_attempt: 0,
+            items: self.files.iter().take(MAX_ITEMS).map(|(path, _)| path.clone()).collect(),
+            items_total: self.files_total,
+        }
+    }
+
+    /// Calls the worker; one that dies over it is put away.
+    async fn call<T>(
+        &self,
+        job: &mut Job,
+        live: &Arc<Live>,
+        cancellable: bool,
+        call: impl Future<Output = mooring_wire::Result<T>>,
+    ) -> Result<T, Failure> {
+        let called = job.drive(cancellable, async { Ok(call.await?) }).await;
+        if called.as_ref().is_err_and(Failure::is_death) {
+            tracing::warn!(job = self.number, generation = live.generation, "the worker is gone");
+            job.broker.workers.retire(live).await;
+        }
+        called
+    }
+
+    /// Puts everything back: the account stays.
+    async fn undo(&mut self, job: &mut Job, ending: super::Ending) -> Result<Turn, Failure> {
+        let broker = job.broker.clone();
+        job.show(|view| view.cancellable = false);
+        // Before the person proved who they are, no worker was asked to do anything.
+        if self.journaled.authorised {
+            let spec = self.account.spec();
+            let stay = broker.workers.call(|live| {
+                let spec = spec.clone();
+                Box::pin(async move {
+                    let id = spec.id.clone();
+                    let attached = live.proxy().attach(spec).await?;
+                    if removal(&attached)? == Removal::NotBegun {
+                        live.proxy().stay(&id).await?;
+                        return Ok(true);
+                    }
+                    Ok(false)
+                })
+            });
+            if !job.drive(false, stay).await? {
+                // The worker's latch is right: something is removed already.
+                self.journaled.undoing = None;
+                self.save(&broker)?;
+                return Ok(Turn::Again);
+            }
+        }
+        self.account.apply(Event::SignOutUndone, "");
+        broker.store.end_job(&self.account, self.number)?;
+        let account = self.account.clone();
+        broker.change_account(&job.account, |view| view.account = account);
+        Ok(Turn::Ended(failed(ending)))
+    }
+}
+
+/// How far the removal is, by the worker's own latch.
+fn removal(attached: &Attached) -> Result<Removal, Failure> {
+    match attached.epoch.as_str() {
+        "removing" => Ok(Removal::Begun),
+        "active" | "leaving" => Ok(Removal::NotBegun),
+        other => Err(WireError::StateDamaged(format!(
+            "the worker's state of this account is gone or unknown ({other}): nothing can be \
+             proved, and so nothing is removed"
+        ))
+        .into()),
+    }
+}

@@ -1,0 +1,104 @@
+//! Opening what lies beneath a folder, and nothing else.
+
+use std::ffi::OsStr;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat, openat2};
+use nix::sys::stat::Mode;
+
+use super::{is, retry, stat};
+use crate::files::Kind;
+
+/// The longest path the kernel takes in one call, without its NUL (PATH_MAX, limits.h).
+const MAX_PATH: usize = 4095;
+
+/// No link, no mount point, nothing outside the folder that is given.
+const BENEATH: ResolveFlag = ResolveFlag::RESOLVE_BENEATH
+    .union(ResolveFlag::RESOLVE_NO_SYMLINKS)
+    .union(ResolveFlag::RESOLVE_NO_MAGICLINKS)
+    .union(ResolveFlag::RESOLVE_NO_XDEV);
+
+/// O_NONBLOCK: neither a FIFO nor somebody's lease makes the open wait.
+const OPEN_FILE: OFlag = OFlag::O_RDONLY
+    .union(OFlag::O_CLOEXEC)
+    .union(OFlag::O_NOFOLLOW)
+    .union(OFlag::O_NONBLOCK)
+    .union(OFlag::O_NOCTTY);
+
+const CREATE_FILE: OFlag = OFlag::O_WRONLY
+    .union(OFlag::O_CREAT)
+    .union(OFlag::O_EXCL)
+    .union(OFlag::O_CLOEXEC)
+    .union(OFlag::O_NOFOLLOW);
+
+/// No O_NOFOLLOW: with it a link would be ENOTDIR; without it RESOLVE_NO_SYMLINKS says ELOOP.
+const OPEN_DIR: OFlag = OFlag::O_RDONLY
+    .union(OFlag::O_DIRECTORY)
+    .union(OFlag::O_CLOEXEC);
+
+/// Opens a folder by a path of names.
+pub(super) fn dir(at: &OwnedFd, path: &Path, names: &[&OsStr]) -> io::Result<OwnedFd> {
+    if path.as_os_str().len() <= MAX_PATH {
+        return beneath(at, path.as_os_str(), OPEN_DIR, Mode::empty());
+    }
+    let mut opened: Option<OwnedFd> = None;
+    for name in names {
+        let here = opened.as_ref().unwrap_or(at);
+        opened = Some(beneath(here, name, OPEN_DIR, Mode::empty())?);
+    }
+    opened.ok_or_else(|| io::ErrorKind::InvalidInput.into())
+}
+
+/// Opens a folder a second time, with a reading position of its own.
+pub(super) fn again(dir: &OwnedFd) -> io::Result<OwnedFd> {
+    without_atime(OPEN_DIR, |flags| {
+        retry(|| openat(dir, ".", flags, Mode::empty()))
+    })
+}
+
+/// Opens a regular file for reading.
+pub(super) fn file(dir: &OwnedFd, name: &OsStr) -> io::Result<OwnedFd> {
+    let opened = without_atime(OPEN_FILE, |flags| beneath(dir, name, flags, Mode::empty()));
+    let fd = match opened {
+        // A socket, or a device without a driver.
+        Err(e) if is(&e, Errno::ENXIO) || is(&e, Errno::ENODEV) => return Err(not_regular()),
+        opened => opened?,
+    };
+    if stat::of(&fd)?.kind == Kind::File {
+        Ok(fd)
+    } else {
+        Err(not_regular())
+    }
+}
+
+/// Makes a file for writing, mode 0600.
+pub(super) fn new_file(dir: &OwnedFd, name: &OsStr) -> io::Result<OwnedFd> {
+    beneath(dir, name, CREATE_FILE, Mode::S_IRUSR | Mode::S_IWUSR)
+}
+
+/// Opens what lies beneath a folder.
+fn beneath(dir: &OwnedFd, path: &OsStr, flags: OFlag, mode: Mode) -> io::Result<OwnedFd> {
+    let how = OpenHow::new().flags(flags).mode(mode).resolve(BENEATH);
+    match retry(|| openat2(dir, path, how)) {
+        Err(e) if is(&e, Errno::ENOSYS) => Err(io::Error::new(
+            io::ErrorKind::Unsupported,
+            "this kernel or sandbox has no openat2 (Linux 5.6), without which no file is opened",
+        )),
+        done => done,
+    }
+}
+
+/// Opens with O_NOATIME, which only the owner may, or else without.
+fn without_atime(flags: OFlag, open: impl Fn(OFlag) -> io::Result<OwnedFd>) -> io::Result<OwnedFd> {
+    match open(flags | OFlag::O_NOATIME) {
+        Err(e) if is(&e, Errno::EPERM) => open(flags),
+        done => done,
+    }
+}
+
+fn not_regular() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, "not a regular file")
+}
