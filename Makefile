@@ -66,6 +66,7 @@ test:
 	$(CARGO) test --locked --workspace $(FAULTS)
 	@echo 'The demo, as a test:'
 	@tests/demo/run --bin '$(DEBUG)' --quiet
+	@tests/unit/run --bin '$(DEBUG)'
 
 check: lint verify
 

@@ -11,14 +11,21 @@ usage() {
     exit 2
 }
 
-# The programs that each purpose needs, and the package that holds each: PROGRAM:PACKAGE.
+# The programs (or files) that each purpose needs, and the package that holds each: PROGRAM:PACKAGE.
 needs() {
-    local common="cc:gcc dbus-daemon:dbus"
+    local common="cc:gcc /usr/include/stdio.h:libc6-dev dbus-daemon:dbus"
     case $1 in
         demo) echo "$common" ;;
-        test) echo "$common script:bsdutils" ;;
+        test) echo "$common script:bsdutils busctl:systemd /usr/lib/systemd/user/dbus.socket:dbus-user-session" ;;
         check) echo "$common systemd-analyze:systemd xmllint:libxml2-utils" ;;
         *) usage ;;
+    esac
+}
+
+is_here() {
+    case $1 in
+        /*) [ -e "$1" ] ;;
+        *) command -v "$1" >/dev/null ;;
     esac
 }
 
@@ -26,10 +33,8 @@ missing_packages() {
     local purpose pair packages=()
     for purpose; do
         for pair in $(needs "$purpose"); do
-            command -v "${pair%%:*}" >/dev/null || packages+=("${pair#*:}")
+            is_here "${pair%%:*}" || packages+=("${pair#*:}")
         done
-        # A compiler without the C library's headers builds nothing.
-        [ "$purpose" = check ] || [ -e /usr/include/stdio.h ] || packages+=(libc6-dev)
     done
     printf '%s\n' "${packages[@]}" | sort -u | xargs
 }

@@ -66,7 +66,6 @@ xml() {
 
 # The samples, read by the daemon itself: once as shipped, and once with the examples in force.
 configuration() {
-    [ -d config ] || return 0
     local way
     for way in shipped examples; do
         local folder=$stage/config-$way

@@ -150,7 +150,10 @@ impl Broker {
     /// Changes what clients see.
     pub fn update<T>(&self, change: impl FnOnce(&mut Published) -> T) -> T {
         let mut answer = None;
-        self.published.send_modify(|published| answer = Some(change(published)));
+        self.published.send_modify(|published| {
+            published.version += 1;
+            answer = Some(change(published));
+        });
         match answer {
             Some(answer) => answer,
             // `send_modify` calls its argument exactly once.

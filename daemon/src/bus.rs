@@ -46,3 +46,55 @@ impl Shared {
         self.broker.published.borrow()
     }
 }
+
+/// Where an account is.
+fn account_path(id: &str) -> OwnedObjectPath {
+    path(&format!("{ACCOUNTS_PATH}/{id}"))
+}
+
+/// Where a job is.
+fn job_path(number: u64) -> OwnedObjectPath {
+    path(&format!("{JOBS_PATH}/{number}"))
+}
+
+/// IDs and numbers are letters and digits: their paths are always valid.
+fn path(text: &str) -> OwnedObjectPath {
+    OwnedObjectPath::try_from(text).unwrap_or_default()
+}
+
+/// Why the daemon is not on the bus.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Another daemon owns the name.
+    #[error("another daemon owns {BUS_NAME} on this bus")]
+    Taken,
+    /// The bus says no.
+    #[error("the bus: {0}")]
+    Bus(#[from] zbus::Error),
+}
+
+/// Serves everything on a connection, takes up what was under way, and only then asks for the
+/// name: whoever finds the daemon finds all of it.
+///
+/// # Errors
+/// When the name is taken, the bus fails, or the state cannot be read.
+pub async fn serve(
+    connection: &Connection,
+    broker: &Arc<Broker>,
+) -> Result<Publisher, Box<dyn std::error::Error + Send + Sync>> {
+    let (told_version, told) = tokio::sync::watch::channel(0);
+    let gate = Gate::new(broker.mode, broker.uid);
+    let shared = Shared { broker: broker.clone(), gate, told };
+    let server = connection.object_server();
+    server.at(ROOT_PATH, ObjectManager).await?;
+    server.at(ROOT_PATH, manager::ManagerObject::new(shared.clone())).await?;
+    broker.resume()?;
+    let mut publisher = Publisher::new(connection.clone(), shared, told_version);
+    publisher.tell().await?;
+    let flags = RequestNameFlags::DO_NOT_QUEUE;
+    match connection.request_name_with_flags(BUS_NAME, flags).await {
+        Ok(RequestNameReply::PrimaryOwner) => Ok(publisher),
+        Ok(_) | Err(zbus::Error::NameTaken) => Err(Error::Taken.into()),
+        Err(error) => Err(Error::Bus(error).into()),
+    }
+}

@@ -91,6 +91,8 @@ pub struct JobView {
 /// Everything that clients can see.
 #[derive(Clone, Default)]
 pub struct Published {
+    /// Counts the changes.
+    pub version: u64,
     /// Accounts by ID.
     pub accounts: BTreeMap<String, AccountView>,
     /// Jobs by number, the ended ones too.

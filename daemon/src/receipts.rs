@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use mooring_core::receipt::Receipt;
 
+use crate::broker::Broker;
 use crate::failure::Failure;
 
 /// The longest receipt that is read, in bytes.
@@ -137,6 +138,20 @@ impl Receipts {
 
     fn sync(&self) -> Result<(), Failure> {
         File::open(&self.0).and_then(|folder| folder.sync_all()).map_err(Failure::at(&self.0))
+    }
+}
+
+impl Broker {
+    /// The receipts and their files, newest first. The bus goes on meanwhile.
+    ///
+    /// # Errors
+    /// When the folder cannot be read.
+    pub async fn list_receipts(&self) -> Result<Vec<(Receipt, PathBuf)>, Failure> {
+        let receipts = self.receipts.clone();
+        match tokio::task::spawn_blocking(move || receipts.list()).await {
+            Ok(listed) => listed,
+            Err(error) => Err(Failure::Internal(format!("receipts cannot be listed: {error}"))),
+        }
     }
 }
 

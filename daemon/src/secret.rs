@@ -5,7 +5,7 @@
 //! meanwhile, and nobody can hold us up for longer than [`TIMEOUT`].
 
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
 use std::time::Duration;
@@ -13,7 +13,8 @@ use std::time::Duration;
 use mooring_api::{MAX_SECRET_BYTES, SECRET_TIMEOUT_SECONDS};
 use nix::fcntl::{FcntlArg, OFlag, SealFlag, fcntl};
 use nix::sys::stat::{SFlag, fstat};
-use tokio::io::unix::AsyncFd;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::unix::pipe;
 use zeroize::Zeroizing;
 
 use crate::failure::Failure;
@@ -47,6 +48,41 @@ pub async fn read(what: &str, fd: OwnedFd) -> Result<Zeroizing<Vec<u8>>, Failure
     Ok(secret)
 }
 
+/// Reads a document that is no secret, from a regular file, too; one byte more than `bound`, so
+/// that the reader can tell.
+///
+/// # Errors
+/// [`Failure::InvalidArgument`] for a descriptor of another kind, and when it does not end in time.
+pub async fn read_document(fd: OwnedFd, bound: usize) -> Result<Vec<u8>, Failure> {
+    let reading = async {
+        let kind = SFlag::from_bits_truncate(fstat(&fd)?.st_mode & SFlag::S_IFMT.bits());
+        match kind {
+            SFlag::S_IFREG => {
+                expect_mode(&fd, OFlag::O_RDONLY, "this is open for writing only")?;
+                let reading = tokio::task::spawn_blocking(move || {
+                    let mut bytes = Vec::new();
+                    File::from(fd).take(bound as u64 + 1).read_to_end(&mut bytes)?;
+                    Ok(bytes)
+                });
+                reading.await.map_err(io::Error::other)?
+            }
+            SFlag::S_IFIFO => {
+                expect_mode(&fd, OFlag::O_RDONLY, "this is the writing end of a pipe")?;
+                Ok(std::mem::take(&mut *read_pipe(fd, bound + 1).await?))
+            }
+            _ => Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "this is neither a regular file nor a pipe",
+            )),
+        }
+    };
+    match tokio::time::timeout(TIMEOUT, reading).await {
+        Ok(Ok(bytes)) => Ok(bytes),
+        Ok(Err(error)) => Err(invalid(format!("the file cannot be read: {error}"))),
+        Err(_) => Err(invalid("the file does not end in time".to_owned())),
+    }
+}
+
 /// Writes a secret and a newline into the writing end of a pipe, and closes it.
 ///
 /// # Errors
@@ -74,25 +110,20 @@ async fn contents(fd: OwnedFd, bound: usize) -> io::Result<Zeroizing<Vec<u8>>> {
 }
 
 async fn read_pipe(fd: OwnedFd, bound: usize) -> io::Result<Zeroizing<Vec<u8>>> {
-    let pipe = AsyncFd::new(nonblocking(fd)?)?;
+    let mut pipe = pipe::Receiver::from_owned_fd(fd)?;
     // Full size from the start: a growing buffer would leave copies behind.
     let mut buffer = Zeroizing::new(vec![0; bound + 1]);
     let mut length = 0;
-    loop {
-        let mut ready = pipe.readable().await?;
-        match ready.try_io(|pipe| pipe.get_ref().read(&mut buffer[length..])) {
-            Ok(Ok(0)) => break,
-            Ok(Ok(count)) => length += count,
-            Ok(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
-            Ok(Err(error)) => return Err(error),
-            Err(_would_block) => {}
-        }
-        if length > bound {
-            return Err(too_long(bound));
+    while length <= bound {
+        match pipe.read(&mut buffer[length..]).await? {
+            0 => {
+                buffer.truncate(length);
+                return Ok(buffer);
+            }
+            count => length += count,
         }
     }
-    buffer.truncate(length);
-    Ok(buffer)
+    Err(too_long(bound))
 }
 
 fn read_sealed(fd: OwnedFd, size: u64, bound: usize) -> io::Result<Zeroizing<Vec<u8>>> {
@@ -106,19 +137,7 @@ fn read_sealed(fd: OwnedFd, size: u64, bound: usize) -> io::Result<Zeroizing<Vec
 async fn deliver(fd: OwnedFd, line: &[u8]) -> io::Result<()> {
     let Kind::Pipe = kind(&fd)? else { return Err(wrong_kind()) };
     expect_mode(&fd, OFlag::O_WRONLY, "this is the reading end of a pipe")?;
-    let pipe = AsyncFd::new(nonblocking(fd)?)?;
-    let mut rest = line;
-    while !rest.is_empty() {
-        let mut ready = pipe.writable().await?;
-        match ready.try_io(|pipe| pipe.get_ref().write(rest)) {
-            Ok(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
-            Ok(Ok(count)) => rest = &rest[count..],
-            Ok(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
-            Ok(Err(error)) => return Err(error),
-            Err(_would_block) => {}
-        }
-    }
-    Ok(())
+    pipe::Sender::from_owned_fd(fd)?.write_all(line).await
 }
 
 enum Kind {
@@ -151,12 +170,6 @@ fn expect_mode(fd: &OwnedFd, wanted: OFlag, complaint: &'static str) -> io::Resu
     }
 }
 
-fn nonblocking(fd: OwnedFd) -> io::Result<File> {
-    let flags = OFlag::from_bits_retain(fcntl(&fd, FcntlArg::F_GETFL)?);
-    fcntl(&fd, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK))?;
-    Ok(File::from(fd))
-}
-
 fn wrong_kind() -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, "this is neither a pipe nor a sealed memfd")
 }
@@ -172,6 +185,7 @@ fn invalid(message: String) -> Failure {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use std::io::Write;
     use std::os::fd::AsFd;
 
     use nix::sys::memfd::{MFdFlags, memfd_create};

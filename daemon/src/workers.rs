@@ -13,6 +13,8 @@ use zbus::export::ordered_stream::OrderedStreamExt;
 use crate::failure::Failure;
 use crate::launch::{self, Launched, Launcher, Later, Life};
 
+/// A call needs a destination, which a peer on the other end of a socket does not look at.
+const PEER: &str = "org.mooring1.Worker";
 /// How long a new worker has to authenticate and to answer its version.
 const START_TIMEOUT: Duration = Duration::from_secs(10);
 /// The first wait before a worker is started again; it doubles with each early death.
@@ -175,7 +177,7 @@ impl Workers {
         let Launched { stream, life } = self.launcher.launch(self.uid).await?;
         let talk = async {
             let connection = connect(stream).await?;
-            let proxy = WorkerProxy::new(&connection).await?;
+            let proxy = WorkerProxy::new(&connection, PEER).await?;
             let progress = proxy.receive_progressed().await?;
             let version = proxy.hello().await.map_err(|e| zbus::Error::Failure(e.message()))?;
             Ok::<_, zbus::Error>((connection, proxy, progress, version))
@@ -214,8 +216,6 @@ impl State {
 }
 
 async fn connect(stream: std::os::unix::net::UnixStream) -> zbus::Result<zbus::Connection> {
-    stream.set_nonblocking(true)?;
-    let stream = tokio::net::UnixStream::from_std(stream)?;
     let guid = zbus::Guid::generate();
     zbus::connection::Builder::unix_stream(stream).server(guid).p2p().build().await
 }

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The first process of a machine in namespaces: `boot.sh FOLDER`. Lays FOLDER/stage over this
-# system's own files, writes nothing outside of memory, and becomes systemd.
+# system's own files, in memory, and becomes systemd.
 #
 # A real root (pivot_root, shared mounts), because a plain chroot breaks what systemd does with mounts.
 set -euo pipefail
@@ -9,8 +9,9 @@ world=${1:?usage: boot.sh FOLDER}
 mount -t tmpfs tmpfs "$world/memory"
 mkdir "$world"/memory/{upper,work,root}
 root=$world/memory/root
+cp -a "$world/stage/." "$world/memory/upper"
 mount -t overlay overlay \
-    -o "lowerdir=$world/stage:/,upperdir=$world/memory/upper,workdir=$world/memory/work" "$root"
+    -o "lowerdir=/,upperdir=$world/memory/upper,workdir=$world/memory/work" "$root"
 cd "$root"
 mount -t proc proc proc
 mount -t sysfs -o ro sysfs sys

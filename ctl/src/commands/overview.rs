@@ -21,12 +21,8 @@ pub async fn run(context: &Context<'_>) -> Result<Value> {
     let mode = daemon.manager.mode().await?;
     let policy = daemon.manager.policy_state().await?;
     let accounts = daemon.accounts().await?;
-    let jobs: Vec<_> = daemon
-        .jobs()
-        .await?
-        .into_iter()
-        .filter(|(_, job)| job.state != "finished")
-        .collect();
+    let jobs: Vec<_> =
+        daemon.jobs().await?.into_iter().filter(|(_, job)| job.state != "finished").collect();
     let attention = attention(&accounts, &jobs, &policy);
 
     let terminal = context.terminal;
@@ -91,7 +87,7 @@ fn show(context: &Context<'_>, account: &Account, jobs: &[(OwnedObjectPath, JobS
                     n => format!("{} to upload", text::number(n)),
                 };
                 vec![
-                    collection(&c.name),
+                    format!("{:<10}", collection(&c.name)),
                     text::count(c.items, "file"),
                     text::size(c.bytes),
                     waiting,
@@ -122,9 +118,9 @@ pub fn last_sync(time: u64) -> String {
 pub fn describe(job: &JobState) -> String {
     let amount = crate::job::view::amount(&job.progress);
     match job.state.as_str() {
-        "blocked" => format!("waits: {}", text::sentence(&job.blocked.message)),
+        "blocked" => format!("waits: {}", text::full(&job.blocked.message)),
         "finished" if job.outcome.success => "is done".to_owned(),
-        "finished" => format!("ended: {}", text::sentence(&job.outcome.message)),
+        "finished" => format!("ended: {}", text::full(&job.outcome.message)),
         _ if amount.is_empty() => "is running".to_owned(),
         _ => format!("is running: {amount}"),
     }
@@ -153,7 +149,7 @@ fn attention(
         if state.state == "needs-attention" {
             let said = match state.state_message.as_str() {
                 "" => text::title(&state.state_detail),
-                message => text::sentence(message),
+                message => text::full(message),
             };
             out.push(format!("{who}: {said}"));
         }
@@ -161,23 +157,21 @@ fn attention(
             let name = collection(&c.name);
             if c.held > 0 {
                 let n = text::count(c.held, "file");
-                out.push(format!("{who}, {name}: {n} held, gone on one side only."));
+                out.push(format!(
+                    "{who}, {name}: {n} held: gone on one side, and not deleted on the other."
+                ));
             }
             if c.conflicts > 0 {
                 let n = text::count(c.conflicts, "file");
-                out.push(format!(
-                    "{who}, {name}: {n} with both versions kept after a conflict."
-                ));
+                out.push(format!("{who}, {name}: {n} with both versions kept after a conflict."));
             }
         }
     }
     for (_, job) in jobs.iter().filter(|(_, job)| job.state == "blocked") {
         let what = text::title(&job.kind);
-        let said = text::sentence(&job.blocked.message);
+        let said = text::full(&job.blocked.message);
         let n = job.number;
-        out.push(format!(
-            "{what} waits: {said} Answer with `mooringctl jobs follow {n}`."
-        ));
+        out.push(format!("{what} waits: {said} Answer with `mooringctl jobs follow {n}`."));
     }
     if matches!(policy, "last-good" | "invalid") {
         out.push("A policy file is wrong: `mooringctl policy show` says where.".to_owned());

@@ -22,11 +22,7 @@ pub struct View<'a> {
 impl<'a> View<'a> {
     /// A view that has shown nothing yet.
     pub fn new(terminal: &'a Terminal) -> Self {
-        Self {
-            terminal,
-            shown: 0,
-            bar: None,
-        }
+        Self { terminal, shown: 0, bar: None }
     }
 
     /// Shows what is new in a state of the job.
@@ -36,11 +32,7 @@ impl<'a> View<'a> {
             None => 0,
         };
         let finished = state.state == "finished";
-        let reached = if finished && state.outcome.success {
-            state.stages.len()
-        } else {
-            reached
-        };
+        let reached = if finished && state.outcome.success { state.stages.len() } else { reached };
         for stage in state.stages.iter().take(reached).skip(self.shown) {
             let mark = self.terminal.paint(Tone::Good, "✓");
             self.line(&format!("  {mark} {}", done(&state.kind, stage)));
@@ -128,6 +120,8 @@ fn done(kind: &str, stage: &str) -> String {
         "verified" => "Every copy read back from the storage and compared",
         "removed" => "Files removed from this device",
         "revoked" => "Session ended at the provider",
+        "brought" => "Files brought to this device",
+        "synced" => "Both sides in step",
         "forgotten" if kind == "sign-out" => "Account forgotten, receipt written",
         other => return text::title(other),
     };
@@ -142,6 +136,8 @@ fn doing(next: &str, activity: &str) -> String {
     }
     let text = match next {
         "authorised" => "Checking the identity",
+        "brought" => "Bringing files",
+        "synced" => "Syncing",
         "drained" => "Uploading",
         "backed-up" => "Backing up",
         "verified" => "Reading back",
@@ -159,11 +155,7 @@ mod tests {
 
     #[test]
     fn amounts_leave_out_what_is_not_known() {
-        let mut progress = Progress {
-            done: 812,
-            total: 1204,
-            ..Progress::default()
-        };
+        let mut progress = Progress { done: 812, total: 1204, ..Progress::default() };
         assert_eq!(amount(&progress), "812 of 1,204 files");
         progress.total_bytes = 3_100_000_000;
         assert_eq!(amount(&progress), "812 of 1,204 files, 0 B of 3.1 GB");

@@ -7,9 +7,12 @@
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used)]
 
 pub mod bus;
+pub mod job;
 pub mod pty;
 pub mod service;
 
+use std::fs::File;
+use std::io::Read;
 use std::process::{Command, Output, Stdio};
 use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex};
@@ -18,6 +21,18 @@ use mooring_api::{
     AccountFound, Blocked, Blocker, CollectionSpec, CollectionStatus, Denial, Finding, JobOutcome,
     Plan, PlanCollection, PolicyDecision, PolicyStatus, ReceiptSummary,
 };
+use zbus::OwnedFd;
+
+/// The script, as the stand-in and the test share it.
+pub type Shared = Arc<Mutex<Script>>;
+
+/// Reads what a client passed.
+pub fn read(fd: Option<OwnedFd>) -> Option<Vec<u8>> {
+    let mut content = Vec::new();
+    let fd: std::os::fd::OwnedFd = fd?.into();
+    File::from(fd).read_to_end(&mut content).unwrap();
+    Some(content)
+}
 
 /// What the stand-in does.
 #[derive(Debug, Clone, Default)]
@@ -81,16 +96,9 @@ impl Script {
         };
         Self {
             signed_in: true,
-            found: AccountFound {
-                exists: true,
-                identity: "alice".into(),
-                ..Default::default()
-            },
+            found: AccountFound { exists: true, identity: "alice".into(), ..Default::default() },
             plan,
-            policy: PolicyStatus {
-                state: "none".into(),
-                ..Default::default()
-            },
+            policy: PolicyStatus { state: "none".into(), ..Default::default() },
             receipts: vec![ReceiptSummary {
                 id: "r1".into(),
                 identity: "alice".into(),
@@ -116,17 +124,10 @@ impl Script {
         Self {
             signed_in: false,
             found: AccountFound {
-                collections: vec![CollectionSpec {
-                    name: "photos".into(),
-                    root: b"/p".to_vec(),
-                }],
+                collections: vec![CollectionSpec { name: "photos".into(), root: b"/p".to_vec() }],
                 ..Default::default()
             },
-            outcome: JobOutcome {
-                success: true,
-                uploaded: 3,
-                ..Default::default()
-            },
+            outcome: JobOutcome { success: true, uploaded: 3, ..Default::default() },
             ..Self::alice()
         }
     }
@@ -146,10 +147,7 @@ pub fn denial() -> Denial {
 
 /// A blocker of a plan.
 pub fn blocker(error: &str, message: &str) -> Blocker {
-    Blocker {
-        error: error.into(),
-        message: message.into(),
-    }
+    Blocker { error: error.into(), message: message.into() }
 }
 
 /// The stand-in, running.
@@ -164,11 +162,7 @@ impl Fake {
         let bus = bus::Bus::start();
         let script = Arc::new(Mutex::new(script));
         let service = service::Service::start(&bus.address, script.clone());
-        Self {
-            bus,
-            script,
-            service,
-        }
+        Self { bus, script, service }
     }
 
     /// Tells each time the state of a job is read.

@@ -1,25 +1,20 @@
 //! The interfaces of the contract, answered from a script.
 
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::Write;
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use mooring_api::{
-    AccountFound, Blocked, CollectionStatus, Error, Finding, JobOutcome, Plan, PlanOptions,
-    PolicyDecision, PolicyStatus, Progress, ReceiptSummary, Result, RetryOptions, SignInOptions,
-    SignOutOptions,
+    AccountFound, CollectionStatus, Error, Finding, Plan, PlanOptions, PolicyDecision,
+    PolicyStatus, ReceiptSummary, Result, SignInOptions, SignOutOptions,
 };
-use zbus::message::Header;
-use zbus::object_server::SignalEmitter;
 use zbus::{ObjectServer, OwnedFd, OwnedObjectPath, interface};
 
-use super::Script;
+use super::job::{Job, start};
+use super::{Shared, read};
 
-const ACCOUNT: &str = "/org/mooring1/accounts/a1";
-
-type Shared = Arc<Mutex<Script>>;
+/// The one account.
+pub const ACCOUNT: &str = "/org/mooring1/accounts/a1";
 
 /// The stand-in on its own thread.
 pub struct Service {
@@ -44,10 +39,8 @@ impl Service {
         let (reads, job_reads) = channel();
         let address = address.to_owned();
         let thread = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()
-                .unwrap();
+            let runtime =
+                tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async {
                 let connection = serve(&address, script, reads, resumes).await.unwrap();
                 ready.send(()).unwrap();
@@ -56,11 +49,7 @@ impl Service {
             });
         });
         is_ready.recv().unwrap();
-        Self {
-            job_reads,
-            stop: Some(stop),
-            thread: Some(thread),
-        }
+        Self { job_reads, stop: Some(stop), thread: Some(thread) }
     }
 
     /// Leaves the bus without a word to anybody.
@@ -91,10 +80,7 @@ async fn serve(
     resumes: bool,
 ) -> zbus::Result<zbus::Connection> {
     let signed_in = script.lock().unwrap().signed_in;
-    let manager = Manager {
-        script: script.clone(),
-        reads: reads.clone(),
-    };
+    let manager = Manager { script: script.clone(), reads: reads.clone() };
     let connection = zbus::connection::Builder::address(address)
         .serve_at("/org/mooring1", zbus::fdo::ObjectManager)
         .serve_at("/org/mooring1", manager)
@@ -103,39 +89,15 @@ async fn serve(
     if resumes {
         let password = script.lock().unwrap().password.clone();
         let job = Job::new("sync", &script, &reads);
-        start(connection.object_server(), job, Some(password))
-            .await
-            .unwrap();
+        start(connection.object_server(), job, Some(password)).await.unwrap();
     }
     if signed_in {
         let server = connection.object_server();
-        server
-            .at(
-                ACCOUNT,
-                Account {
-                    script: script.clone(),
-                    reads: reads.clone(),
-                },
-            )
-            .await?;
+        server.at(ACCOUNT, Account { script: script.clone(), reads: reads.clone() }).await?;
         server.at(ACCOUNT, Files { script, reads }).await?;
     }
     connection.request_name("org.mooring1").await?;
     Ok(connection)
-}
-
-fn read(fd: Option<OwnedFd>) -> Option<Vec<u8>> {
-    let mut content = Vec::new();
-    let fd: std::os::fd::OwnedFd = fd?.into();
-    File::from(fd).read_to_end(&mut content).unwrap();
-    Some(content)
-}
-
-fn now() -> u64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap()
-        .as_secs()
 }
 
 struct Manager {
@@ -162,18 +124,14 @@ impl Manager {
         let (create, adopt) = (options.create == Some(true), options.adopt == Some(true));
         {
             let mut script = self.script.lock().unwrap();
-            script
-                .calls
-                .push(format!("SignIn {identity} create={create} adopt={adopt}"));
+            script.calls.push(format!("SignIn {identity} create={create} adopt={adopt}"));
             if !create && password.as_ref() != Some(&script.password) {
                 return Err(Error::IncorrectPassword("The password is wrong.".into()));
             }
         }
         if let Some(fd) = options.recovery_code {
             let fd: std::os::fd::OwnedFd = fd.into();
-            File::from(fd)
-                .write_all(b"anchor bridge cedar dune\n")
-                .unwrap();
+            File::from(fd).write_all(b"anchor bridge cedar dune\n").unwrap();
         }
         let job = Job::new("sign-in", &self.script, &self.reads);
         let right = self.script.lock().unwrap().password.clone();
@@ -202,9 +160,7 @@ impl Manager {
         actor: String,
     ) -> Result<PolicyDecision> {
         let mut script = self.script.lock().unwrap();
-        script
-            .calls
-            .push(format!("ExplainPolicy {verb} {account} {actor}"));
+        script.calls.push(format!("ExplainPolicy {verb} {account} {actor}"));
         Ok(script.plan.policy.clone())
     }
 
@@ -247,9 +203,7 @@ impl Account {
         let mut plan = script.plan.clone();
         for collection in &mut plan.collections {
             let keep = options.keep.iter().flatten();
-            collection.keep = keep
-                .into_iter()
-                .any(|k| k == "all" || *k == collection.name);
+            collection.keep = keep.into_iter().any(|k| k == "all" || *k == collection.name);
         }
         Ok(plan)
     }
@@ -261,17 +215,8 @@ impl Account {
         #[zbus(object_server)] server: &ObjectServer,
     ) -> Result<OwnedObjectPath> {
         let keep = options.keep.unwrap_or_default().join(",");
-        self.script
-            .lock()
-            .unwrap()
-            .calls
-            .push(format!("SignOut {digest} keep={keep}"));
-        start(
-            server,
-            Job::new("sign-out", &self.script, &self.reads),
-            read(options.password),
-        )
-        .await
+        self.script.lock().unwrap().calls.push(format!("SignOut {digest} keep={keep}"));
+        start(server, Job::new("sign-out", &self.script, &self.reads), read(options.password)).await
     }
 
     #[zbus(property(emits_changed_signal = "const"))]
@@ -329,12 +274,7 @@ struct Files {
 impl Files {
     async fn sync(&self, #[zbus(object_server)] server: &ObjectServer) -> Result<OwnedObjectPath> {
         let password = self.script.lock().unwrap().password.clone();
-        start(
-            server,
-            Job::new("sync", &self.script, &self.reads),
-            Some(password),
-        )
-        .await
+        start(server, Job::new("sync", &self.script, &self.reads), Some(password)).await
     }
 
     #[zbus(property)]
@@ -345,209 +285,5 @@ impl Files {
     #[zbus(property)]
     async fn last_sync(&self) -> u64 {
         1_700_000_000
-    }
-}
-
-/// Serves a job that was given this password, or none.
-async fn start(
-    server: &ObjectServer,
-    mut job: Job,
-    password: Option<Vec<u8>>,
-) -> Result<OwnedObjectPath> {
-    job.try_password(password);
-    let path = OwnedObjectPath::try_from("/org/mooring1/jobs/7").unwrap();
-    server.at(&path, job).await?;
-    Ok(path)
-}
-
-struct Job {
-    script: Shared,
-    reads: Sender<()>,
-    kind: &'static str,
-    stages: &'static [&'static str],
-    stage: &'static str,
-    state: &'static str,
-    blocked: Blocked,
-    outcome: JobOutcome,
-}
-
-impl Job {
-    fn new(kind: &'static str, script: &Shared, reads: &Sender<()>) -> Self {
-        let stages: &[&str] = match kind {
-            "sign-out" => &[
-                "planned",
-                "authorised",
-                "drained",
-                "verified",
-                "removed",
-                "forgotten",
-            ],
-            _ => &["listed", "carried"],
-        };
-        Self {
-            script: script.clone(),
-            reads: reads.clone(),
-            kind,
-            stages,
-            stage: stages[0],
-            state: "running",
-            blocked: Blocked::default(),
-            outcome: JobOutcome::default(),
-        }
-    }
-
-    fn try_password(&mut self, password: Option<Vec<u8>>) {
-        let script = self.script.lock().unwrap().clone();
-        if password.as_ref() != Some(&script.password) {
-            self.state = "blocked";
-            self.blocked = Blocked {
-                error: "IncorrectPassword".into(),
-                message: "The password is wrong.".into(),
-                next_attempt: now() + script.delay,
-                ..Blocked::default()
-            };
-        } else if let Some(blocked) = script.block {
-            self.stage = self.stages[1];
-            self.state = "blocked";
-            self.blocked = blocked;
-        } else if script.hangs {
-            self.stage = self.stages[1];
-            self.state = "running";
-            self.blocked = Blocked::default();
-        } else {
-            self.finish(script.outcome);
-        }
-    }
-
-    fn finish(&mut self, outcome: JobOutcome) {
-        if outcome.success {
-            self.stage = self.stages[self.stages.len() - 1];
-        }
-        self.state = "finished";
-        self.blocked = Blocked::default();
-        self.outcome = outcome;
-    }
-
-    async fn tell(&self, emitter: &SignalEmitter<'_>) -> Result<()> {
-        self.stage_changed(emitter).await?;
-        self.state_changed(emitter).await?;
-        self.blocked_changed(emitter).await?;
-        if self.state == "finished" {
-            self.outcome_changed(emitter).await?;
-            Self::finished(emitter, self.outcome.clone()).await?;
-        }
-        Ok(())
-    }
-}
-
-#[interface(name = "org.mooring1.Job")]
-impl Job {
-    async fn cancel(&mut self, #[zbus(signal_emitter)] emitter: SignalEmitter<'_>) -> Result<()> {
-        let removing = {
-            let mut script = self.script.lock().unwrap();
-            script.calls.push("Cancel".into());
-            script.removing
-        };
-        if removing {
-            return Err(Error::Busy("Files are being removed.".into()));
-        }
-        self.finish(JobOutcome {
-            error: "Cancelled".into(),
-            message: "Cancelled.".into(),
-            ..JobOutcome::default()
-        });
-        self.tell(&emitter).await
-    }
-
-    async fn retry(
-        &mut self,
-        options: RetryOptions,
-        #[zbus(signal_emitter)] emitter: SignalEmitter<'_>,
-    ) -> Result<()> {
-        let keep = options.keep_here == Some(true);
-        let outcome = {
-            let mut script = self.script.lock().unwrap();
-            script.calls.push(format!("Retry keep-here={keep}"));
-            script.outcome.clone()
-        };
-        self.finish(outcome);
-        self.tell(&emitter).await
-    }
-
-    async fn authenticate(
-        &mut self,
-        password: OwnedFd,
-        #[zbus(signal_emitter)] emitter: SignalEmitter<'_>,
-    ) -> Result<()> {
-        self.script
-            .lock()
-            .unwrap()
-            .calls
-            .push("Authenticate".into());
-        self.try_password(read(Some(password)));
-        self.tell(&emitter).await
-    }
-
-    #[zbus(signal)]
-    async fn finished(emitter: &SignalEmitter<'_>, outcome: JobOutcome) -> zbus::Result<()>;
-
-    #[zbus(property(emits_changed_signal = "const"))]
-    async fn number(&self) -> u64 {
-        7
-    }
-
-    #[zbus(property(emits_changed_signal = "const"))]
-    async fn kind(&self) -> String {
-        self.kind.into()
-    }
-
-    #[zbus(property(emits_changed_signal = "const"))]
-    async fn account(&self) -> OwnedObjectPath {
-        OwnedObjectPath::try_from(ACCOUNT).unwrap()
-    }
-
-    #[zbus(property(emits_changed_signal = "const"))]
-    async fn stages(&self) -> Vec<String> {
-        self.stages.iter().map(|s| (*s).to_owned()).collect()
-    }
-
-    #[zbus(property)]
-    async fn stage(&self) -> String {
-        self.stage.into()
-    }
-
-    #[zbus(property)]
-    async fn state(&self, #[zbus(header)] header: Option<Header<'_>>) -> String {
-        // Without a header it is read for a signal, and not by a client.
-        if header.is_some() {
-            // The test may have ended already.
-            let _ = self.reads.send(());
-        }
-        self.state.into()
-    }
-
-    #[zbus(property)]
-    async fn progress(&self) -> Progress {
-        Progress {
-            activity: "uploading".into(),
-            done: 1,
-            total: 2,
-            ..Progress::default()
-        }
-    }
-
-    #[zbus(property)]
-    async fn blocked(&self) -> Blocked {
-        self.blocked.clone()
-    }
-
-    #[zbus(property)]
-    async fn cancellable(&self) -> bool {
-        !self.script.lock().unwrap().removing
-    }
-
-    #[zbus(property)]
-    async fn outcome(&self) -> JobOutcome {
-        self.outcome.clone()
     }
 }

@@ -134,6 +134,8 @@ impl fmt::Display for State {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+
     use super::*;
 
     #[test]

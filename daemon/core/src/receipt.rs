@@ -182,6 +182,12 @@ pub fn timestamp(seconds_since_epoch: u64) -> String {
     humantime::format_rfc3339_seconds(time).to_string()
 }
 
+/// The time behind [`timestamp`], in seconds since the Unix epoch; `None` for any other text.
+pub fn seconds(timestamp: &str) -> Option<u64> {
+    let time = humantime::parse_rfc3339(timestamp).ok()?;
+    time.duration_since(SystemTime::UNIX_EPOCH).ok().map(|d| d.as_secs())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -203,5 +209,7 @@ mod tests {
     fn times_are_rfc_3339() {
         assert_eq!(timestamp(0), "1970-01-01T00:00:00Z");
         assert_eq!(timestamp(u64::MAX), "9999-12-31T23:59:59Z");
+        assert_eq!(seconds(&timestamp(1_795_446_000)), Some(1_795_446_000));
+        assert_eq!(seconds("yesterday"), None);
     }
 }

@@ -78,7 +78,7 @@ impl Run {
         self.account.apply(Event::Forgotten, "");
         job.show(|view| view.stage = mooring_core::signout::Stage::Forgotten.name());
         job.broker.update(|p| p.accounts.remove(&job.account));
-        Ok(Turn::Ended(self.outcome()?))
+        Ok(Turn::Ended(Box::new(self.outcome()?)))
     }
 
     fn outcome(&self) -> Result<JobOutcome, Failure> {

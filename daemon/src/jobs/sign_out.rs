@@ -14,7 +14,7 @@ use mooring_wire::{Attached, Error as WireError};
 
 use super::journal::{Entry, SignOut, Work};
 use super::{
-    Job, MAX_ITEMS, MAX_OPEN_JOBS, Opening, blocked_by, cancelled_by_person, ending, failed,
+    Job, MAX_ITEMS, MAX_OPEN_JOBS, Opening, blocked_by, ending, failed,
 };
 use crate::account::Account;
 use crate::broker::Broker;
@@ -111,7 +111,7 @@ impl Broker {
             return Err(failure);
         }
         let job = Job::open(self, opening);
-        self.spawn(run.to_the_end(job));
+        self.spawn(run.finish(job));
         Ok(number)
     }
 }
@@ -119,7 +119,7 @@ impl Broker {
 /// Goes on with a sign-out after a restart.
 pub(super) async fn resume(job: Job, account: Account, facts: SignOut, uid: u32) {
     let run = Run::new(account, facts, job.number, uid, None);
-    run.to_the_end(job).await;
+    run.finish(job).await;
 }
 
 /// Whether there is more to do.
@@ -127,7 +127,7 @@ pub(super) enum Turn {
     /// Look at the facts again.
     Again,
     /// The job has ended this way.
-    Ended(mooring_api::JobOutcome),
+    Ended(Box<mooring_api::JobOutcome>),
 }
 
 /// A sign-out under way. What is in `journaled` is durable; the rest dies with the process.
@@ -193,11 +193,11 @@ impl Run {
         self.journaled.removal == Removal::NotBegun && self.journaled.undoing.is_none()
     }
 
-    async fn to_the_end(mut self, mut job: Job) {
+    async fn finish(mut self, mut job: Job) {
         loop {
             match self.turn(&mut job).await {
                 Ok(Turn::Again) => {}
-                Ok(Turn::Ended(outcome)) => return job.finish(outcome),
+                Ok(Turn::Ended(outcome)) => return job.finish(*outcome),
                 Err(failure) if failure.is_death() && self.deaths < MAX_DEATHS => {
                     self.deaths += 1;
                 }
@@ -466,7 +466,7 @@ impl Run {
         broker.store.end_job(&self.account, self.number)?;
         let account = self.account.clone();
         broker.change_account(&job.account, |view| view.account = account);
-        Ok(Turn::Ended(failed(ending)))
+        Ok(Turn::Ended(Box::new(failed(ending))))
     }
 }
 

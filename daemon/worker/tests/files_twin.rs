@@ -460,10 +460,30 @@ fn a_tree_shows_everything() {
     assert!(!twin.exists("/a/d") && twin.read("/a/h").is_ok());
 }
 
-/// One move of a file that is there, or an unlink, or a sync of a folder.
+#[test]
+fn a_rename_in_two_steps_may_leave_both_names_but_never_none() {
+    let mut seen = BTreeSet::new();
+    for seed in (0..SEEDS).filter(|seed| *seed != 1) {
+        let mut twin = machine();
+        twin.configure(twin.disk_at("/a").unwrap(), |o| o.no_replace = false);
+        put(&twin, "/a", "f", b"content").unwrap();
+        let dirs = ["/a", "/b"].map(|p| twin.open_root(Path::new(p)).unwrap());
+        twin.rename_new(&dirs[0], name("f"), &dirs[1], name("g"))
+            .unwrap();
+        twin.restart(seed);
+        seen.insert((twin.exists("/a/f"), twin.exists("/b/g")));
+    }
+    assert_eq!(
+        seen,
+        BTreeSet::from([(true, false), (true, true), (false, true)])
+    );
+}
+
+/// One move of a file or folder that is there, a new folder, or a sync of one.
 #[derive(Debug, Clone)]
 enum Step {
     Move(usize, usize, usize),
+    MoveFolder(usize, usize),
     Folder(usize),
     Sync(usize),
 }
@@ -471,6 +491,7 @@ enum Step {
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
         (0..4usize, 0..6usize, 0..4usize).prop_map(|(file, dir, to)| Step::Move(file, dir, to)),
+        (1..6usize, 0..6usize).prop_map(|(dir, to)| Step::MoveFolder(dir, to)),
         (0..6usize).prop_map(Step::Folder),
         (0..6usize).prop_map(Step::Sync),
     ];
@@ -484,6 +505,7 @@ proptest! {
     fn files_that_are_only_renamed_are_never_lost(steps in steps(), seed in 2..u64::MAX) {
         let mut twin = machine();
         let mut dirs = vec![twin.open_root(Path::new("/a")).unwrap()];
+        let mut parents = vec![0];
         let mut places: Vec<(usize, String)> = Vec::new();
         for file in 0..4 {
             put(&twin, "/a", &format!("{file}"), format!("content {file}").as_bytes()).unwrap();
@@ -500,7 +522,17 @@ proptest! {
                         places[file] = (dir, new);
                     }
                 }
+                Step::MoveFolder(dir, to) => {
+                    let (dir, to) = (dir % dirs.len(), to % dirs.len());
+                    let called = format!("d{dir}");
+                    let moved =
+                        twin.rename_new(&dirs[parents[dir]], name(&called), &dirs[to], name(&called));
+                    if moved.is_ok() {
+                        parents[dir] = to;
+                    }
+                }
                 Step::Folder(dir) => {
+                    parents.push(dir % dirs.len());
                     let parent = dirs[dir % dirs.len()].clone();
                     let new = format!("d{}", dirs.len());
                     twin.make_dir(&parent, name(&new), 0o700).unwrap();

@@ -60,9 +60,9 @@ fn link_and_unlink(
         linked => linked?,
     }
     point(Process::Worker, "rename-half");
-    let moved = same_inode(from_dir, from, to_dir, to)
-        .and_then(|()| retry(|| unlinkat(from_dir, from, UnlinkatFlags::NoRemoveDir)));
-    if let Err(e) = moved {
+    // If they are two files by now, both stay: one name too many is better than one too few.
+    same_inode(from_dir, from, to_dir, to)?;
+    if let Err(e) = retry(|| unlinkat(from_dir, from, UnlinkatFlags::NoRemoveDir)) {
         // Back to how it was. Should that fail too, both names stay, and nothing is lost.
         retry(|| unlinkat(to_dir, to, UnlinkatFlags::NoRemoveDir))?;
         return Err(e);

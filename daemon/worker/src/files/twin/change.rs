@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 
-use super::disk::{Content, Disk, Id, Inodes};
+use super::disk::Disk;
+use super::inode::{Content, Id, Inodes};
 use crate::files::Kind;
 
 /// A name in a folder.

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use super::change::Act;
-use super::disk::{Content, Disk, Id, Inode, Inodes, ROOT};
+use super::disk::{Disk, ROOT};
+use super::inode::{Content, Id, Inode, Inodes};
 
 /// The unit in which content reaches the storage.
 const PAGE: usize = 4096;

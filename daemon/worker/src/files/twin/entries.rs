@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use nix::errno::Errno;
 
 use super::change::Act;
-use super::disk::Inode;
+use super::inode::Inode;
 use super::world::{At, World};
 use super::{Phase, TwinFiles};
 use crate::files::{Files, Kind, name};

@@ -4,8 +4,9 @@ use std::io;
 
 use nix::errno::Errno;
 
-use super::disk::{Content, Usage};
+use super::disk::Usage;
 use super::fuse::dead;
+use super::inode::Content;
 use super::world::At;
 use super::{Phase, TwinFiles};
 use crate::files::Lease;

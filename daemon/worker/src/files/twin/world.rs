@@ -8,7 +8,8 @@ use std::path::{Component, Path};
 use nix::errno::Errno;
 
 use super::TwinFiles;
-use super::disk::{Content, Disk, Id, Inode, ROOT, Usage};
+use super::disk::{Disk, ROOT, Usage};
+use super::inode::{Content, Id, Inode};
 use crate::files::Kind;
 
 /// The most links followed in one path, as in the kernel (path_resolution(7)).

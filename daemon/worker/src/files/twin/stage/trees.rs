@@ -9,7 +9,8 @@ use nix::errno::Errno;
 
 use crate::files::twin::TwinFiles;
 use crate::files::twin::change::Act;
-use crate::files::twin::disk::{Content, Disk, Id, Inode};
+use crate::files::twin::disk::Disk;
+use crate::files::twin::inode::{Content, Id, Inode};
 use crate::files::twin::world::{At, World};
 use crate::files::{Kind, Stat};
 

@@ -4,17 +4,20 @@
 //! reads goes to the standard error, if that is a terminal at all. Questions are asked on the
 //! terminal itself, whatever the standard streams are.
 
+mod prompt;
+
 use std::cell::RefCell;
 use std::fs::OpenOptions;
-use std::io::{self, BufRead, BufReader, ErrorKind, IsTerminal, Write};
+use std::io::{self, ErrorKind, IsTerminal, Write};
 
-use nix::sys::termios::{SetArg, Termios, tcgetattr, tcsetattr};
+use nix::sys::termios::{LocalFlags, SetArg, Termios, tcgetattr, tcsetattr};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use zeroize::Zeroizing;
 
 use crate::cli::Color;
 use crate::exit::{Exit, Failure, Result};
-use crate::secret::Password;
+
+pub use self::prompt::Choice;
+use self::prompt::stopped;
 
 const TTY: &str = "/dev/tty";
 
@@ -62,14 +65,6 @@ pub struct Terminal {
     modes: Option<Termios>,
     interrupts: tokio::sync::Mutex<Signal>,
     broken: RefCell<Option<io::Error>>,
-}
-
-/// What a person chose by a letter.
-pub struct Choice {
-    /// The letter.
-    pub key: char,
-    /// What it does.
-    pub meaning: &'static str,
 }
 
 impl Terminal {
@@ -211,144 +206,40 @@ impl Terminal {
         }
     }
 
+    /// Turns the terminal's echo off, until [`Self::restore`].
+    fn silence(&self) -> io::Result<()> {
+        if let Some(modes) = &self.modes {
+            let mut silent = modes.clone();
+            silent.local_flags.remove(LocalFlags::ECHO | LocalFlags::ECHONL);
+            let tty = OpenOptions::new().read(true).open(TTY)?;
+            tcsetattr(&tty, SetArg::TCSANOW, &silent)?;
+        }
+        Ok(())
+    }
+
     /// Puts the terminal back as it was found: a password prompt that was left early may have
     /// turned its echo off.
     pub fn restore(&self) {
         if let Some(modes) = &self.modes
             && let Ok(tty) = OpenOptions::new().read(true).open(TTY)
         {
-            // The program ends here; there is nobody to tell.
+            // A terminal that is gone has no modes to put back.
             let _ = tcsetattr(&tty, SetArg::TCSANOW, modes);
         }
-    }
-
-    /// Asks a yes-or-no question; Enter alone means no.
-    ///
-    /// # Errors
-    /// [`Exit::Usage`] without a terminal, [`Exit::Cancelled`] on Ctrl-C.
-    pub async fn confirm(&self, question: &str) -> Result<bool> {
-        let answer = self.ask(&format!("{question} [y/N] ")).await?;
-        Ok(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
-    }
-
-    /// Lets the person choose by a letter; asks again until one fits.
-    ///
-    /// # Errors
-    /// As [`Self::confirm`].
-    pub async fn choose(&self, choices: &[Choice]) -> Result<char> {
-        for choice in choices {
-            self.line(&format!("  [{}] {}", choice.key, choice.meaning));
-        }
-        let keys: Vec<String> = choices.iter().map(|c| c.key.to_string()).collect();
-        loop {
-            let answer = self.ask(&format!("{}? ", keys.join("/"))).await?;
-            if let Some(c) = choices
-                .iter()
-                .find(|c| answer.trim().eq_ignore_ascii_case(&c.key.to_string()))
-            {
-                return Ok(c.key);
-            }
-        }
-    }
-
-    /// Asks for a line on the terminal.
-    ///
-    /// # Errors
-    /// As [`Self::confirm`]; the end of the input counts as Ctrl-C.
-    pub async fn ask(&self, prompt: &str) -> Result<String> {
-        self.need_person("to ask on")?;
-        let prompt = prompt.to_owned();
-        let reading = tokio::task::spawn_blocking(move || read_line(&prompt));
-        tokio::select! {
-            line = reading => match line {
-                Ok(Ok(Some(line))) => Ok(line),
-                Ok(Ok(None)) => Err(stopped()),
-                Ok(Err(e)) => Err(Failure::new(Exit::Failed, format!("The terminal cannot be read: {e}."))),
-                Err(e) => Err(Failure::new(Exit::Failed, format!("The terminal cannot be read: {e}."))),
-            },
-            () = self.interrupted() => {
-                self.line("");
-                Err(stopped())
-            }
-        }
-    }
-
-    /// Asks for a password without echo. `None` when nothing was typed.
-    ///
-    /// # Errors
-    /// [`Exit::Usage`] without a terminal, [`Exit::Cancelled`] on Ctrl-C.
-    pub async fn password(&self, prompt: &str) -> Result<Option<Password>> {
-        self.need_person("to ask for the password")?;
-        let prompt = prompt.to_owned();
-        let typed = tokio::task::spawn_blocking(move || rpassword::prompt_password(prompt)).await;
-        // The newline was typed without echo.
-        tty_line("");
-        match typed {
-            Ok(Ok(text)) => {
-                let password = Zeroizing::new(text.into_bytes());
-                if password.len() > mooring_api::MAX_SECRET_BYTES {
-                    let max = mooring_api::MAX_SECRET_BYTES;
-                    return Err(Failure::usage(format!(
-                        "A password has at most {max} bytes."
-                    )));
-                }
-                Ok((!password.is_empty()).then_some(password))
-            }
-            Ok(Err(e)) if e.kind() == ErrorKind::Interrupted => {
-                // The prompt turned the key into a signal that is still on its way here.
-                self.interrupted().await;
-                Err(stopped())
-            }
-            Ok(Err(e)) if e.kind() == ErrorKind::UnexpectedEof => Err(stopped()),
-            Ok(Err(e)) => Err(Failure::new(
-                Exit::Failed,
-                format!("The terminal cannot be read: {e}."),
-            )),
-            Err(e) => Err(Failure::new(
-                Exit::Failed,
-                format!("The terminal cannot be read: {e}."),
-            )),
-        }
-    }
-
-    fn need_person(&self, what: &str) -> Result<()> {
-        if self.interactive() {
-            return Ok(());
-        }
-        Err(Failure::usage(format!("There is no terminal {what}.")))
     }
 }
 
 /// Writes a line where only a person reads: on the terminal, or, without one, on the standard
 /// error.
 pub fn tty_line(text: &str) {
-    let on_tty = OpenOptions::new()
-        .write(true)
-        .open(TTY)
-        .and_then(|mut tty| writeln!(tty, "{text}"));
+    let on_tty =
+        OpenOptions::new().write(true).open(TTY).and_then(|mut tty| writeln!(tty, "{text}"));
     if on_tty.is_err() {
         // There is nowhere else left to write to.
         let _ = writeln!(io::stderr().lock(), "{text}");
     }
 }
 
-fn read_line(prompt: &str) -> io::Result<Option<String>> {
-    let mut tty = OpenOptions::new().read(true).write(true).open(TTY)?;
-    tty.write_all(prompt.as_bytes())?;
-    tty.flush()?;
-    let mut line = Vec::new();
-    let n = BufReader::new(tty).read_until(b'\n', &mut line)?;
-    Ok((n > 0).then(|| String::from_utf8_lossy(&line).into_owned()))
-}
-
-fn stopped() -> Failure {
-    Failure::new(Exit::Cancelled, "Stopped.").kind("Cancelled")
-}
-
 fn paint(color: bool, tone: Tone, text: &str) -> String {
-    if color {
-        format!("\x1b[{}m{text}\x1b[0m", tone.sgr())
-    } else {
-        text.to_owned()
-    }
+    if color { format!("\x1b[{}m{text}\x1b[0m", tone.sgr()) } else { text.to_owned() }
 }

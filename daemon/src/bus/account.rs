@@ -1,0 +1,144 @@
+//! The object of an account: one interface for what every account has, one for each capability.
+
+use mooring_api::{CollectionStatus, Plan, PlanOptions, Result, SignOutOptions};
+use zbus::message::Header;
+use zbus::{Connection, OwnedObjectPath, fdo, interface};
+
+use super::{Shared, arguments, job_path};
+use crate::published::{AccountView, Holder};
+
+/// One identity at one provider on this device.
+pub(super) struct AccountObject {
+    shared: Shared,
+    id: String,
+}
+
+impl AccountObject {
+    pub(super) fn new(shared: Shared, id: &str) -> Self {
+        Self { shared, id: id.to_owned() }
+    }
+
+    fn view<T>(&self, look: impl FnOnce(&AccountView) -> T) -> fdo::Result<T> {
+        view(&self.shared, &self.id, look)
+    }
+}
+
+#[interface(name = "org.mooring1.Account", introspection_docs = false)]
+impl AccountObject {
+    async fn plan_sign_out(
+        &self,
+        options: PlanOptions,
+        #[zbus(header)] header: Header<'_>,
+        #[zbus(connection)] connection: &Connection,
+    ) -> Result<Plan> {
+        self.shared.gate.admit(&header, connection).await?;
+        let account = self.shared.published().account(&self.id)?.account.clone();
+        let keep = arguments::keep(options.keep, &account)?;
+        Ok(self.shared.broker.plan_sign_out(&self.id, &keep).await?)
+    }
+
+    async fn sign_out(
+        &self,
+        digest: &str,
+        options: SignOutOptions,
+        #[zbus(header)] header: Header<'_>,
+        #[zbus(connection)] connection: &Connection,
+    ) -> Result<OwnedObjectPath> {
+        let caller = self.shared.gate.admit(&header, connection).await?;
+        let account = self.shared.published().account(&self.id)?.account.clone();
+        let request = arguments::sign_out(digest, options, &account).await?;
+        let number = self.shared.broker.sign_out(&self.id, request, caller.uid()).await?;
+        self.shared.told().await;
+        Ok(job_path(number))
+    }
+
+    #[zbus(property(emits_changed_signal = "const"))]
+    fn id(&self) -> String {
+        self.id.clone()
+    }
+
+    #[zbus(property(emits_changed_signal = "const"))]
+    fn provider(&self) -> fdo::Result<String> {
+        self.view(|view| view.account.provider.clone())
+    }
+
+    #[zbus(property(emits_changed_signal = "const"))]
+    fn identity(&self) -> fdo::Result<String> {
+        self.view(|view| view.account.identity.clone())
+    }
+
+    #[zbus(property(emits_changed_signal = "const"))]
+    fn storage(&self) -> fdo::Result<Vec<u8>> {
+        self.view(|view| view.account.storage.clone())
+    }
+
+    #[zbus(property)]
+    fn state(&self) -> fdo::Result<String> {
+        self.view(|view| view.account.state.name().to_owned())
+    }
+
+    #[zbus(property)]
+    fn state_detail(&self) -> fdo::Result<String> {
+        self.view(|view| view.account.state.detail().to_owned())
+    }
+
+    #[zbus(property)]
+    fn state_message(&self) -> fdo::Result<String> {
+        self.view(|view| view.account.message.clone())
+    }
+
+    #[zbus(property)]
+    fn job(&self) -> fdo::Result<OwnedObjectPath> {
+        self.view(|view| match view.holder {
+            Holder::Job(number) => job_path(number),
+            Holder::Free | Holder::Look => OwnedObjectPath::default(),
+        })
+    }
+
+    #[zbus(property)]
+    fn signed_in_at(&self) -> fdo::Result<u64> {
+        self.view(|view| view.account.signed_in_at)
+    }
+}
+
+/// The capability of an account to keep files.
+pub(super) struct FilesObject {
+    shared: Shared,
+    id: String,
+}
+
+impl FilesObject {
+    pub(super) fn new(shared: Shared, id: &str) -> Self {
+        Self { shared, id: id.to_owned() }
+    }
+}
+
+#[interface(name = "org.mooring1.Account.Files", introspection_docs = false)]
+impl FilesObject {
+    async fn sync(
+        &self,
+        #[zbus(header)] header: Header<'_>,
+        #[zbus(connection)] connection: &Connection,
+    ) -> Result<OwnedObjectPath> {
+        let caller = self.shared.gate.admit(&header, connection).await?;
+        let number = self.shared.broker.sync(&self.id, caller.uid())?;
+        self.shared.told().await;
+        Ok(job_path(number))
+    }
+
+    #[zbus(property)]
+    fn collections(&self) -> fdo::Result<Vec<CollectionStatus>> {
+        view(&self.shared, &self.id, |view| view.collections.clone())
+    }
+
+    #[zbus(property)]
+    fn last_sync(&self) -> fdo::Result<u64> {
+        view(&self.shared, &self.id, |view| view.last_sync)
+    }
+}
+
+fn view<T>(shared: &Shared, id: &str, look: impl FnOnce(&AccountView) -> T) -> fdo::Result<T> {
+    let published = shared.published();
+    let gone = || fdo::Error::UnknownObject(format!("there is no account {id}"));
+    published.accounts.get(id).map(look).ok_or_else(gone)
+}

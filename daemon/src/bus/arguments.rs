@@ -1,0 +1,259 @@
+//! Arguments of methods: every bound is here, and nothing that is out of bounds gets further.
+
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use mooring_api::{CollectionSpec, SignInOptions, SignOutOptions};
+use mooring_core::collection::Collection;
+use mooring_core::identity::{self, Password};
+use zbus::OwnedFd;
+
+use crate::account::{Account, Chosen};
+use crate::failure::Failure;
+use crate::jobs::{sign_in, sign_out};
+use crate::secret;
+
+/// The longest path, in bytes (Linux's PATH_MAX).
+const MAX_PATH_BYTES: usize = 4096;
+/// The most collections of an account.
+const MAX_COLLECTIONS: usize = 16;
+/// The most names in a list of collections to keep.
+const MAX_KEEP: usize = 16;
+/// The longest digest, in bytes.
+const MAX_DIGEST_BYTES: usize = 64;
+/// The one kind of provider.
+const LOCAL: &str = "local";
+
+/// Reads the arguments of `Inspect`.
+pub(super) fn inspect(
+    provider: &str,
+    options: &SignInOptions,
+    home: &Path,
+) -> Result<sign_in::Wanted, Failure> {
+    wanted(provider, "", options, home)
+}
+
+/// Reads the arguments of `SignIn`, the password too.
+pub(super) async fn sign_in(
+    provider: &str,
+    identity: &str,
+    mut options: SignInOptions,
+    home: &Path,
+) -> Result<sign_in::Request, Failure> {
+    identity::check_name(identity)?;
+    let wanted = wanted(provider, identity, &options, home)?;
+    let device = options.device.take().map(device).transpose()?;
+    Ok(sign_in::Request {
+        wanted,
+        adopt: options.adopt.unwrap_or(false),
+        create: options.create.unwrap_or(false),
+        recovery_code: options.recovery_code.take(),
+        password: password(options.password.take()).await?,
+        device,
+    })
+}
+
+/// Reads the arguments of `SignOut`, the password too.
+pub(super) async fn sign_out(
+    digest: &str,
+    options: SignOutOptions,
+    account: &Account,
+) -> Result<sign_out::Request, Failure> {
+    if digest.len() > MAX_DIGEST_BYTES {
+        return Err(invalid("this is no digest of a plan"));
+    }
+    Ok(sign_out::Request {
+        digest: digest.to_owned(),
+        keep: keep(options.keep, account)?,
+        password: password(options.password).await?,
+    })
+}
+
+/// The collections to keep; `all` stands for every one.
+pub(super) fn keep(
+    names: Option<Vec<String>>,
+    account: &Account,
+) -> Result<Vec<Collection>, Failure> {
+    let names = names.unwrap_or_default();
+    if names.len() > MAX_KEEP {
+        return Err(invalid(format!("at most {MAX_KEEP} collections can be named")));
+    }
+    let own = || account.collections.iter().map(|chosen| chosen.collection);
+    let mut keep = Vec::new();
+    for name in names {
+        if name == "all" {
+            keep.extend(own());
+            continue;
+        }
+        let collection = collection(&name)?;
+        if !own().any(|has| has == collection) {
+            return Err(invalid(format!("{} has no collection {name} here", account.identity)));
+        }
+        keep.push(collection);
+    }
+    keep.sort_unstable();
+    keep.dedup();
+    Ok(keep)
+}
+
+fn wanted(
+    provider: &str,
+    identity: &str,
+    options: &SignInOptions,
+    home: &Path,
+) -> Result<sign_in::Wanted, Failure> {
+    if provider != LOCAL {
+        return Err(invalid("the only kind of provider is `local`"));
+    }
+    let storage = options
+        .storage
+        .as_deref()
+        .ok_or_else(|| invalid("`storage` is missing: the folder that is the storage"))?;
+    let all = || Collection::ALL.map(|c| CollectionSpec { name: c.name().into(), root: vec![] });
+    let specs = options.collections.clone().unwrap_or_else(|| all().to_vec());
+    Ok(sign_in::Wanted {
+        provider: provider.to_owned(),
+        identity: identity.to_owned(),
+        storage: path("storage", storage)?,
+        collections: collections(specs, identity, home)?,
+    })
+}
+
+fn collections(
+    specs: Vec<CollectionSpec>,
+    identity: &str,
+    home: &Path,
+) -> Result<Vec<Chosen>, Failure> {
+    if specs.is_empty() || specs.len() > MAX_COLLECTIONS {
+        return Err(invalid(format!("an account has 1 to {MAX_COLLECTIONS} collections")));
+    }
+    let mut chosen: Vec<Chosen> = Vec::with_capacity(specs.len());
+    for spec in specs {
+        let collection = collection(&spec.name)?;
+        if chosen.iter().any(|other| other.collection == collection) {
+            return Err(invalid(format!("the collection {collection} is named twice")));
+        }
+        let root = if spec.root.is_empty() {
+            // Before anyone has said who, as `Inspect` may ask: the folder above.
+            home.join("Accounts").join(identity).join(collection.folder()).as_os_str().into()
+        } else {
+            std::ffi::OsStr::from_bytes(&spec.root).to_owned()
+        };
+        chosen.push(Chosen { collection, root: path("folder", root.as_bytes())? });
+    }
+    Ok(chosen)
+}
+
+fn collection(name: &str) -> Result<Collection, Failure> {
+    name.parse().map_err(|error| invalid(format!("{error}")))
+}
+
+/// An absolute path without detours; trailing slashes go.
+fn path(what: &str, bytes: &[u8]) -> Result<Vec<u8>, Failure> {
+    let shown = || mooring_core::receipt::readable(&bytes[..bytes.len().min(MAX_PATH_BYTES)]);
+    if bytes.len() > MAX_PATH_BYTES {
+        return Err(invalid(format!("the path of the {what} is longer than {MAX_PATH_BYTES} bytes")));
+    }
+    if bytes.contains(&0) {
+        return Err(invalid(format!("the path of the {what} has a NUL in it")));
+    }
+    if bytes.first() != Some(&b'/') {
+        return Err(invalid(format!("the {what} needs an absolute path, not {:?}", shown())));
+    }
+    if bytes.split(|b| *b == b'/').any(|part| part == b"." || part == b"..") {
+        return Err(invalid(format!("the path of the {what} has . or .. in it: {}", shown())));
+    }
+    let path: std::path::PathBuf = Path::new(std::ffi::OsStr::from_bytes(bytes)).components().collect();
+    if path == Path::new("/") {
+        return Err(invalid(format!("the {what} cannot be the root of everything")));
+    }
+    Ok(path.into_os_string().into_encoded_bytes())
+}
+
+/// The name of this device; held to what settings would allow, for it becomes part of file names.
+fn device(name: String) -> Result<String, Failure> {
+    let long = name.chars().count() > mooring_core::settings::MAX_DEVICE_NAME;
+    let bad = name.trim() != name
+        || name.is_empty()
+        || name.starts_with('.')
+        || name.chars().any(|c| c.is_control() || c == '/');
+    if long || bad {
+        return Err(invalid(format!(
+            "a device's name is 1 to {} characters, without / and control characters, and does \
+             not begin with a dot or a space",
+            mooring_core::settings::MAX_DEVICE_NAME
+        )));
+    }
+    Ok(name)
+}
+
+async fn password(fd: Option<OwnedFd>) -> Result<Option<Password>, Failure> {
+    let Some(fd) = fd else { return Ok(None) };
+    let secret = secret::read("password", fd.into()).await?;
+    Ok(Some(Password::new(secret)?))
+}
+
+fn invalid(message: impl Into<String>) -> Failure {
+    Failure::InvalidArgument(message.into())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use super::*;
+
+    fn options(storage: &[u8]) -> SignInOptions {
+        SignInOptions { storage: Some(storage.to_vec()), ..SignInOptions::default() }
+    }
+
+    fn look(options: &SignInOptions) -> Result<sign_in::Wanted, Failure> {
+        wanted("local", "alice", options, Path::new("/home/alice"))
+    }
+
+    #[test]
+    fn folders_have_defaults() {
+        let wanted = look(&options(b"/mnt/nas/")).unwrap();
+        assert_eq!(wanted.storage, b"/mnt/nas");
+        let roots: Vec<&[u8]> = wanted.collections.iter().map(|c| c.root.as_slice()).collect();
+        assert_eq!(roots[0], b"/home/alice/Accounts/alice/Photos");
+        assert_eq!(roots.len(), 4);
+    }
+
+    #[test]
+    fn hostile_paths_get_no_further() {
+        let long = [b"/".as_slice(), &[b'x'; MAX_PATH_BYTES]].concat();
+        for bad in
+            [&b""[..], b"/", b"//", b"relative", b"/a\0b", b"/a/../b", b"/a/./b", b"/..", &long]
+        {
+            assert!(look(&options(bad)).is_err(), "{:?}", String::from_utf8_lossy(bad));
+        }
+        assert!(look(&SignInOptions::default()).is_err());
+        assert!(look(&options(b"/caf\xe9")).is_ok());
+    }
+
+    #[test]
+    fn collections_are_few_known_and_different() {
+        let with = |names: &[&str]| {
+            let specs = names
+                .iter()
+                .map(|name| CollectionSpec { name: (*name).to_owned(), root: vec![] })
+                .collect();
+            look(&SignInOptions { collections: Some(specs), ..options(b"/mnt") })
+        };
+        assert_eq!(with(&["photos", "contacts"]).unwrap().collections.len(), 2);
+        assert!(with(&[]).is_err());
+        assert!(with(&["photos", "photos"]).is_err());
+        assert!(with(&["Photos"]).is_err());
+        assert!(with(&["photos"; 17]).is_err());
+    }
+
+    #[test]
+    fn devices_have_names_that_fit_into_file_names() {
+        for good in ["laptop", "Alice's laptop", "ä"] {
+            assert!(device(good.to_owned()).is_ok());
+        }
+        for bad in ["", " a", ".a", "a/b", "a\nb", &"x".repeat(65)] {
+            assert!(device(bad.to_owned()).is_err(), "{bad:?}");
+        }
+    }
+}

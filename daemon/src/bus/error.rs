@@ -1,0 +1,61 @@
+//! The broker's failures as errors of the bus: the one place where the two meet.
+
+use mooring_api::Error;
+use mooring_wire::Error as Worker;
+
+use crate::failure::Failure;
+
+/// A failure as clients see it.
+pub fn to_api(failure: &Failure) -> Error {
+    let message = failure.to_string();
+    match failure {
+        Failure::NotAuthorized(_) => Error::NotAuthorized(message),
+        Failure::PolicyDenied(_) => Error::PolicyDenied(message),
+        Failure::InvalidArgument(_) => Error::InvalidArgument(message),
+        Failure::NotFound(_) => Error::NotFound(message),
+        Failure::Busy(_) => Error::Busy(message),
+        Failure::IncorrectPassword { .. } => Error::IncorrectPassword(message),
+        Failure::TooManyAttempts { .. } => Error::TooManyAttempts(message),
+        Failure::PlanStale(_) => Error::PlanStale(message),
+        Failure::Cancelled(_) => Error::Cancelled(message),
+        Failure::Worker(worker) => match worker {
+            Worker::StorageGone(_) => Error::Offline(message),
+            Worker::Refused(_) => Error::InvalidArgument(message),
+            Worker::Busy(_) => Error::Busy(message),
+            Worker::Cancelled(_) => Error::Cancelled(message),
+            Worker::ZBus(_)
+            | Worker::HomeGone(_)
+            | Worker::NotVerified(_)
+            | Worker::NoSpace(_)
+            | Worker::StateDamaged(_)
+            | Worker::Failed(_) => Error::Failed(message),
+        },
+        // A name or a password that cannot be one is the caller's; a bad record is the storage's.
+        Failure::Identity(identity) => match identity {
+            mooring_core::identity::Error::Name
+            | mooring_core::identity::Error::PasswordLength
+            | mooring_core::identity::Error::RecoveryCode(_) => Error::InvalidArgument(message),
+            mooring_core::identity::Error::TooLong(_)
+            | mooring_core::identity::Error::Syntax(_)
+            | mooring_core::identity::Error::Version(_)
+            | mooring_core::identity::Error::StorageId
+            | mooring_core::identity::Error::Hash { .. }
+            | mooring_core::identity::Error::Argon2(_) => Error::Failed(message),
+        },
+        Failure::Launch(_)
+        | Failure::WorkerDies(_)
+        | Failure::Store(_)
+        | Failure::Io { .. }
+        | Failure::Internal(_) => Error::Failed(message),
+    }
+}
+
+impl From<Failure> for Error {
+    fn from(failure: Failure) -> Self {
+        let error = to_api(&failure);
+        if matches!(error, Error::Failed(_)) {
+            tracing::warn!(error = %failure, source = ?failure, "a call failed");
+        }
+        error
+    }
+}

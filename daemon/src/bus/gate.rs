@@ -1,0 +1,164 @@
+//! The one gate that every method passes, and whose default is *no*.
+//!
+//! [`METHODS`] lists every method with its class; one that is not listed cannot be called, and a
+//! test holds the list to the introspection XML. What a method does needs a [`Caller`], and only
+//! the gate makes one.
+
+use zbus::Connection;
+use zbus::fdo::DBusProxy;
+use zbus::message::Header;
+use zbus::names::BusName;
+
+use crate::failure::Failure;
+use crate::folders::Mode;
+
+/// What a method does, as far as permission goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Class {
+    /// Looks, and changes nothing.
+    Read,
+    /// Does something to an account of the caller.
+    OwnAccount,
+    /// Does something to the daemon.
+    Admin,
+}
+
+/// Every method that can be called.
+pub const METHODS: [(&str, &str, Class); 14] = [
+    ("org.mooring1.Manager", "Inspect", Class::OwnAccount),
+    ("org.mooring1.Manager", "SignIn", Class::OwnAccount),
+    ("org.mooring1.Manager", "Reload", Class::Admin),
+    ("org.mooring1.Manager", "ShowPolicy", Class::Read),
+    ("org.mooring1.Manager", "CheckPolicy", Class::Read),
+    ("org.mooring1.Manager", "ExplainPolicy", Class::Read),
+    ("org.mooring1.Manager", "ListReceipts", Class::OwnAccount),
+    ("org.mooring1.Manager", "ReadReceipt", Class::OwnAccount),
+    ("org.mooring1.Account", "PlanSignOut", Class::OwnAccount),
+    ("org.mooring1.Account", "SignOut", Class::OwnAccount),
+    ("org.mooring1.Account.Files", "Sync", Class::OwnAccount),
+    ("org.mooring1.Job", "Cancel", Class::OwnAccount),
+    ("org.mooring1.Job", "Retry", Class::OwnAccount),
+    ("org.mooring1.Job", "Authenticate", Class::OwnAccount),
+];
+
+/// Someone who passed the gate.
+#[derive(Debug)]
+pub struct Caller {
+    uid: u32,
+}
+
+impl Caller {
+    /// The user.
+    pub fn uid(&self) -> u32 {
+        self.uid
+    }
+
+    /// Checks that a job is the caller's.
+    ///
+    /// # Errors
+    /// [`Failure::NotAuthorized`].
+    pub fn expect(&self, uid: u32) -> Result<(), Failure> {
+        if self.uid == uid {
+            Ok(())
+        } else {
+            Err(Failure::NotAuthorized("this job belongs to another user".to_owned()))
+        }
+    }
+}
+
+/// The gate.
+#[derive(Debug, Clone, Copy)]
+pub struct Gate {
+    mode: Mode,
+    uid: u32,
+}
+
+impl Gate {
+    /// The gate of a broker that runs in this mode as this user.
+    pub fn new(mode: Mode, uid: u32) -> Self {
+        Self { mode, uid }
+    }
+
+    /// Lets a call in, or not. Who calls is asked of the bus, for the sender of this message.
+    ///
+    /// # Errors
+    /// [`Failure::NotAuthorized`], also when the bus cannot say who calls.
+    pub async fn admit(
+        &self,
+        header: &Header<'_>,
+        connection: &Connection,
+    ) -> Result<Caller, Failure> {
+        let interface = header.interface().map_or("", |name| name.as_str());
+        let member = header.member().map_or("", |name| name.as_str());
+        let class = class(interface, member)
+            .ok_or_else(|| refused(format!("{interface}.{member} is not open to anyone")))?;
+        let sender = header.sender().ok_or_else(|| refused("nobody calls".to_owned()))?;
+        let bus = DBusProxy::new(connection).await.map_err(unknown)?;
+        let uid = bus
+            .get_connection_unix_user(BusName::Unique(sender.as_ref()))
+            .await
+            .map_err(unknown)?;
+        self.decide(class, uid)
+    }
+
+    fn decide(&self, class: Class, uid: u32) -> Result<Caller, Failure> {
+        match (self.mode, class) {
+            // One person, who owns the daemon: all or nothing.
+            (Mode::Session, Class::Read | Class::OwnAccount | Class::Admin) if uid == self.uid => {
+                Ok(Caller { uid })
+            }
+            (Mode::Session, _) => {
+                Err(refused(format!("this daemon serves user {} only, not {uid}", self.uid)))
+            }
+        }
+    }
+}
+
+/// The class of a method; none for what is not listed.
+fn class(interface: &str, member: &str) -> Option<Class> {
+    METHODS.iter().find(|(i, m, _)| *i == interface && *m == member).map(|(_, _, class)| *class)
+}
+
+fn refused(message: String) -> Failure {
+    Failure::NotAuthorized(message)
+}
+
+fn unknown(error: impl std::fmt::Display) -> Failure {
+    refused(format!("the bus does not say who calls: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn the_list_is_the_contract() {
+        let listed: BTreeSet<(String, String)> =
+            METHODS.iter().map(|(i, m, _)| ((*i).to_owned(), (*m).to_owned())).collect();
+        assert_eq!(listed.len(), METHODS.len());
+        let mut contract = BTreeSet::new();
+        for (interface, xml) in mooring_api::INTROSPECTION {
+            for rest in xml.split("<method name=\"").skip(1) {
+                let member = rest.split('"').next().unwrap();
+                contract.insert((interface.to_owned(), member.to_owned()));
+            }
+        }
+        assert_eq!(listed, contract);
+    }
+
+    #[test]
+    fn only_the_owner_passes() {
+        let gate = Gate::new(Mode::Session, 1000);
+        for class in [Class::Read, Class::OwnAccount, Class::Admin] {
+            assert_eq!(gate.decide(class, 1000).unwrap().uid(), 1000);
+            for other in [0, 999, 1001, u32::MAX] {
+                assert!(gate.decide(class, other).is_err());
+            }
+        }
+        assert_eq!(class("org.mooring1.Manager", "Nothing"), None);
+        assert_eq!(class("", "SignIn"), None);
+    }
+}

@@ -1,0 +1,193 @@
+//! The object of the daemon as a whole.
+
+use std::os::unix::ffi::OsStrExt;
+
+use mooring_api::{
+    AccountFound, CollectionSpec, Finding, PolicyDecision, PolicyStatus, ReceiptSummary, Result,
+    SignInOptions,
+};
+use mooring_core::policy::{Actor, MAX_FILE_BYTES, Problem, Source, Verb, check};
+use zbus::message::Header;
+use zbus::{Connection, OwnedFd, OwnedObjectPath, interface};
+
+use super::{Shared, arguments, job_path};
+use crate::account::Chosen;
+use crate::failure::Failure;
+use crate::{plan, secret};
+
+/// The longest name of a policy file that is checked, in bytes.
+const MAX_NAME_BYTES: usize = 255;
+
+/// Signing in, policy, receipts.
+pub(super) struct ManagerObject {
+    shared: Shared,
+}
+
+impl ManagerObject {
+    pub(super) fn new(shared: Shared) -> Self {
+        Self { shared }
+    }
+}
+
+#[interface(name = "org.mooring1.Manager", introspection_docs = false)]
+impl ManagerObject {
+    async fn inspect(
+        &self,
+        provider: &str,
+        options: SignInOptions,
+        #[zbus(header)] header: Header<'_>,
+        #[zbus(connection)] connection: &Connection,
+    ) -> Result<AccountFound> {
+        self.shared.gate.admit(&header, connection).await?;
+        let broker = &self.shared.broker;
+        let wanted = arguments::inspect(provider, &options, &broker.folders.home)?;
+        let found = broker.inspect(&wanted).await?;
+        Ok(AccountFound {
+            exists: found.record.is_some(),
+            identity: found.record.map(|record| record.identity).unwrap_or_default(),
+            not_empty: specs(&found.not_empty),
+            collections: specs(&wanted.collections),
+            warnings: found.warnings,
+        })
+    }
+
+    async fn sign_in(
+        &self,
+        provider: &str,
+        identity: &str,
+        options: SignInOptions,
+        #[zbus(header)] header: Header<'_>,
+        #[zbus(connection)] connection: &Connection,
+    ) -> Result<OwnedObjectPath> {
+        let caller = self.shared.gate.admit(&header, connection).await?;
+        let broker = &self.shared.broker;
+        let home = &broker.folders.home;
+        let request = arguments::sign_in(provider, identity, options, home).await?;
+        let number = broker.sign_in(request, caller.uid()).await?;
+        self.shared.told().await;
+        Ok(job_path(number))
+    }
+
+    async fn reload(
+        &self,
+        #[zbus(header)] header: Header<'_>,
+        #[zbus(connection)] connection: &Connection,
+    ) -> Result<()> {
+        self.shared.gate.admit(&header, connection).await?;
+        self.shared.broker.reload()?;
+        self.shared.told().await;
+        Ok(())
+    }
+
+    async fn show_policy(
+        &self,
+        #[zbus(header)] header: Header<'_>,
+        #[zbus(connection)] connection: &Connection,
+    ) -> Result<PolicyStatus> {
+        self.shared.gate.admit(&header, connection).await?;
+        let broker = &self.shared.broker;
+        let in_force = broker.rules.in_force();
+        let problems = in_force.standing.problems().iter().chain(&in_force.settings_problems);
+        Ok(PolicyStatus {
+            state: in_force.standing.state().name().to_owned(),
+            files: in_force.standing.policy().files().to_vec(),
+            problems: problems.map(Problem::to_string).collect(),
+            effective: in_force.standing.policy().to_toml(),
+            enforced: broker.mode.enforced(),
+        })
+    }
+
+    async fn check_policy(
+        &self,
+        name: &str,
+        file: OwnedFd,
+        #[zbus(header)] header: Header<'_>,
+        #[zbus(connection)] connection: &Connection,
+    ) -> Result<Vec<Finding>> {
+        self.shared.gate.admit(&header, connection).await?;
+        if name.len() > MAX_NAME_BYTES {
+            return Err(Failure::InvalidArgument("this is no name of a file".to_owned()).into());
+        }
+        let bytes = secret::read_document(file.into(), MAX_FILE_BYTES).await?;
+        Ok(match Source::from_bytes(name, &bytes) {
+            Ok(source) => check(&source).into_iter().map(finding).collect(),
+            Err(problem) => vec![finding(problem)],
+        })
+    }
+
+    async fn explain_policy(
+        &self,
+        verb: &str,
+        account: &str,
+        actor: &str,
+        #[zbus(header)] header: Header<'_>,
+        #[zbus(connection)] connection: &Connection,
+    ) -> Result<PolicyDecision> {
+        self.shared.gate.admit(&header, connection).await?;
+        let invalid = |error: mooring_core::policy::Unknown| {
+            Failure::InvalidArgument(error.to_string())
+        };
+        let verb: Verb = verb.parse().map_err(invalid)?;
+        let actor: Actor = actor.parse().map_err(invalid)?;
+        let account = self.shared.published().account(account)?.account.clone();
+        let broker = &self.shared.broker;
+        Ok(plan::told(&broker.decide(&account, actor), verb, actor, broker.mode.enforced()))
+    }
+
+    async fn list_receipts(
+        &self,
+        #[zbus(header)] header: Header<'_>,
+        #[zbus(connection)] connection: &Connection,
+    ) -> Result<Vec<ReceiptSummary>> {
+        self.shared.gate.admit(&header, connection).await?;
+        let receipts = self.shared.broker.list_receipts().await?;
+        let summary = |(receipt, path): (mooring_core::receipt::Receipt, std::path::PathBuf)| {
+            ReceiptSummary {
+                when: mooring_core::receipt::seconds(&receipt.signed_out_at).unwrap_or(0),
+                removed: receipt.collections.iter().map(|c| c.removed_files).sum(),
+                left: receipt.left.len() as u64,
+                path: path.as_os_str().as_bytes().to_vec(),
+                id: receipt.id,
+                identity: receipt.identity,
+            }
+        };
+        Ok(receipts.into_iter().map(summary).collect())
+    }
+
+    async fn read_receipt(
+        &self,
+        id: &str,
+        #[zbus(header)] header: Header<'_>,
+        #[zbus(connection)] connection: &Connection,
+    ) -> Result<String> {
+        self.shared.gate.admit(&header, connection).await?;
+        Ok(self.shared.broker.receipts.read(id)?)
+    }
+
+    #[zbus(property(emits_changed_signal = "const"))]
+    fn version(&self) -> &'static str {
+        env!("CARGO_PKG_VERSION")
+    }
+
+    #[zbus(property(emits_changed_signal = "const"))]
+    fn mode(&self) -> &'static str {
+        self.shared.broker.mode.name()
+    }
+
+    #[zbus(property)]
+    fn policy_state(&self) -> String {
+        self.shared.published().policy_state.to_owned()
+    }
+}
+
+fn specs(chosen: &[Chosen]) -> Vec<CollectionSpec> {
+    let spec = |chosen: &Chosen| CollectionSpec {
+        name: chosen.collection.name().to_owned(),
+        root: chosen.root.clone(),
+    };
+    chosen.iter().map(spec).collect()
+}
+
+fn finding(problem: Problem) -> Finding {
+    Finding { line: problem.line, column: problem.column, message: problem.message }
+}

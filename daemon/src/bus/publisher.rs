@@ -1,0 +1,211 @@
+//! Tells the bus what changed: objects that come and go, properties, the end of jobs.
+//!
+//! The one task that does so compares [`Published`] with what it told last. Of an object it tells
+//! all changes in one signal, and mere progress at most ten times a second.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::Duration;
+
+use mooring_api::{JobOutcome, ROOT_PATH};
+use tokio::sync::watch;
+use tokio::time::Instant;
+use zbus::fdo::Properties;
+use zbus::object_server::{Interface, SignalEmitter};
+use zbus::{Connection, OwnedVariant, Variant};
+
+use super::account::{AccountObject, FilesObject};
+use super::job::{JobObject, JobObjectSignals};
+use super::manager::ManagerObject;
+use super::{Shared, account_path, job_path};
+use crate::broker::Broker;
+use crate::published::{JobState, Published};
+
+/// The shortest time between two signals that tell nothing but progress.
+const PROGRESS_EVERY: Duration = Duration::from_millis(100);
+/// The property that changes all the time.
+const PROGRESS: &str = "Progress";
+
+/// The number of the last change.
+pub(super) fn version(broker: &Broker) -> u64 {
+    broker.published.borrow().version
+}
+
+type Told = HashMap<String, OwnedVariant>;
+
+/// The task that tells what changed.
+pub struct Publisher {
+    connection: Connection,
+    shared: Shared,
+    changes: watch::Receiver<Published>,
+    told_version: watch::Sender<u64>,
+    accounts: BTreeSet<String>,
+    jobs: BTreeMap<u64, JobState>,
+    told: BTreeMap<(String, String), Told>,
+    next_progress: Instant,
+}
+
+impl Publisher {
+    pub(super) fn new(
+        connection: Connection,
+        shared: Shared,
+        told_version: watch::Sender<u64>,
+    ) -> Self {
+        Self {
+            changes: shared.broker.published.subscribe(),
+            connection,
+            shared,
+            told_version,
+            accounts: BTreeSet::new(),
+            jobs: BTreeMap::new(),
+            told: BTreeMap::new(),
+            next_progress: Instant::now(),
+        }
+    }
+
+    /// Tells changes until the connection is lost.
+    ///
+    /// # Errors
+    /// When something cannot be told any more.
+    pub async fn run(mut self) -> zbus::Result<()> {
+        loop {
+            let later = self.tell().await?;
+            let changed = self.changes.changed();
+            let gone = match later {
+                None => changed.await.is_err(),
+                Some(when) => tokio::time::timeout_at(when, changed).await.is_ok_and(|c| c.is_err()),
+            };
+            if gone {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Tells all that changed. Answers when progress that was held back may be told.
+    pub(super) async fn tell(&mut self) -> zbus::Result<Option<Instant>> {
+        let now = self.changes.borrow_and_update().clone();
+        self.add(&now).await?;
+        self.remove(&now).await?;
+        let later = self.change().await?;
+        self.end(&now).await?;
+        self.told_version.send_replace(now.version);
+        Ok(later)
+    }
+
+    async fn add(&mut self, now: &Published) -> zbus::Result<()> {
+        let server = self.connection.object_server();
+        for id in now.accounts.keys() {
+            if self.accounts.insert(id.clone()) {
+                let path = account_path(id);
+                server.at(&path, AccountObject::new(self.shared.clone(), id)).await?;
+                server.at(&path, FilesObject::new(self.shared.clone(), id)).await?;
+            }
+        }
+        for number in now.jobs.keys() {
+            if !self.jobs.contains_key(number) {
+                let object = JobObject::new(self.shared.clone(), *number);
+                server.at(&job_path(*number), object).await?;
+                self.jobs.insert(*number, JobState::Running);
+            }
+        }
+        Ok(())
+    }
+
+    async fn remove(&mut self, now: &Published) -> zbus::Result<()> {
+        let server = self.connection.object_server();
+        let gone: Vec<String> =
+            self.accounts.iter().filter(|id| !now.accounts.contains_key(*id)).cloned().collect();
+        for id in gone {
+            let path = account_path(&id);
+            server.remove::<FilesObject, _>(&path).await?;
+            server.remove::<AccountObject, _>(&path).await?;
+            self.told.retain(|(told, _), _| *told != path.as_str());
+            self.accounts.remove(&id);
+        }
+        let gone: Vec<u64> =
+            self.jobs.keys().filter(|number| !now.jobs.contains_key(number)).copied().collect();
+        for number in gone {
+            let path = job_path(number);
+            server.remove::<JobObject, _>(&path).await?;
+            self.told.retain(|(told, _), _| *told != path.as_str());
+            self.jobs.remove(&number);
+        }
+        Ok(())
+    }
+
+    async fn change(&mut self) -> zbus::Result<Option<Instant>> {
+        let mut later = None;
+        self.compare::<ManagerObject>(ROOT_PATH, &mut later).await?;
+        for id in self.accounts.clone() {
+            let path = account_path(&id);
+            self.compare::<AccountObject>(path.as_str(), &mut later).await?;
+            self.compare::<FilesObject>(path.as_str(), &mut later).await?;
+        }
+        let jobs: Vec<u64> = self.jobs.keys().copied().collect();
+        for number in jobs {
+            self.compare::<JobObject>(job_path(number).as_str(), &mut later).await?;
+        }
+        if later.is_none() && Instant::now() >= self.next_progress {
+            self.next_progress = Instant::now() + PROGRESS_EVERY;
+        }
+        Ok(later)
+    }
+
+    /// Compares an object with what was told of it, and tells the difference.
+    async fn compare<I: Interface>(
+        &mut self,
+        path: &str,
+        later: &mut Option<Instant>,
+    ) -> zbus::Result<()> {
+        let server = self.connection.object_server();
+        let object = server.interface::<_, I>(path).await?;
+        let emitter = object.signal_emitter();
+        let now =
+            object.get().await.get_all(server, &self.connection, None, emitter).await?;
+        let name = I::name();
+        let key = (path.to_owned(), name.to_string());
+        let Some(before) = self.told.get(&key) else {
+            // New: whoever sees it appear gets its properties with it.
+            self.told.insert(key, now);
+            return Ok(());
+        };
+        let differs: Vec<&str> = now
+            .iter()
+            .filter(|(property, value)| before.get(*property) != Some(value))
+            .map(|(property, _)| property.as_str())
+            .collect();
+        if differs.is_empty() {
+            return Ok(());
+        }
+        if differs == [PROGRESS] && Instant::now() < self.next_progress {
+            *later = Some(self.next_progress);
+            return Ok(());
+        }
+        let changed = differs
+            .into_iter()
+            .filter_map(|property| now.get(property).map(|value| (property, value)))
+            .map(|(property, value)| Ok((property, Variant::try_from(value)?)))
+            .collect::<zbus::Result<HashMap<_, _>>>()?;
+        Properties::properties_changed(emitter, name, changed, (&[][..]).into()).await?;
+        self.told.insert(key, now);
+        Ok(())
+    }
+
+    /// Tells of jobs that have ended.
+    async fn end(&mut self, now: &Published) -> zbus::Result<()> {
+        let ended: Vec<(u64, JobOutcome)> = now
+            .jobs
+            .iter()
+            .filter(|(number, job)| {
+                job.state == JobState::Finished
+                    && self.jobs.get(number).is_some_and(|told| *told != JobState::Finished)
+            })
+            .map(|(number, job)| (*number, job.outcome.clone()))
+            .collect();
+        for (number, outcome) in ended {
+            let emitter = SignalEmitter::new(&self.connection, job_path(number))?;
+            emitter.finished(outcome).await?;
+            self.jobs.insert(number, JobState::Finished);
+        }
+        Ok(())
+    }
+}

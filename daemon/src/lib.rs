@@ -1,0 +1,28 @@
+//! `mooringd`, the broker of Mooring: bus, authorisation, configuration, lifecycle, workers.
+//!
+//! The broker decides and remembers; it opens no network socket and none of a person's files.
+//! Those are the worker's, a process of its own. This library is the daemon without its `main`,
+//! so that tests can run it with a worker, a clock and a bus of their own.
+
+pub mod account;
+pub mod broker;
+pub mod bus;
+pub mod cli;
+pub mod clock;
+pub mod failure;
+pub mod folders;
+pub mod jobs;
+pub mod launch;
+pub mod lock;
+pub mod logging;
+pub mod notify;
+pub mod passwords;
+pub mod plan;
+pub mod published;
+pub mod random;
+pub mod receipts;
+pub mod rules;
+pub mod run;
+pub mod secret;
+pub mod store;
+pub mod workers;
