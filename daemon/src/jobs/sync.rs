@@ -70,6 +70,7 @@ pub(super) async fn run(mut job: Job, account: Account) {
 
 async fn sync(broker: &Broker, account: &Account) -> Result<SyncReport, Failure> {
     let spec = account.spec();
+    let read_back = broker.rules.in_force().settings.read_back;
     broker
         .workers
         .call(|live| {
@@ -77,7 +78,7 @@ async fn sync(broker: &Broker, account: &Account) -> Result<SyncReport, Failure>
             Box::pin(async move {
                 let id = spec.id.clone();
                 live.proxy().attach(spec).await?;
-                Ok(live.proxy().sync(&id).await?)
+                Ok(live.proxy().sync(&id, read_back).await?)
             })
         })
         .await

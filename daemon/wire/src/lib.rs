@@ -47,8 +47,9 @@ pub trait Worker {
     /// are empty, leaves every file where it is and forgets the state.
     fn abandon(&self, account: &str) -> Result<()>;
 
-    /// Brings both sides in step. `Refused` once the account is leaving.
-    fn sync(&self, account: &str) -> Result<SyncReport>;
+    /// Brings both sides in step, and with `read_back` reads new copies back from the storage.
+    /// `Refused` once the account is leaving.
+    fn sync(&self, account: &str, read_back: bool) -> Result<SyncReport>;
 
     /// How the collections stand, from the state alone (no look at the files).
     fn counts(&self, account: &str) -> Result<Vec<CollectionFacts>>;

@@ -25,7 +25,7 @@ fn main() {
     let all = [Collection::Documents];
     let at = Instant::now(); let l = sync::sync(&account, &all, mooring_core::sync::Phase::Active).unwrap(); t(&format!("first sync {}", l.uploaded), at);
     for _ in 0..3 { let at = Instant::now(); let l= sync::sync(&account, &all, mooring_core::sync::Phase::Active).unwrap(); t(&format!("look {} {} {}", l.uploaded, l.adopted, l.seen), at); }
-    let at = Instant::now(); let l = signin::sync_now(&account).unwrap(); t(&format!("read back {}", l.read_back), at);
+    let at = Instant::now(); let l = signin::sync_now(&account, true).unwrap(); t(&format!("read back {}", l.read_back), at);
     let at = Instant::now(); let p = plan::plan(&account, &[]).unwrap(); t(&format!("plan {:?}", p.blockers), at);
     let at = Instant::now(); let d = leave::drain(&account, &[]).unwrap(); t(&format!("drain {}", d.unsynced_total), at);
     let at = Instant::now(); let (v, proof) = verify::verify(&account, &[], "r1").unwrap(); t(&format!("verify {} {}", v.proven.files, v.read_back.files), at);

@@ -3,7 +3,8 @@
 use mooring_core::sync::{Agreed, Op, Phase, Side, decide};
 
 use crate::carry::{Load, Way};
-use crate::hash::Reading;
+use crate::files::Stat;
+use crate::hash::{CARRIED_MODE, Reading};
 use crate::look::Seen;
 use crate::state::{Item, Key, Proof, Stamp};
 
@@ -55,8 +56,8 @@ impl Change {
         let (Some(local), Some(remote)) = (self.seen.local, self.seen.remote) else { return false };
         let Some(item) = &self.seen.item else { return false };
         let moved = item.local.is_none_or(|p| p.stamp.mtime != local.mtime);
-        (moved || item.mode != local.mode)
-            && (local.mtime, local.mode) != (remote.mtime, remote.mode)
+        let carried = |stat: &Stat| (stat.mtime, stat.mode & CARRIED_MODE);
+        (moved || item.mode != local.mode) && carried(&local) != carried(&remote)
     }
 
     /// The file as a load, going one way.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use mooring_core::collection::Collection;
 use mooring_wire::Left;
@@ -77,7 +77,7 @@ fn clean_root<F: Files>(
     files.sync_dir(&root).map_err(fail)
 }
 
-fn remove_if_empty<F: Files>(files: &F, path: &PathBuf) -> Result<()> {
+fn remove_if_empty<F: Files>(files: &F, path: &Path) -> Result<()> {
     let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { return Ok(()) };
     let removed = files.open_root(parent).and_then(|dir| {
         files.remove_dir(&dir, name)?;

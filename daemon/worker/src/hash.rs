@@ -13,6 +13,10 @@ use crate::state::{Proof, Stamp};
 /// How much is read at once, in bytes.
 const CHUNK: usize = 256 * 1024;
 
+/// The bits of a mode that are carried. A storage that others can write must not be able to give a
+/// person's device programs that run as that person (set-user-ID, set-group-ID).
+pub const CARRIED_MODE: u32 = 0o777;
+
 /// What was read of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Reading {
@@ -139,7 +143,8 @@ pub fn copy<F: Files>(
     let mut out = files.create(to_dir, to_name).map_err(Failed::All)?;
     let copied = read_into(files, dir, name, Source::Cache, stop, |chunk| out.write_all(chunk))
         .and_then(|read| {
-            files.set_meta(&out, read.stat.mode, read.stat.mtime).map_err(Failed::All)?;
+            let mode = read.stat.mode & CARRIED_MODE;
+            files.set_meta(&out, mode, read.stat.mtime).map_err(Failed::All)?;
             if sync {
                 files.sync_file(&out).map_err(Failed::All)?;
             }

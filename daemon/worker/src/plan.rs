@@ -10,6 +10,7 @@ use crate::account::Account;
 use crate::change::Change;
 use crate::error::{Error, FileTrouble, Result};
 use crate::files::{Extras, Files};
+use crate::hash::CARRIED_MODE;
 use crate::look::{FolderLook, Odd, Seen, walk};
 use crate::place::{self, Place, os};
 use crate::pool;
@@ -112,6 +113,7 @@ struct Run<'a, F: Files> {
     xattrs: u64,
     acls: u64,
     holes: u64,
+    special_modes: u64,
     same_disk: bool,
 }
 
@@ -129,6 +131,7 @@ impl<'a, F: Files> Run<'a, F> {
             xattrs: 0,
             acls: 0,
             holes: 0,
+            special_modes: 0,
             same_disk: false,
         }
     }
@@ -198,6 +201,7 @@ impl<'a, F: Files> Run<'a, F> {
         facts.items.files += 1;
         facts.items.bytes += local.size;
         facts.hard_links += u64::from(local.nlink > 1);
+        self.special_modes += u64::from(local.mode & !CARRIED_MODE != 0);
         facts.conflicts += u64::from(is_conflict_copy(&seen.name));
         facts.here_before += u64::from(seen.item.as_ref().is_some_and(|i| i.here_before));
         self.same_disk |= seen.remote.is_some_and(|remote| remote.dev == local.dev);
@@ -243,6 +247,7 @@ impl<'a, F: Files> Run<'a, F> {
             (self.xattrs, "extended attributes"),
             (self.acls, "access control lists (ACLs)"),
             (self.holes, "holes (they come back filled with zeros)"),
+            (self.special_modes, "set-user-ID, set-group-ID and sticky bits"),
         ];
         for (files, what) in losses {
             if files > 0 {

@@ -52,14 +52,14 @@ pub fn sign_in<F: Files>(
     Ok((ledger, check))
 }
 
-/// Brings an account that is in use in step, and reads new copies back.
+/// Brings an account that is in use in step, and with `read_back` reads new copies back.
 ///
 /// # Errors
 /// As [`sync::sync`].
-pub fn sync_now<F: Files>(account: &Account<F>) -> Result<Ledger> {
+pub fn sync_now<F: Files>(account: &Account<F>, read_back: bool) -> Result<Ledger> {
     let collections: Vec<_> = account.spec.collections.iter().map(|(c, _)| *c).collect();
     let mut ledger = sync::sync(account, &collections, Phase::Active)?;
-    for collection in collections {
+    for collection in collections.into_iter().filter(|_| read_back) {
         readback::read_back_new(account, &place::open(account, collection)?, &mut ledger)?;
     }
     finish(account, &ledger)?;

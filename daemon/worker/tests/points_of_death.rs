@@ -35,7 +35,7 @@ fn step(stage: &mut Stage, nr: usize) -> Result<()> {
             stage.twin.settle();
             Ok(())
         }
-        3 => signin::sync_now(&stage.account()).map(drop),
+        3 => signin::sync_now(&stage.account(), true).map(drop),
         4 => {
             // The other device: a new file, an edit, an edit of what is edited here too.
             write(stage, STORAGE, "Photos/from phone.jpg", "phone");
@@ -46,7 +46,7 @@ fn step(stage: &mut Stage, nr: usize) -> Result<()> {
             write(stage, CONTACTS, "bob.vcf", "card of bob by laptop");
             Ok(())
         }
-        5 => signin::sync_now(&stage.account()).map(drop),
+        5 => signin::sync_now(&stage.account(), true).map(drop),
         6 => {
             write(stage, PHOTOS, "late.jpg", "late");
             write(stage, PHOTOS, "trip/rome 1.jpg", "rome by laptop, late");
@@ -54,7 +54,7 @@ fn step(stage: &mut Stage, nr: usize) -> Result<()> {
         }
         7 => stage.sign_out(),
         8 => stage.sign_in(true).map(drop),
-        9 => signin::sync_now(&stage.account()).map(drop),
+        9 => signin::sync_now(&stage.account(), true).map(drop),
         _ => unreachable!(),
     }
 }
@@ -123,7 +123,7 @@ fn assert_ended_well(stage: &Stage, when: &str) {
 /// Running on changes nothing.
 fn assert_at_rest(stage: &mut Stage, when: &str) {
     let before = (stage.contents(STORAGE), stage.contents(PHOTOS));
-    let ledger = signin::sync_now(&stage.account()).unwrap();
+    let ledger = signin::sync_now(&stage.account(), true).unwrap();
     assert_eq!((ledger.uploaded, ledger.downloaded, ledger.conflicts), (0, 0, 0), "{when}");
     assert_eq!((stage.contents(STORAGE), stage.contents(PHOTOS)), before, "{when}");
 }

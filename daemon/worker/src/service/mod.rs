@@ -145,8 +145,11 @@ impl Service {
         self.destroy(&account).await
     }
 
-    async fn sync(&self, account: String) -> Result<SyncReport> {
-        self.on(&account, |attached| signin::sync_now(&attached.account).map(sync_report)).await
+    async fn sync(&self, account: String, read_back: bool) -> Result<SyncReport> {
+        self.on(&account, move |attached| {
+            signin::sync_now(&attached.account, read_back).map(sync_report)
+        })
+        .await
     }
 
     async fn counts(&self, account: String) -> Result<Vec<CollectionFacts>> {

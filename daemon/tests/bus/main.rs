@@ -1,0 +1,10 @@
+//! The broker on a real bus of its own, with a worker that does as it is told.
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+
+mod introspection;
+mod policy;
+mod sign_in;
+mod sign_out;
+mod sync;
+mod world;
+mod worker;

@@ -1,0 +1,337 @@
+//! A worker without files: it answers what a test told it to, and notes what it was asked.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::os::unix::net::UnixStream;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use mooring_wire::*;
+use mooringd::launch::{self, Launched, Launcher, Later, Life};
+use tokio::sync::watch;
+use zbus::object_server::SignalEmitter;
+
+/// What a method does when it is called next.
+pub enum Act {
+    /// Answers this error.
+    Fail(Error),
+    /// The process dies.
+    Die,
+    /// Waits to be interrupted, and answers `Cancelled`.
+    Hang,
+}
+
+#[derive(Default)]
+pub struct State {
+    /// Everything that was asked, in order.
+    pub calls: Vec<String>,
+    /// Identity records by storage.
+    pub records: BTreeMap<Vec<u8>, String>,
+    /// Receipts in the storage.
+    pub receipts: BTreeMap<String, String>,
+    /// Collections whose folder has files.
+    pub not_empty: Vec<String>,
+    /// Epochs by account; what a real worker has on disk.
+    pub epochs: BTreeMap<String, String>,
+    /// What a life has proved.
+    proven: BTreeSet<(u64, String)>,
+    pub acts: BTreeMap<String, VecDeque<Act>>,
+    pub drains: VecDeque<DrainReport>,
+    pub verifications: VecDeque<VerifyReport>,
+    pub removals: VecDeque<RemoveReport>,
+    pub blockers: Vec<(String, String)>,
+    lives: u64,
+}
+
+/// Starts such workers, and is what they share: their disk.
+#[derive(Clone)]
+pub struct Fake {
+    state: Arc<Mutex<State>>,
+    interrupted: Arc<watch::Sender<u64>>,
+    hanging: Arc<watch::Sender<u64>>,
+}
+
+impl Fake {
+    pub fn new() -> Self {
+        Self {
+            state: Arc::default(),
+            interrupted: Arc::new(watch::Sender::new(0)),
+            hanging: Arc::new(watch::Sender::new(0)),
+        }
+    }
+
+    pub fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap()
+    }
+
+    /// The next call of a method does this; further ones queue.
+    pub fn next(&self, method: &str, act: Act) {
+        self.state().acts.entry(method.to_owned()).or_default().push_back(act);
+    }
+
+    /// What was asked since the last look, without the questions that change nothing.
+    pub fn effects(&self) -> Vec<String> {
+        let quiet = ["hello", "attach", "counts", "inspect", "plan", "interrupt"];
+        let calls = std::mem::take(&mut self.state().calls);
+        calls.into_iter().filter(|call| !quiet.contains(&call.as_str())).collect()
+    }
+
+    /// Waits until a call hangs.
+    pub async fn hanging(&self) {
+        self.hanging.subscribe().wait_for(|count| *count > 0).await.unwrap();
+    }
+}
+
+impl Launcher for Fake {
+    fn launch(&self, _uid: u32) -> Later<'_, Result<Launched, launch::Error>> {
+        Box::pin(async move {
+            let (ours, theirs) = UnixStream::pair()?;
+            let life = {
+                let mut state = self.state();
+                state.lives += 1;
+                state.lives
+            };
+            let (death, dead) = watch::channel(false);
+            let service = Service { fake: self.clone(), life, death };
+            let task = tokio::spawn(serve(theirs, service, dead));
+            Ok(Launched { stream: ours, life: Box::new(Process(task)) })
+        })
+    }
+}
+
+async fn serve(stream: UnixStream, service: Service, mut dead: watch::Receiver<bool>) {
+    let connection = zbus::connection::Builder::unix_stream(stream)
+        .p2p()
+        .serve_at(WORKER_PATH, service)
+        .build()
+        .await
+        .unwrap();
+    tokio::select! {
+        () = connection.closed() => {}
+        _ = dead.wait_for(|dead| *dead) => { let _ = connection.close().await; }
+    }
+}
+
+struct Process(tokio::task::JoinHandle<()>);
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl Life for Process {
+    fn end(self: Box<Self>) -> Later<'static, ()> {
+        Box::pin(async move { drop(self) })
+    }
+}
+
+struct Service {
+    fake: Fake,
+    life: u64,
+    death: watch::Sender<bool>,
+}
+
+impl Service {
+    /// Notes a call and does what was told for it.
+    async fn act(&self, method: &str) -> Result<()> {
+        let act = {
+            let mut state = self.fake.state();
+            state.calls.push(method.to_owned());
+            state.acts.get_mut(method).and_then(VecDeque::pop_front)
+        };
+        match act {
+            None => Ok(()),
+            Some(Act::Fail(error)) => Err(error),
+            Some(Act::Die) => {
+                self.death.send_replace(true);
+                std::future::pending().await
+            }
+            Some(Act::Hang) => {
+                let mut interrupted = self.fake.interrupted.subscribe();
+                let before = *interrupted.borrow();
+                self.fake.hanging.send_modify(|count| *count += 1);
+                interrupted.wait_for(|count| *count > before).await.unwrap();
+                self.fake.hanging.send_modify(|count| *count -= 1);
+                Err(Error::Cancelled("interrupted".into()))
+            }
+        }
+    }
+}
+
+fn one_of_each<T>(keep: &[String], kept: bool, value: T) -> Vec<(String, T)>
+where
+    T: Copy,
+{
+    ["photos", "videos", "documents", "contacts"]
+        .into_iter()
+        .filter(|name| keep.iter().any(|k| k == name) == kept)
+        .map(|name| (name.to_owned(), value))
+        .collect()
+}
+
+#[zbus::interface(name = "org.mooring1.Worker")]
+impl Service {
+    async fn hello(&self) -> Result<String> {
+        self.act("hello").await?;
+        Ok(VERSION.to_owned())
+    }
+
+    async fn inspect(&self, storage: Vec<u8>, roots: Vec<CollectionSpec>) -> Result<Inspected> {
+        self.act("inspect").await?;
+        let state = self.fake.state();
+        let asked = |name: &&String| roots.iter().any(|root| root.name == **name);
+        Ok(Inspected {
+            record: state.records.get(&storage).cloned().unwrap_or_default(),
+            not_empty: state.not_empty.iter().filter(asked).cloned().collect(),
+            warnings: vec!["same disk".into()],
+        })
+    }
+
+    async fn create_identity(&self, storage: Vec<u8>, record: String) -> Result<()> {
+        self.act("create_identity").await?;
+        if self.fake.state().records.contains_key(&storage) {
+            return Err(Error::Refused("there is one".into()));
+        }
+        self.fake.state().records.insert(storage, record);
+        self.act("created").await
+    }
+
+    async fn attach(&self, spec: AccountSpec) -> Result<Attached> {
+        self.act("attach").await?;
+        let mut state = self.fake.state();
+        let epoch = state.epochs.entry(spec.id).or_insert_with(|| "new".to_owned()).clone();
+        Ok(Attached { epoch, last_sync: 77 })
+    }
+
+    async fn sign_in(&self, account: String, adopt: bool) -> Result<SyncReport> {
+        self.act("sign_in").await?;
+        let mut state = self.fake.state();
+        assert!(adopt || state.not_empty.is_empty());
+        state.epochs.insert(account, "active".into());
+        Ok(SyncReport { downloaded: 3, ..SyncReport::default() })
+    }
+
+    async fn abandon(&self, account: String) -> Result<()> {
+        self.act("abandon").await?;
+        self.fake.state().epochs.remove(&account);
+        Ok(())
+    }
+
+    async fn sync(
+        &self,
+        account: String,
+        #[zbus(signal_emitter)] emitter: SignalEmitter<'_>,
+    ) -> Result<SyncReport> {
+        let progress = Progress { activity: "uploading".into(), done: 1, total: 2, ..Progress::default() };
+        Self::progressed(&emitter, &account, progress).await?;
+        self.act("sync").await?;
+        Ok(SyncReport { uploaded: 2, ..SyncReport::default() })
+    }
+
+    async fn counts(&self, _account: String) -> Result<Vec<CollectionFacts>> {
+        self.act("counts").await?;
+        Ok(vec![CollectionFacts {
+            name: "photos".into(),
+            items: Counts { files: 5, bytes: 50 },
+            ..CollectionFacts::default()
+        }])
+    }
+
+    async fn plan(&self, _account: String, _keep: Vec<String>) -> Result<PlanFacts> {
+        self.act("plan").await?;
+        let photos = CollectionFacts {
+            name: "photos".into(),
+            items: Counts { files: 5, bytes: 50 },
+            unsynced: 1,
+            verified: 3,
+            losses: vec!["ACLs of 1 file".into()],
+            ..CollectionFacts::default()
+        };
+        let blockers = self.fake.state().blockers.clone();
+        Ok(PlanFacts { collections: vec![photos], blockers, warnings: Vec::new() })
+    }
+
+    async fn drain(&self, account: String, _keep: Vec<String>) -> Result<DrainReport> {
+        let latch = |epoch: &mut String| {
+            if epoch == "active" {
+                *epoch = "leaving".to_owned();
+            }
+        };
+        self.fake.state().epochs.entry(account).and_modify(latch);
+        self.act("drain").await?;
+        Ok(self.fake.state().drains.pop_front().unwrap_or_default())
+    }
+
+    async fn keep_here(&self, _account: String, files: Vec<Vec<u8>>) -> Result<u64> {
+        self.act("keep_here").await?;
+        Ok(files.len() as u64)
+    }
+
+    async fn verify(
+        &self,
+        account: String,
+        _keep: Vec<String>,
+        _receipt: String,
+    ) -> Result<VerifyReport> {
+        self.act("verify").await?;
+        let mut state = self.fake.state();
+        let base = VerifyReport { base_blake3: "ab".repeat(32), ..VerifyReport::default() };
+        let report = state.verifications.pop_front().unwrap_or(base);
+        if report.unproven_total == 0 {
+            state.proven.insert((self.life, account));
+        }
+        Ok(report)
+    }
+
+    async fn remove(&self, account: String, keep: Vec<String>) -> Result<RemoveReport> {
+        if !self.fake.state().proven.remove(&(self.life, account.clone())) {
+            self.act("remove without proof").await?;
+            return Err(Error::NotVerified("no proof".into()));
+        }
+        self.act("remove").await?;
+        self.fake.state().epochs.insert(account, "removing".into());
+        self.act("removing").await?;
+        if let Some(report) = self.fake.state().removals.pop_front() {
+            return Ok(report);
+        }
+        let counts = Counts { files: 2, bytes: 20 };
+        Ok(RemoveReport {
+            removed: one_of_each(&keep, false, counts),
+            kept: one_of_each(&keep, true, counts),
+            left: vec![Left { path: b"/home/link".to_vec(), reason: "symbolic link".into() }],
+            writers_excluded: true,
+            ..RemoveReport::default()
+        })
+    }
+
+    async fn stay(&self, account: String) -> Result<()> {
+        self.act("stay").await?;
+        self.fake.state().epochs.insert(account, "active".into());
+        Ok(())
+    }
+
+    async fn store_receipt(&self, _storage: Vec<u8>, receipt: String, text: String) -> Result<()> {
+        self.act("store_receipt").await?;
+        self.fake.state().receipts.insert(receipt, text);
+        Ok(())
+    }
+
+    async fn erase(&self, spec: AccountSpec, _keep: Vec<String>) -> Result<EraseReport> {
+        self.act("erase").await?;
+        self.fake.state().epochs.remove(&spec.id);
+        let left = |path: &[u8]| Left { path: path.to_vec(), reason: "later".into() };
+        Ok(EraseReport { left: vec![left(b"/home/link"), left(b"/home/late\xff")] })
+    }
+
+    async fn interrupt(&self, _account: String) -> Result<()> {
+        self.act("interrupt").await?;
+        self.fake.interrupted.send_modify(|count| *count += 1);
+        Ok(())
+    }
+
+    #[zbus(signal)]
+    async fn progressed(
+        emitter: &SignalEmitter<'_>,
+        account: &str,
+        progress: Progress,
+    ) -> zbus::Result<()>;
+}
