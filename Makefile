@@ -83,6 +83,8 @@ verify:
 	@tests/verify.sh '$(DEBUG)'
 
 bench:
+	@tests/setup.sh bench
+	$(MAKE) build
 	$(CARGO) run --locked --release -p mooring-bench
 
 # Never builds as root what was built before: `make build && sudo make install`.

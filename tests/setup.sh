@@ -3,11 +3,11 @@
 # missing. Says what it installs. Needs root or sudo; without either it prints the line to run and
 # fails. Installs nothing silently and skips nothing silently.
 #
-# Usage: tests/setup.sh [demo|test|check]...     (none: all)
+# Usage: tests/setup.sh [demo|test|check|bench]...     (none: all)
 set -euo pipefail
 
 usage() {
-    echo "usage: tests/setup.sh [demo|test|check]..." >&2
+    echo "usage: tests/setup.sh [demo|test|check|bench]..." >&2
     exit 2
 }
 
@@ -17,6 +17,7 @@ needs() {
     case $1 in
         demo) echo "$common" ;;
         test) echo "$common script:bsdutils busctl:systemd /usr/lib/systemd/user/dbus.socket:dbus-user-session" ;;
+        bench) echo "$common rsync:rsync b3sum:b3sum" ;;
         check) echo "$common systemd-analyze:systemd xmllint:libxml2-utils" ;;
         *) usage ;;
     esac

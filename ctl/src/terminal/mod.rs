@@ -10,7 +10,9 @@ use std::cell::RefCell;
 use std::fs::OpenOptions;
 use std::io::{self, ErrorKind, IsTerminal, Write};
 
-use nix::sys::termios::{LocalFlags, SetArg, Termios, tcgetattr, tcsetattr};
+use nix::sys::termios::{
+    LocalFlags, SetArg, SpecialCharacterIndices, Termios, tcgetattr, tcsetattr,
+};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::cli::Color;
@@ -206,11 +208,16 @@ impl Terminal {
         }
     }
 
-    /// Turns the terminal's echo off, until [`Self::restore`].
+    /// Turns the terminal's echo off, and Ctrl-C into a key like any other, until
+    /// [`Self::restore`].
     fn silence(&self) -> io::Result<()> {
         if let Some(modes) = &self.modes {
             let mut silent = modes.clone();
-            silent.local_flags.remove(LocalFlags::ECHO | LocalFlags::ECHONL);
+            silent.local_flags.remove(
+                LocalFlags::ECHO | LocalFlags::ECHONL | LocalFlags::ICANON | LocalFlags::ISIG,
+            );
+            silent.control_chars[SpecialCharacterIndices::VMIN as usize] = 1;
+            silent.control_chars[SpecialCharacterIndices::VTIME as usize] = 0;
             let tty = OpenOptions::new().read(true).open(TTY)?;
             tcsetattr(&tty, SetArg::TCSANOW, &silent)?;
         }

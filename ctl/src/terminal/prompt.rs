@@ -2,12 +2,16 @@
 
 use std::fs::OpenOptions;
 use std::io::{self, BufRead, BufReader, ErrorKind, Write};
+use std::time::Duration;
 
 use zeroize::Zeroizing;
 
 use super::{TTY, Terminal};
 use crate::exit::{Exit, Failure, Result};
 use crate::secret::Password;
+
+/// How long the reader of a password may take to end after Ctrl-C.
+const READER_GRACE: Duration = Duration::from_millis(200);
 
 /// What a person chose by a letter.
 pub struct Choice {
@@ -74,13 +78,25 @@ impl Terminal {
     /// [`Exit::Usage`] without a terminal, [`Exit::Cancelled`] on Ctrl-C.
     pub async fn password(&self, prompt: &str) -> Result<Option<Password>> {
         self.need_person("to ask for the password")?;
-        // The prompt is shown before its reader turns the echo off: whoever types fast would see
-        // the password.
+        // The reader shows the prompt first and sets the terminal then: whoever types fast would
+        // see the password, and a fast Ctrl-C would be a signal that the reader does not notice.
         self.silence().map_err(|e| {
             Failure::new(Exit::Failed, format!("The terminal's echo cannot be turned off: {e}."))
         })?;
         let prompt = prompt.to_owned();
-        let typed = tokio::task::spawn_blocking(move || rpassword::prompt_password(prompt)).await;
+        let mut typing = tokio::task::spawn_blocking(move || rpassword::prompt_password(prompt));
+        let typed = tokio::select! {
+            biased;
+            typed = &mut typing => typed,
+            () = self.interrupted() => {
+                // If the key was Ctrl-C the reader is about to end, and sets the terminal once
+                // more; if the signal came from elsewhere it does not.
+                let _ = tokio::time::timeout(READER_GRACE, typing).await;
+                self.restore();
+                self.line("");
+                return Err(stopped());
+            }
+        };
         self.restore();
         match typed {
             Ok(Ok(text)) => {
@@ -92,7 +108,7 @@ impl Terminal {
                 Ok((!password.is_empty()).then_some(password))
             }
             Ok(Err(e)) if e.kind() == ErrorKind::Interrupted => {
-                // The prompt turned the key into a signal that is still on its way here.
+                // The reader turned the key into a signal that is still on its way here.
                 self.interrupted().await;
                 Err(stopped())
             }

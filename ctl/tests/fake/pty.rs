@@ -88,3 +88,10 @@ impl Session {
         (code, state.0.clone())
     }
 }
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

@@ -61,7 +61,7 @@ async fn the_bus_tells_objects_properties_and_the_end() {
     let outcome = finished.next().await.unwrap().args().unwrap().outcome;
     assert_eq!(outcome.error, "Cancelled");
     loop {
-        if states.next().await.unwrap().get().await.unwrap() == "finished" {
+        if next(&mut states).await.get().await.unwrap() == "finished" {
             break;
         }
     }

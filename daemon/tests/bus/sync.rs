@@ -1,6 +1,5 @@
 use mooring_api::CollectionStatus;
 use mooring_wire::Error as Wire;
-use zbus::export::ordered_stream::OrderedStreamExt;
 
 use crate::worker::Act;
 use crate::world::*;
@@ -41,7 +40,7 @@ async fn a_lost_storage_needs_attention_until_a_sync_succeeds() {
     let files = running.files().await;
     let outcome = running.ended(number(&files.sync().await.unwrap())).await.outcome;
     assert_eq!(outcome.error, "Offline");
-    while states.next().await.unwrap().get().await.unwrap() != "needs-attention" {}
+    while next(&mut states).await.get().await.unwrap() != "needs-attention" {}
     assert_eq!(account.state_detail().await.unwrap(), "storage-gone");
     assert_eq!(account.state_message().await.unwrap(), "/mnt/nas is not mounted");
     assert!(running.ended(number(&files.sync().await.unwrap())).await.outcome.success);

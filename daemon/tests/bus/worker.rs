@@ -81,7 +81,7 @@ impl Fake {
 }
 
 impl Launcher for Fake {
-    fn launch(&self, _uid: u32) -> Later<'_, Result<Launched, launch::Error>> {
+    fn launch(&self, _uid: u32) -> Later<'_, std::result::Result<Launched, launch::Error>> {
         Box::pin(async move {
             let (ours, theirs) = UnixStream::pair()?;
             let life = {
@@ -104,9 +104,12 @@ async fn serve(stream: UnixStream, service: Service, mut dead: watch::Receiver<b
         .build()
         .await
         .unwrap();
-    tokio::select! {
-        () = connection.closed() => {}
-        _ = dead.wait_for(|dead| *dead) => { let _ = connection.close().await; }
+    let died = tokio::select! {
+        () = connection.closed() => false,
+        died = dead.wait_for(|dead| *dead) => died.is_ok(),
+    };
+    if died {
+        connection.close().await.unwrap();
     }
 }
 

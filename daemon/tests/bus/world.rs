@@ -238,3 +238,10 @@ pub fn receipt_files(world: &World) -> Vec<PathBuf> {
     let folder = world.folders().receipts();
     std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect()
 }
+
+/// The next item of a stream.
+pub async fn next<S: zbus::export::futures_core::Stream + Unpin>(stream: &mut S) -> S::Item {
+    std::future::poll_fn(|context| std::pin::Pin::new(&mut *stream).poll_next(context))
+        .await
+        .unwrap()
+}
