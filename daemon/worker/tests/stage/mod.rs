@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, dead_code)]
 
+pub mod real;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,6 +16,7 @@ use mooring_core::signout::{self, Facts, Removal, Step};
 use mooring_wire::{RemoveReport, ReturnCheck, VerifyReport};
 use mooring_worker::account::{Account, Spec};
 use mooring_worker::error::{Error, Result};
+use mooring_worker::files::Files;
 use mooring_worker::files::twin::{DiskId, Node, TwinFiles};
 use mooring_worker::state::{Epoch, State};
 use mooring_worker::{erase, leave, remove, signin, storage, verify};
@@ -33,6 +36,9 @@ pub struct Stage {
     /// Keeps the database in memory alive between lives.
     _keep: Connection,
     pub journal: Journal,
+    /// The name of the device, and the person's home on it.
+    device: &'static str,
+    home: &'static str,
 }
 
 /// What the broker would have written down.
@@ -56,24 +62,37 @@ impl Stage {
         let nas = twin.add_disk();
         twin.mount(nas, STORAGE).unwrap();
         twin.settle();
+        Self::on(twin, nas, DEVICE, HOME)
+    }
+
+    /// Another device that shares this one's storage. In the simulation both are one machine, with
+    /// a home each.
+    pub fn another_device(&self) -> Self {
+        let home = "/home/other";
+        self.twin.mkdir(home).unwrap();
+        self.twin.settle();
+        Self::on(self.twin.clone(), self.nas, "desktop", home)
+    }
+
+    fn on(twin: TwinFiles, nas: DiskId, device: &'static str, home: &'static str) -> Self {
         let nr = NUMBER.fetch_add(1, Ordering::Relaxed);
         let database = format!("file:stage{nr}?mode=memory&cache=shared");
         let keep = connect(&database);
-        Self { twin, nas, database, _keep: keep, journal: Journal::default() }
+        Self { twin, nas, database, _keep: keep, journal: Journal::default(), device, home }
     }
 
     pub fn spec(&self) -> Spec {
         Spec {
-            id: format!("a{}", self.journal.sign_in),
+            id: format!("a{}{}", self.journal.sign_in, self.device),
             identity: "alice".into(),
             storage: STORAGE.into(),
             storage_id: "storage-1".into(),
             sign_in_id: format!("s{}", self.journal.sign_in),
-            device: DEVICE.into(),
-            home: HOME.into(),
+            device: self.device.into(),
+            home: self.home.into(),
             collections: vec![
-                (Collection::Photos, PHOTOS.into()),
-                (Collection::Contacts, CONTACTS.into()),
+                (Collection::Photos, format!("{}/Accounts/alice/Photos", self.home).into()),
+                (Collection::Contacts, format!("{}/Accounts/alice/Contacts", self.home).into()),
             ],
         }
     }
@@ -117,60 +136,15 @@ impl Stage {
 
     fn remove_all(&mut self, keep: &[Collection]) -> Result<()> {
         let account = self.account();
-        let mut proof = None;
-        let mut facts = Facts {
-            allowed: true,
-            authorised: true,
-            drained: false,
-            backup_missing: false,
-            proven: false,
-            removal: if account.state.epoch()? == Epoch::Removing {
-                Removal::Begun
-            } else {
-                Removal::NotBegun
-            },
-            revoked: true,
-            forgotten: false,
-            rounds: 0,
-        };
-        let receipt = format!("receipt-{}", self.journal.sign_in);
-        loop {
-            match signout::next(&facts) {
-                Step::Drain => {
-                    let report = leave::drain(&account, keep)?;
-                    facts.drained = report.unsynced_total == 0;
-                    facts.rounds += u8::from(!facts.drained);
-                }
-                Step::Verify => {
-                    let (report, verified) = verify::verify(&account, keep, &receipt)?;
-                    facts.proven = verified.is_some();
-                    facts.drained = facts.proven;
-                    facts.rounds += u8::from(!facts.proven);
-                    self.journal.verified = report;
-                    proof = verified;
-                }
-                Step::Remove => {
-                    let report = remove::remove(&account, proof.take().unwrap(), keep)?;
-                    facts.removal = Removal::Begun;
-                    if report.remaining == 0 {
-                        facts.removal = Removal::Done;
-                        self.journal.removal_done = Some(report);
-                    }
-                    facts.proven = false;
-                    facts.drained = false;
-                    facts.rounds += 1;
-                }
-                Step::Forget => return Ok(()),
-                Step::AskAboutUnsynced => {
-                    return Err(Error::Refused("files without a copy".into()));
-                }
-                step => panic!("unexpected step {step:?}"),
-            }
-        }
+        let receipt = format!("receipt-{}{}", self.journal.sign_in, self.device);
+        let (verified, report) = drain_verify_remove(&account, keep, &receipt)?;
+        self.journal.verified = verified;
+        self.journal.removal_done = Some(report);
+        Ok(())
     }
 
     fn forget(&mut self, keep: &[Collection]) -> Result<()> {
-        let id = format!("receipt-{}", self.journal.sign_in);
+        let id = format!("receipt-{}{}", self.journal.sign_in, self.device);
         let report = self.journal.removal_done.clone().unwrap();
         let account = self.account();
         let left = erase::erase_roots(&account, keep)?;
@@ -205,7 +179,7 @@ impl Stage {
             id: id.into(),
             identity: "alice".into(),
             provider: "local".into(),
-            device: DEVICE.into(),
+            device: self.device.into(),
             signed_out_at: receipt::timestamp(1_700_000_000 + self.journal.sign_in),
             authorised_by: "password".into(),
             policy: "no policy".into(),
@@ -245,6 +219,59 @@ impl Stage {
         let mut all: BTreeSet<_> = self.contents(STORAGE).into_values().collect();
         all.extend(self.contents(HOME).into_values());
         all
+    }
+}
+
+/// The part of a sign-out in which files go, as the broker drives it.
+pub fn drain_verify_remove<F: Files>(
+    account: &Account<F>,
+    keep: &[Collection],
+    receipt: &str,
+) -> Result<(VerifyReport, RemoveReport)> {
+    let mut proof = None;
+    let mut verified_report = VerifyReport::default();
+    let removing = account.state.epoch()? == Epoch::Removing;
+    let mut facts = Facts {
+        allowed: true,
+        authorised: true,
+        drained: false,
+        backup_missing: false,
+        proven: false,
+        removal: if removing { Removal::Begun } else { Removal::NotBegun },
+        revoked: true,
+        forgotten: false,
+        rounds: 0,
+    };
+    loop {
+        match signout::next(&facts) {
+            Step::Drain => {
+                let report = leave::drain(account, keep)?;
+                facts.drained = report.unsynced_total == 0;
+                facts.rounds += u8::from(!facts.drained);
+            }
+            Step::Verify => {
+                let (report, verified) = verify::verify(account, keep, receipt)?;
+                facts.proven = verified.is_some();
+                facts.drained = facts.proven;
+                facts.rounds += u8::from(!facts.proven);
+                verified_report = report;
+                proof = verified;
+            }
+            Step::Remove => {
+                let report = remove::remove(account, proof.take().unwrap(), keep)?;
+                facts.removal = Removal::Begun;
+                if report.remaining == 0 {
+                    return Ok((verified_report, report));
+                }
+                facts.proven = false;
+                facts.drained = false;
+                facts.rounds += 1;
+            }
+            Step::AskAboutUnsynced => {
+                return Err(Error::Refused("files without a copy".into()));
+            }
+            step => panic!("unexpected step {step:?}"),
+        }
     }
 }
 
