@@ -79,7 +79,9 @@ impl Failure {
 
     /// Whether the worker is gone, so that a new one may get further.
     pub fn is_death(&self) -> bool {
-        matches!(self, Self::Worker(mooring_wire::Error::ZBus(_)))
+        // An error reply came from a worker that lives.
+        matches!(self, Self::Worker(mooring_wire::Error::ZBus(error))
+            if !matches!(error, zbus::Error::MethodError(..)))
     }
 
     /// When the next try of a password is allowed; 0 for now.

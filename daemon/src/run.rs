@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mooring_core::identity::Cost;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::broker::{Broker, Parts};
 use crate::clock::SystemClock;
@@ -57,6 +57,8 @@ fn say(error: &Anything) -> ExitCode {
 }
 
 async fn serve() -> Result<(), Anything> {
+    // Before anything can be asked of us: from the first moment a signal ends us tidily.
+    let signals = Signals::catch()?;
     let folders = Folders::session(|name| std::env::var_os(name))?;
     folders.make()?;
     // Held to the end: one broker a person.
@@ -76,7 +78,7 @@ async fn serve() -> Result<(), Anything> {
     manager.tell(State::Ready);
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "ready");
     let ended = tokio::select! {
-        ended = until_told(&broker, &manager) => ended,
+        ended = until_told(&broker, &manager, signals) => ended,
         ended = publisher.run() => ended.map_err(Into::into),
         () = connection.closed() => Err("the connection to the bus is lost".into()),
     };
@@ -92,11 +94,29 @@ fn launcher() -> impl launch::Launcher {
     ChildLauncher::find()
 }
 
+/// The signals that mean something to the daemon.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hang_up: Signal,
+}
+
+impl Signals {
+    fn catch() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hang_up: signal(SignalKind::hangup())?,
+        })
+    }
+}
+
 /// Reloads when asked to or when files change; ends when told to stop.
-async fn until_told(broker: &Broker, manager: &Manager) -> Result<(), Anything> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut hang_up = signal(SignalKind::hangup())?;
+async fn until_told(
+    broker: &Broker,
+    manager: &Manager,
+    mut signals: Signals,
+) -> Result<(), Anything> {
     let mut watch = match Watch::start(&broker.folders) {
         Ok(watch) => Some(watch),
         Err(error) => {
@@ -106,9 +126,9 @@ async fn until_told(broker: &Broker, manager: &Manager) -> Result<(), Anything> 
     };
     loop {
         tokio::select! {
-            _ = terminate.recv() => return Ok(()),
-            _ = interrupt.recv() => return Ok(()),
-            _ = hang_up.recv() => {}
+            _ = signals.terminate.recv() => return Ok(()),
+            _ = signals.interrupt.recv() => return Ok(()),
+            _ = signals.hang_up.recv() => {}
             going_on = changed(&mut watch) => {
                 if !going_on {
                     tracing::warn!("watching the configuration has ended");

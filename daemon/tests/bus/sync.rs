@@ -55,7 +55,8 @@ async fn a_worker_that_dies_is_started_again_a_bounded_number_of_times() {
     running.signed_in().await;
     let files = running.files().await;
     world.fake.next("sync", Act::Die);
-    assert!(running.ended(number(&files.sync().await.unwrap())).await.outcome.success);
+    let outcome = running.ended(number(&files.sync().await.unwrap())).await.outcome;
+    assert!(outcome.success, "{outcome:?}");
     for _ in 0..5 {
         world.fake.next("sync", Act::Die);
     }

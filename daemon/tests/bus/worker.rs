@@ -222,6 +222,7 @@ impl Service {
     async fn sync(
         &self,
         account: String,
+        _read_back: bool,
         #[zbus(signal_emitter)] emitter: SignalEmitter<'_>,
     ) -> Result<SyncReport> {
         let progress = Progress { activity: "uploading".into(), done: 1, total: 2, ..Progress::default() };

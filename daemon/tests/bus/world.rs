@@ -48,6 +48,7 @@ impl Clock for Turned {
 
 impl World {
     pub fn new() -> Self {
+        mooringd::logging::start();
         let home = tempfile::tempdir().unwrap();
         let socket = home.path().join("bus");
         let mut bus = Command::new("dbus-daemon")
