@@ -3,24 +3,30 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use mooring_core::account::{Event, Reason, State};
 use mooring_core::identity::Cost;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use crate::account::Account;
 use crate::clock::Clock;
 use crate::failure::Failure;
 use crate::folders::{Folders, Mode};
 use crate::jobs::{self, Request};
-use crate::launch::Launcher;
+use crate::launch::{Later, Launcher};
 use crate::passwords::Passwords;
 use crate::published::{AccountView, Holder, Published};
 use crate::receipts::Receipts;
 use crate::rules::Rules;
 use crate::store::Store;
 use crate::workers::{Listener, Workers};
+
+/// How long a call waits for a look at its account to end: less than callers commonly wait for an
+/// answer (25 s).
+const LOOK_PATIENCE: Duration = Duration::from_secs(20);
 
 /// What a broker is made of.
 pub struct Parts {
@@ -73,7 +79,15 @@ impl Broker {
     /// # Errors
     /// When the state is damaged or cannot be written.
     pub fn new(parts: Parts) -> Result<Arc<Self>, Failure> {
-        let Parts { mode, folders, store, clock, launcher, cost, uid } = parts;
+        let Parts {
+            mode,
+            folders,
+            store,
+            clock,
+            launcher,
+            cost,
+            uid,
+        } = parts;
         let store = Arc::new(store);
         let rules = Rules::load(folders.clone(), &store)?;
         let mut published = Published {
@@ -81,7 +95,9 @@ impl Broker {
             ..Published::default()
         };
         for account in store.accounts()? {
-            published.accounts.insert(account.id.clone(), AccountView::new(account));
+            published
+                .accounts
+                .insert(account.id.clone(), AccountView::new(account));
         }
         let published = Arc::new(watch::Sender::new(published));
         let listener = progress_listener(published.clone());
@@ -102,14 +118,17 @@ impl Broker {
         }))
     }
 
-    /// Takes up what a process before left: its jobs go on, and every account is looked at.
+    /// Takes up what a process before left: shows its jobs, and answers the work that goes on
+    /// with them and looks at every other account. Give it to [`Broker::spawn`] once clients can
+    /// see the broker.
     ///
     /// # Errors
     /// When the journal cannot be read.
-    pub fn resume(self: &Arc<Self>) -> Result<(), Failure> {
+    pub fn resume(self: &Arc<Self>) -> Result<Vec<Later<'static, ()>>, Failure> {
+        let mut work = Vec::new();
         for entry in self.store.jobs()? {
             tracing::info!(job = entry.number, account = entry.account, "goes on");
-            jobs::resume(self, entry)?;
+            work.push(jobs::resume(self, entry)?);
         }
         let idle: Vec<String> = self
             .published
@@ -121,9 +140,9 @@ impl Broker {
             .collect();
         for id in idle {
             let broker = self.clone();
-            self.spawn(async move { broker.look(&id).await });
+            work.push(Box::pin(async move { broker.look(&id).await }));
         }
-        Ok(())
+        Ok(work)
     }
 
     /// Reads configuration and policy again.
@@ -196,9 +215,33 @@ impl Broker {
         })
     }
 
+    /// Takes a free account for `holder`. Waits, up to a bound, while somebody only looks at it: a
+    /// look ends by itself, and nobody can do anything about it.
+    ///
+    /// # Errors
+    /// [`Failure::Busy`] when a job holds it, or the look does not end in time;
+    /// [`Failure::NotFound`] when it is not there.
+    pub async fn hold(&self, id: &str, holder: Holder) -> Result<Account, Failure> {
+        let mut changes = self.published.subscribe();
+        let deadline = Instant::now() + LOOK_PATIENCE;
+        loop {
+            let held = self.update(|p| (!p.is_looked_at(id)).then(|| p.hold(id, holder)));
+            if let Some(held) = held {
+                return held;
+            }
+            let free = changes.wait_for(|p| !p.is_looked_at(id));
+            if tokio::time::timeout_at(deadline, free).await.is_err() {
+                return self.update(|p| p.hold(id, holder));
+            }
+        }
+    }
+
     /// Looks how a free account stands, from the worker's state; its health changes accordingly.
     async fn look(self: Arc<Self>, id: &str) {
-        let Ok(account) = self.update(|p| p.hold(id, Holder::Look)) else { return };
+        // Whoever holds it already looks for itself.
+        let Ok(account) = self.update(|p| p.hold(id, Holder::Look)) else {
+            return;
+        };
         let seen = self.refresh(&account).await;
         self.change_account(id, |view| view.holder = Holder::Free);
         if let Err(failure) = seen {
@@ -240,9 +283,14 @@ impl Broker {
 
     /// Notes that an account works again.
     pub fn recovered(&self, id: &str) {
-        let attention =
-            |view: &AccountView| matches!(view.account.state, State::NeedsAttention(_));
-        if self.published.borrow().accounts.get(id).is_some_and(attention) {
+        let attention = |view: &AccountView| matches!(view.account.state, State::NeedsAttention(_));
+        if self
+            .published
+            .borrow()
+            .accounts
+            .get(id)
+            .is_some_and(attention)
+        {
             self.event(id, Event::Recovered, "");
         }
     }
@@ -278,7 +326,9 @@ fn progress_listener(published: Arc<watch::Sender<Published>>) -> Listener {
             let Some(Holder::Job(number)) = p.accounts.get(account).map(|view| view.holder) else {
                 return false;
             };
-            let Some(job) = p.jobs.get_mut(&number) else { return false };
+            let Some(job) = p.jobs.get_mut(&number) else {
+                return false;
+            };
             job.progress = mooring_api::Progress {
                 activity: progress.activity,
                 done: progress.done,

@@ -73,8 +73,8 @@ pub enum Error {
     Bus(#[from] zbus::Error),
 }
 
-/// Serves everything on a connection, takes up what was under way, and only then asks for the
-/// name: whoever finds the daemon finds all of it.
+/// Serves everything on a connection, what was under way as well, and only then asks for the
+/// name: whoever finds the daemon finds all of it. With the name, the work goes on.
 ///
 /// # Errors
 /// When the name is taken, the bus fails, or the state cannot be read.
@@ -84,16 +84,25 @@ pub async fn serve(
 ) -> Result<Publisher, Box<dyn std::error::Error + Send + Sync>> {
     let (told_version, told) = tokio::sync::watch::channel(0);
     let gate = Gate::new(broker.mode, broker.uid);
-    let shared = Shared { broker: broker.clone(), gate, told };
+    let shared = Shared {
+        broker: broker.clone(),
+        gate,
+        told,
+    };
     let server = connection.object_server();
     server.at(ROOT_PATH, ObjectManager).await?;
-    server.at(ROOT_PATH, manager::ManagerObject::new(shared.clone())).await?;
-    broker.resume()?;
+    server
+        .at(ROOT_PATH, manager::ManagerObject::new(shared.clone()))
+        .await?;
+    let work = broker.resume()?;
     let mut publisher = Publisher::new(connection.clone(), shared, told_version);
     publisher.tell().await?;
     let flags = RequestNameFlags::DO_NOT_QUEUE;
     match connection.request_name_with_flags(BUS_NAME, flags).await {
-        Ok(RequestNameReply::PrimaryOwner) => Ok(publisher),
+        Ok(RequestNameReply::PrimaryOwner) => {
+            work.into_iter().for_each(|work| broker.spawn(work));
+            Ok(publisher)
+        }
         Ok(_) | Err(zbus::Error::NameTaken) => Err(Error::Taken.into()),
         Err(error) => Err(Error::Bus(error).into()),
     }

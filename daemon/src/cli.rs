@@ -25,9 +25,21 @@ mod tests {
 
     #[test]
     fn one_of_the_two_has_to_be_asked_for() {
-        assert!(Cli::try_parse_from(["mooringd", "--session"]).unwrap().session);
-        assert!(Cli::try_parse_from(["mooringd", "--check-config"]).unwrap().check_config);
-        for wrong in [&["mooringd"][..], &["mooringd", "--session", "--check-config"], &["m", "x"]] {
+        assert!(
+            Cli::try_parse_from(["mooringd", "--session"])
+                .unwrap()
+                .session
+        );
+        assert!(
+            Cli::try_parse_from(["mooringd", "--check-config"])
+                .unwrap()
+                .check_config
+        );
+        for wrong in [
+            &["mooringd"][..],
+            &["mooringd", "--session", "--check-config"],
+            &["m", "x"],
+        ] {
             assert_eq!(Cli::try_parse_from(wrong).unwrap_err().exit_code(), 2);
         }
     }

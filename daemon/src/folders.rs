@@ -55,12 +55,18 @@ impl Folders {
     /// [`Homeless`].
     pub fn session(variable: impl Fn(&str) -> Option<OsString>) -> Result<Self, Homeless> {
         let absolute = |name: &str| {
-            variable(name).map(PathBuf::from).filter(|path| path.is_absolute())
+            variable(name)
+                .map(PathBuf::from)
+                .filter(|path| path.is_absolute())
         };
         let home = absolute("HOME").ok_or(Homeless)?;
         let config = absolute("XDG_CONFIG_HOME").unwrap_or_else(|| home.join(".config"));
         let state = absolute("XDG_STATE_HOME").unwrap_or_else(|| home.join(".local/state"));
-        Ok(Self { config: config.join("mooring"), state: state.join("mooring"), home })
+        Ok(Self {
+            config: config.join("mooring"),
+            state: state.join("mooring"),
+            home,
+        })
     }
 
     /// The folder of receipts.
@@ -84,7 +90,10 @@ impl Folders {
 }
 
 fn make_private(path: &Path) -> io::Result<()> {
-    std::fs::DirBuilder::new().recursive(true).mode(PRIVATE).create(path)?;
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(PRIVATE)
+        .create(path)?;
     // The folder may be older than this rule.
     std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(PRIVATE))
 }
@@ -96,7 +105,10 @@ mod tests {
 
     fn folders(variables: &[(&str, &str)]) -> Result<Folders, Homeless> {
         let find = |name: &str| {
-            variables.iter().find(|(n, _)| *n == name).map(|(_, value)| OsString::from(value))
+            variables
+                .iter()
+                .find(|(n, _)| *n == name)
+                .map(|(_, value)| OsString::from(value))
         };
         Folders::session(find)
     }

@@ -21,6 +21,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::broker::Broker;
 use crate::bus::error::to_api;
 use crate::failure::Failure;
+use crate::launch::Later;
 use crate::published::{Holder, JobState, JobView};
 
 use journal::{Ending, Entry, Work};
@@ -94,7 +95,13 @@ impl Job {
     ///
     /// `before` may be [`Holder::Look`] when the caller holds the account already.
     pub fn open(broker: &Arc<Broker>, opening: Opening) -> Self {
-        let Opening { number, kind, account, uid, stages } = opening;
+        let Opening {
+            number,
+            kind,
+            account,
+            uid,
+            stages,
+        } = opening;
         let (sender, requests) = mpsc::channel(MAX_REQUESTS);
         broker.requests().insert(number, sender);
         let view = JobView {
@@ -116,7 +123,12 @@ impl Job {
             p.jobs.insert(number, view);
         });
         tracing::info!(job = number, kind, account, "begins");
-        Self { broker: broker.clone(), number, account, requests }
+        Self {
+            broker: broker.clone(),
+            number,
+            account,
+            requests,
+        }
     }
 
     /// Changes the job as clients see it.
@@ -138,7 +150,12 @@ impl Job {
 
     /// Shows that the job waits, and for what.
     pub fn show_blocked(&self, blocked: Blocked) {
-        tracing::info!(job = self.number, error = blocked.error, message = blocked.message, "waits");
+        tracing::info!(
+            job = self.number,
+            error = blocked.error,
+            message = blocked.message,
+            "waits"
+        );
         self.show(|view| {
             view.state = JobState::Blocked;
             view.blocked = blocked;
@@ -197,11 +214,7 @@ impl Job {
     ///
     /// # Errors
     /// [`Failure::Cancelled`] when the person cancels instead and the job is `cancellable`.
-    pub async fn block(
-        &mut self,
-        blocked: Blocked,
-        cancellable: bool,
-    ) -> Result<bool, Failure> {
+    pub async fn block(&mut self, blocked: Blocked, cancellable: bool) -> Result<bool, Failure> {
         self.show(|view| view.cancellable = cancellable);
         self.show_blocked(blocked);
         loop {
@@ -268,12 +281,17 @@ impl Broker {
     }
 }
 
-/// Takes up a journaled job.
+/// Opens a journaled job and answers the work that goes on with it.
 ///
 /// # Errors
 /// When its account is not there: the journal is damaged.
-pub fn resume(broker: &Arc<Broker>, entry: Entry) -> Result<(), Failure> {
-    let account = broker.published.borrow().account(&entry.account)?.account.clone();
+pub fn resume(broker: &Arc<Broker>, entry: Entry) -> Result<Later<'static, ()>, Failure> {
+    let account = broker
+        .published
+        .borrow()
+        .account(&entry.account)?
+        .account
+        .clone();
     let number = entry.number;
     let opening = |kind, stages| Opening {
         number,
@@ -282,26 +300,25 @@ pub fn resume(broker: &Arc<Broker>, entry: Entry) -> Result<(), Failure> {
         uid: entry.uid,
         stages,
     };
-    match &entry.work {
+    Ok(match &entry.work {
         Work::SignIn { .. } => {
             let job = Job::open(broker, opening(sign_in::KIND, sign_in::stages()));
-            broker.spawn(sign_in::resume(job, account, entry));
+            Box::pin(sign_in::resume(job, account, entry))
         }
         Work::Sync => {
             let job = Job::open(broker, opening(sync::KIND, sync::stages()));
-            broker.spawn(sync::run(job, account));
+            Box::pin(sync::run(job, account))
         }
-        Work::SignOut(sign_out) => {
-            let run = sign_out::resume(
-                Job::open(broker, opening(sign_out::KIND, sign_out::stages())),
+        Work::SignOut(journaled) => {
+            let job = Job::open(broker, opening(sign_out::KIND, sign_out::stages()));
+            Box::pin(sign_out::resume(
+                job,
                 account,
-                *sign_out.clone(),
+                *journaled.clone(),
                 entry.uid,
-            );
-            broker.spawn(run);
+            ))
         }
-    }
-    Ok(())
+    })
 }
 
 /// What a failure looks like to whoever has to decide.
@@ -318,12 +335,19 @@ pub fn blocked_by(failure: &Failure) -> Blocked {
 /// How a job ends that failed.
 pub fn ending(failure: &Failure) -> Ending {
     let error = to_api(failure);
-    Ending { error: error.kind().to_owned(), message: error.message().to_owned() }
+    Ending {
+        error: error.kind().to_owned(),
+        message: error.message().to_owned(),
+    }
 }
 
 /// The outcome of a job that did not do what was asked.
 pub fn failed(ending: Ending) -> JobOutcome {
-    JobOutcome { error: ending.error, message: ending.message, ..JobOutcome::default() }
+    JobOutcome {
+        error: ending.error,
+        message: ending.message,
+        ..JobOutcome::default()
+    }
 }
 
 fn cancelled_by_person() -> Failure {

@@ -16,7 +16,14 @@ use tokio::process::{Child, Command};
 /// How long a worker may take to end by itself when its connection is gone.
 const GRACE: Duration = Duration::from_secs(3);
 /// Variables that a worker gets; all others are kept from it. `XDG_*` goes too.
-const PASSED: [&str; 6] = ["PATH", "HOME", "USER", "LANG", "MOORING_LOG", "MOORING_FAULT"];
+const PASSED: [&str; 6] = [
+    "PATH",
+    "HOME",
+    "USER",
+    "LANG",
+    "MOORING_LOG",
+    "MOORING_FAULT",
+];
 /// The worker's file name.
 const NAME: &str = "mooring-worker";
 
@@ -76,7 +83,12 @@ impl ChildLauncher {
         let beside = env::current_exe().ok().map(|own| own.with_file_name(NAME));
         let installed = option_env!("LIBEXECDIR").map(|folder| PathBuf::from(folder).join(NAME));
         let program = named
-            .or_else(|| [beside, installed].into_iter().flatten().find(|path| path.is_file()))
+            .or_else(|| {
+                [beside, installed]
+                    .into_iter()
+                    .flatten()
+                    .find(|path| path.is_file())
+            })
             .unwrap_or_else(|| PathBuf::from(NAME));
         Self { program }
     }
@@ -90,9 +102,15 @@ impl ChildLauncher {
             .stdout(Stdio::null())
             .kill_on_drop(true)
             .spawn()
-            .map_err(|source| Error::Spawn { path: self.program.clone(), source })?;
+            .map_err(|source| Error::Spawn {
+                path: self.program.clone(),
+                source,
+            })?;
         tracing::debug!(pid = child.id(), "started a worker");
-        Ok(Launched { stream: ours, life: Box::new(ChildLife(child)) })
+        Ok(Launched {
+            stream: ours,
+            life: Box::new(ChildLife(child)),
+        })
     }
 }
 
@@ -123,5 +141,6 @@ impl Life for ChildLife {
 }
 
 fn is_passed(name: &OsStr) -> bool {
-    name.to_str().is_some_and(|name| PASSED.contains(&name) || name.starts_with("XDG_"))
+    name.to_str()
+        .is_some_and(|name| PASSED.contains(&name) || name.starts_with("XDG_"))
 }

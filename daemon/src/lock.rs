@@ -43,7 +43,10 @@ impl Lock {
     /// [`Error::Taken`] names the process that holds it.
     pub fn take(folder: &Path) -> Result<Self, Error> {
         let path = folder.join("lock");
-        let io = |source| Error::Io { path: path.clone(), source };
+        let io = |source| Error::Io {
+            path: path.clone(),
+            source,
+        };
         let file = OpenOptions::new()
             .read(true)
             .write(true)
@@ -58,9 +61,10 @@ impl Lock {
                 writeln!(held, "{}", std::process::id()).map_err(io)?;
                 Ok(Self(held))
             }
-            Err((file, Errno::EWOULDBLOCK)) => {
-                Err(Error::Taken { pid: holder(file), path: path.clone() })
-            }
+            Err((file, Errno::EWOULDBLOCK)) => Err(Error::Taken {
+                pid: holder(file),
+                path: path.clone(),
+            }),
             Err((_, errno)) => Err(io(errno.into())),
         }
     }
@@ -86,7 +90,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let held = Lock::take(folder.path()).unwrap();
         let error = Lock::take(folder.path()).unwrap_err();
-        assert!(error.to_string().contains(&format!("process {}", std::process::id())));
+        assert!(
+            error
+                .to_string()
+                .contains(&format!("process {}", std::process::id()))
+        );
         drop(held);
         Lock::take(folder.path()).unwrap();
     }

@@ -14,5 +14,9 @@ fn main() -> ExitCode {
     nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));
     let cli = Cli::parse();
     logging::start();
-    if cli.check_config { run::check_config() } else { run::session() }
+    if cli.check_config {
+        run::check_config()
+    } else {
+        run::session()
+    }
 }

@@ -83,7 +83,11 @@ mod tests {
             manager.tell(state);
             let mut buffer = [0; 128];
             let length = socket.recv(&mut buffer).unwrap();
-            assert!(std::str::from_utf8(&buffer[..length]).unwrap().starts_with(expected));
+            assert!(
+                std::str::from_utf8(&buffer[..length])
+                    .unwrap()
+                    .starts_with(expected)
+            );
         }
     }
 }

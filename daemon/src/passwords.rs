@@ -23,7 +23,12 @@ pub struct Passwords {
 impl Passwords {
     /// New records cost `cost`; a daemon gives [`Cost::REAL`].
     pub fn new(store: Arc<Store>, clock: Arc<dyn Clock>, cost: Cost) -> Self {
-        Self { store, clock, cost, one_at_a_time: Mutex::new(()) }
+        Self {
+            store,
+            clock,
+            cost,
+            one_at_a_time: Mutex::new(()),
+        }
     }
 
     /// Makes a record with a new storage ID, and its recovery code.
@@ -68,7 +73,11 @@ impl Passwords {
         }
         let now = self.clock.now();
         tracing::info!(failures = counted.failures, "a wrong password");
-        let next_attempt = if counted.not_before > now { counted.not_before } else { 0 };
+        let next_attempt = if counted.not_before > now {
+            counted.not_before
+        } else {
+            0
+        };
         Err(Failure::IncorrectPassword { next_attempt })
     }
 
@@ -97,7 +106,9 @@ async fn blocking<T: Send + 'static>(
 ) -> Result<T, Failure> {
     match tokio::task::spawn_blocking(work).await {
         Ok(done) => Ok(done?),
-        Err(error) => Err(Failure::Internal(format!("a password could not be checked: {error}"))),
+        Err(error) => Err(Failure::Internal(format!(
+            "a password could not be checked: {error}"
+        ))),
     }
 }
 
@@ -108,7 +119,11 @@ mod tests {
 
     use super::*;
 
-    const CHEAP: Cost = Cost { memory_kib: 8, passes: 1, lanes: 1 };
+    const CHEAP: Cost = Cost {
+        memory_kib: 8,
+        passes: 1,
+        lanes: 1,
+    };
 
     struct Turned(AtomicU64);
 
@@ -132,26 +147,49 @@ mod tests {
             Passwords::new(store, clock.clone(), CHEAP)
         };
         let passwords = open();
-        let (record, _) =
-            passwords.new_record("alice".into(), [1; 16], password("right")).await.unwrap();
+        let (record, _) = passwords
+            .new_record("alice".into(), [1; 16], password("right"))
+            .await
+            .unwrap();
         for expected in [0, 0, 0, 1002] {
-            let error = passwords.check(&record, password("wrong")).await.unwrap_err();
-            assert!(matches!(error, Failure::IncorrectPassword { .. }), "{error:?}");
+            let error = passwords
+                .check(&record, password("wrong"))
+                .await
+                .unwrap_err();
+            assert!(
+                matches!(error, Failure::IncorrectPassword { .. }),
+                "{error:?}"
+            );
             assert_eq!(error.next_attempt(), expected);
         }
         drop(passwords);
         let passwords = open();
         // Even the right one waits, and costs nothing.
         for _ in 0..2 {
-            let error = passwords.check(&record, password("right")).await.unwrap_err();
-            assert!(matches!(error, Failure::TooManyAttempts { next_attempt: 1002 }), "{error:?}");
+            let error = passwords
+                .check(&record, password("right"))
+                .await
+                .unwrap_err();
+            assert!(
+                matches!(error, Failure::TooManyAttempts { next_attempt: 1002 }),
+                "{error:?}"
+            );
         }
         clock.0.store(10, Ordering::SeqCst);
-        let error = passwords.check(&record, password("right")).await.unwrap_err();
-        assert!(matches!(error, Failure::TooManyAttempts { next_attempt: 12 }), "{error:?}");
+        let error = passwords
+            .check(&record, password("right"))
+            .await
+            .unwrap_err();
+        assert!(
+            matches!(error, Failure::TooManyAttempts { next_attempt: 12 }),
+            "{error:?}"
+        );
         clock.0.store(12, Ordering::SeqCst);
         passwords.check(&record, password("right")).await.unwrap();
-        let error = passwords.check(&record, password("wrong")).await.unwrap_err();
+        let error = passwords
+            .check(&record, password("wrong"))
+            .await
+            .unwrap_err();
         assert_eq!(error.next_attempt(), 0);
     }
 }

@@ -62,10 +62,19 @@ impl Broker {
         let mut blockers: Vec<api::Blocker> = facts
             .blockers
             .iter()
-            .map(|(error, message)| api::Blocker { error: error.clone(), message: message.clone() })
+            .map(|(error, message)| api::Blocker {
+                error: error.clone(),
+                message: message.clone(),
+            })
             .collect();
         if let Some(message) = refusal(&decision, account, keep) {
-            blockers.insert(0, api::Blocker { error: "PolicyDenied".to_owned(), message });
+            blockers.insert(
+                0,
+                api::Blocker {
+                    error: "PolicyDenied".to_owned(),
+                    message,
+                },
+            );
         }
         Ok(api::Plan {
             digest,
@@ -75,7 +84,12 @@ impl Broker {
             collections: collections(account, keep, facts.collections),
             blockers,
             warnings: facts.warnings,
-            policy: told(&decision, Verb::SignOut, Actor::Person, self.mode.enforced()),
+            policy: told(
+                &decision,
+                Verb::SignOut,
+                Actor::Person,
+                self.mode.enforced(),
+            ),
             last_sync,
         })
     }
@@ -170,7 +184,11 @@ fn collections(
 pub fn statuses(account: &Account, facts: &[CollectionFacts]) -> Vec<api::CollectionStatus> {
     let status = |chosen: &crate::account::Chosen| {
         let name = chosen.collection.name();
-        let found = facts.iter().find(|found| found.name == name).cloned().unwrap_or_default();
+        let found = facts
+            .iter()
+            .find(|found| found.name == name)
+            .cloned()
+            .unwrap_or_default();
         api::CollectionStatus {
             name: name.to_owned(),
             root: chosen.root.clone(),

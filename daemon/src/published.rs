@@ -37,7 +37,12 @@ pub struct AccountView {
 impl AccountView {
     /// An account that nothing is known of but what is durable.
     pub fn new(account: Account) -> Self {
-        Self { account, holder: Holder::Free, collections: Vec::new(), last_sync: 0 }
+        Self {
+            account,
+            holder: Holder::Free,
+            collections: Vec::new(),
+            last_sync: 0,
+        }
     }
 }
 
@@ -110,6 +115,13 @@ impl Published {
         self.accounts.get(id).ok_or_else(|| missing(id))
     }
 
+    /// Whether somebody looks at the account right now.
+    pub fn is_looked_at(&self, id: &str) -> bool {
+        self.accounts
+            .get(id)
+            .is_some_and(|view| view.holder == Holder::Look)
+    }
+
     /// Takes a free account for `holder`.
     ///
     /// # Errors
@@ -137,11 +149,17 @@ impl Published {
     /// # Errors
     /// [`Failure::Busy`] when as many as `most` are under way.
     pub fn expect_room(&self, most: usize) -> Result<(), Failure> {
-        let open = self.jobs.values().filter(|job| job.state != JobState::Finished).count();
+        let open = self
+            .jobs
+            .values()
+            .filter(|job| job.state != JobState::Finished)
+            .count();
         if open < most {
             Ok(())
         } else {
-            Err(Failure::Busy(format!("{open} jobs are under way, which is the most")))
+            Err(Failure::Busy(format!(
+                "{open} jobs are under way, which is the most"
+            )))
         }
     }
 

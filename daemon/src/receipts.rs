@@ -95,7 +95,9 @@ impl Receipts {
     /// [`Failure::InvalidArgument`] for what is no name of a receipt, [`Failure::NotFound`].
     pub fn read(&self, id: &str) -> Result<String, Failure> {
         if !is_id(id) {
-            return Err(Failure::InvalidArgument("this is no name of a receipt".to_owned()));
+            return Err(Failure::InvalidArgument(
+                "this is no name of a receipt".to_owned(),
+            ));
         }
         let path = self.file(id, FINAL);
         let file = match open(&path) {
@@ -106,7 +108,9 @@ impl Receipts {
             Err(error) => return Err(Failure::at(path)(error)),
         };
         let mut text = String::new();
-        file.take(MAX_RECEIPT_BYTES + 1).read_to_string(&mut text).map_err(Failure::at(&path))?;
+        file.take(MAX_RECEIPT_BYTES + 1)
+            .read_to_string(&mut text)
+            .map_err(Failure::at(&path))?;
         if text.len() as u64 > MAX_RECEIPT_BYTES {
             return Err(Failure::Internal(format!(
                 "the receipt {} is longer than {MAX_RECEIPT_BYTES} bytes",
@@ -137,7 +141,9 @@ impl Receipts {
     }
 
     fn sync(&self) -> Result<(), Failure> {
-        File::open(&self.0).and_then(|folder| folder.sync_all()).map_err(Failure::at(&self.0))
+        File::open(&self.0)
+            .and_then(|folder| folder.sync_all())
+            .map_err(Failure::at(&self.0))
     }
 }
 
@@ -150,7 +156,9 @@ impl Broker {
         let receipts = self.receipts.clone();
         match tokio::task::spawn_blocking(move || receipts.list()).await {
             Ok(listed) => listed,
-            Err(error) => Err(Failure::Internal(format!("receipts cannot be listed: {error}"))),
+            Err(error) => Err(Failure::Internal(format!(
+                "receipts cannot be listed: {error}"
+            ))),
         }
     }
 }
@@ -158,11 +166,17 @@ impl Broker {
 /// Opens a regular file; never waits, whatever lies there.
 fn open(path: &Path) -> io::Result<File> {
     let flags = nix::fcntl::OFlag::O_NONBLOCK | nix::fcntl::OFlag::O_NOFOLLOW;
-    let file = OpenOptions::new().read(true).custom_flags(flags.bits()).open(path)?;
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(flags.bits())
+        .open(path)?;
     if file.metadata()?.is_file() {
         Ok(file)
     } else {
-        Err(io::Error::new(io::ErrorKind::InvalidInput, "this is no regular file"))
+        Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "this is no regular file",
+        ))
     }
 }
 
@@ -219,7 +233,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let receipts = Receipts::new(folder.path().to_owned());
         fs::write(folder.path().join("long.toml"), vec![b'#'; 2 * 1024 * 1024]).unwrap();
-        nix::unistd::mkfifo(&folder.path().join("fifo.toml"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        nix::unistd::mkfifo(
+            &folder.path().join("fifo.toml"),
+            nix::sys::stat::Mode::S_IRWXU,
+        )
+        .unwrap();
         std::os::unix::fs::symlink("/etc/passwd", folder.path().join("link.toml")).unwrap();
         fs::create_dir(folder.path().join("folder.toml")).unwrap();
         for id in ["long", "fifo", "link", "folder"] {

@@ -45,10 +45,17 @@ impl Rules {
             Ok(settings) => (settings, Vec::new()),
             Err(problems) => (Settings::default(), problems),
         };
-        let in_force = InForce { standing, settings, settings_problems };
+        let in_force = InForce {
+            standing,
+            settings,
+            settings_problems,
+        };
         keep(store, &in_force)?;
         tell(&in_force);
-        Ok(Self { folders, in_force: RwLock::new(Arc::new(in_force)) })
+        Ok(Self {
+            folders,
+            in_force: RwLock::new(Arc::new(in_force)),
+        })
     }
 
     /// Reads everything again. What is wrong keeps what was right before in force.
@@ -62,16 +69,26 @@ impl Rules {
             Ok(settings) => (settings, Vec::new()),
             Err(problems) => (before.settings.clone(), problems),
         };
-        let in_force = InForce { standing, settings, settings_problems };
+        let in_force = InForce {
+            standing,
+            settings,
+            settings_problems,
+        };
         keep(store, &in_force)?;
         tell(&in_force);
-        *self.in_force.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(in_force);
+        *self
+            .in_force
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = Arc::new(in_force);
         Ok(())
     }
 
     /// What is in force now.
     pub fn in_force(&self) -> Arc<InForce> {
-        self.in_force.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.in_force
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 }
 
@@ -98,7 +115,11 @@ fn tell(in_force: &InForce) {
         tracing::warn!("{problem}");
     }
     let state = in_force.standing.state().name();
-    tracing::info!(state, files = in_force.standing.policy().files().len(), "policy");
+    tracing::info!(
+        state,
+        files = in_force.standing.policy().files().len(),
+        "policy"
+    );
 }
 
 fn read_policy(folders: &Folders) -> Result<Vec<Source>, Vec<Problem>> {
@@ -117,7 +138,11 @@ fn read_settings(folders: &Folders) -> Result<Settings, Vec<Problem>> {
             Err(found) => problems.extend(found),
         }
     }
-    if problems.is_empty() { Settings::from_fragments(&fragments) } else { Err(problems) }
+    if problems.is_empty() {
+        Settings::from_fragments(&fragments)
+    } else {
+        Err(problems)
+    }
 }
 
 /// The `*.toml` files of a folder in the order of their names; none when there is no folder.
@@ -130,7 +155,11 @@ fn read_folder(folder: &Path) -> Result<Vec<Source>, Vec<Problem>> {
             Err(problem) => problems.push(problem),
         }
     }
-    if problems.is_empty() { Ok(sources) } else { Err(problems) }
+    if problems.is_empty() {
+        Ok(sources)
+    } else {
+        Err(problems)
+    }
 }
 
 fn files(folder: &Path) -> io::Result<Vec<PathBuf>> {
@@ -143,7 +172,9 @@ fn files(folder: &Path) -> io::Result<Vec<PathBuf>> {
     for entry in entries {
         let path = entry?.path();
         // An editor's hidden and backup files are not meant.
-        let hidden = path.file_name().is_some_and(|n| n.as_encoded_bytes().starts_with(b"."));
+        let hidden = path
+            .file_name()
+            .is_some_and(|n| n.as_encoded_bytes().starts_with(b"."));
         if !hidden && path.extension().is_some_and(|e| e == "toml") {
             paths.push(path);
         }
@@ -161,12 +192,19 @@ fn read_file(path: &Path) -> Result<Option<Source>, Problem> {
     let open = || {
         // A pipe or device in the place of a file must not make us wait.
         let flags = nix::fcntl::OFlag::O_NONBLOCK.bits();
-        let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+        let file = OpenOptions::new()
+            .read(true)
+            .custom_flags(flags)
+            .open(path)?;
         if !file.metadata()?.is_file() {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "this is no regular file"));
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "this is no regular file",
+            ));
         }
         let mut bytes = Vec::new();
-        file.take(MAX_FILE_BYTES as u64 + 1).read_to_end(&mut bytes)?;
+        file.take(MAX_FILE_BYTES as u64 + 1)
+            .read_to_end(&mut bytes)?;
         Ok(bytes)
     };
     match open() {
@@ -182,7 +220,10 @@ fn is_link(path: &Path) -> bool {
 }
 
 fn unreadable(path: &Path, error: &io::Error) -> Problem {
-    Problem::of_file(&path.to_string_lossy(), format!("this cannot be read: {error}"))
+    Problem::of_file(
+        &path.to_string_lossy(),
+        format!("this cannot be read: {error}"),
+    )
 }
 
 #[cfg(test)]

@@ -34,12 +34,19 @@ pub fn check_config() -> ExitCode {
     for problem in &problems {
         eprintln!("{problem}");
     }
-    if problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if problems.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
 }
 
 /// Runs for one person, on the session bus, until told to stop.
 pub fn session() -> ExitCode {
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+    let runtime = match tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+    {
         Ok(runtime) => runtime,
         Err(error) => return say(&error.into()),
     };
@@ -84,7 +91,10 @@ async fn serve() -> Result<(), Anything> {
     };
     manager.tell(State::Stopping);
     tracing::info!("stops");
-    if tokio::time::timeout(STOP_TIMEOUT, broker.stop()).await.is_err() {
+    if tokio::time::timeout(STOP_TIMEOUT, broker.stop())
+        .await
+        .is_err()
+    {
         tracing::warn!("the worker does not end; it is left to its closed connection");
     }
     ended

@@ -61,7 +61,9 @@ pub async fn read_document(fd: OwnedFd, bound: usize) -> Result<Vec<u8>, Failure
                 expect_mode(&fd, OFlag::O_RDONLY, "this is open for writing only")?;
                 let reading = tokio::task::spawn_blocking(move || {
                     let mut bytes = Vec::new();
-                    File::from(fd).take(bound as u64 + 1).read_to_end(&mut bytes)?;
+                    File::from(fd)
+                        .take(bound as u64 + 1)
+                        .read_to_end(&mut bytes)?;
                     Ok(bytes)
                 });
                 reading.await.map_err(io::Error::other)?
@@ -127,7 +129,10 @@ async fn read_pipe(fd: OwnedFd, bound: usize) -> io::Result<Zeroizing<Vec<u8>>> 
 }
 
 fn read_sealed(fd: OwnedFd, size: u64, bound: usize) -> io::Result<Zeroizing<Vec<u8>>> {
-    let size = usize::try_from(size).ok().filter(|size| *size <= bound).ok_or(too_long(bound))?;
+    let size = usize::try_from(size)
+        .ok()
+        .filter(|size| *size <= bound)
+        .ok_or(too_long(bound))?;
     let mut buffer = Zeroizing::new(vec![0; size]);
     // By position: the client's own offset is its own business.
     File::from(fd).read_exact_at(&mut buffer, 0)?;
@@ -135,7 +140,9 @@ fn read_sealed(fd: OwnedFd, size: u64, bound: usize) -> io::Result<Zeroizing<Vec
 }
 
 async fn deliver(fd: OwnedFd, line: &[u8]) -> io::Result<()> {
-    let Kind::Pipe = kind(&fd)? else { return Err(wrong_kind()) };
+    let Kind::Pipe = kind(&fd)? else {
+        return Err(wrong_kind());
+    };
     expect_mode(&fd, OFlag::O_WRONLY, "this is the reading end of a pipe")?;
     pipe::Sender::from_owned_fd(fd)?.write_all(line).await
 }
@@ -171,11 +178,17 @@ fn expect_mode(fd: &OwnedFd, wanted: OFlag, complaint: &'static str) -> io::Resu
 }
 
 fn wrong_kind() -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidInput, "this is neither a pipe nor a sealed memfd")
+    io::Error::new(
+        io::ErrorKind::InvalidInput,
+        "this is neither a pipe nor a sealed memfd",
+    )
 }
 
 fn too_long(bound: usize) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidInput, format!("it is longer than {bound} bytes"))
+    io::Error::new(
+        io::ErrorKind::InvalidInput,
+        format!("it is longer than {bound} bytes"),
+    )
 }
 
 fn invalid(message: String) -> Failure {
@@ -202,7 +215,10 @@ mod tests {
     }
 
     fn sealed(content: &[u8]) -> OwnedFd {
-        memfd(content, SealFlag::F_SEAL_WRITE | SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_GROW)
+        memfd(
+            content,
+            SealFlag::F_SEAL_WRITE | SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_GROW,
+        )
     }
 
     fn piped(content: &[u8]) -> OwnedFd {
@@ -237,15 +253,39 @@ mod tests {
         assert!(refused(piped(b"")).await.contains("empty"));
         assert!(refused(piped(b"\n")).await.contains("empty"));
         assert!(refused(sealed(b"")).await.contains("empty"));
-        assert!(refused(piped(&[b'x'; MAX_SECRET_BYTES + 1])).await.contains("longer"));
-        assert!(refused(sealed(&[b'x'; MAX_SECRET_BYTES + 1])).await.contains("longer"));
-        assert!(refused(memfd(b"x", SealFlag::F_SEAL_WRITE)).await.contains("neither"));
+        assert!(
+            refused(piped(&[b'x'; MAX_SECRET_BYTES + 1]))
+                .await
+                .contains("longer")
+        );
+        assert!(
+            refused(sealed(&[b'x'; MAX_SECRET_BYTES + 1]))
+                .await
+                .contains("longer")
+        );
+        assert!(
+            refused(memfd(b"x", SealFlag::F_SEAL_WRITE))
+                .await
+                .contains("neither")
+        );
         assert!(refused(pipe().unwrap().1).await.contains("writing end"));
-        assert!(refused(tempfile::tempfile().unwrap().into()).await.contains("neither"));
+        assert!(
+            refused(tempfile::tempfile().unwrap().into())
+                .await
+                .contains("neither")
+        );
         let (socket, _other) = std::os::unix::net::UnixStream::pair().unwrap();
         assert!(refused(socket.into()).await.contains("neither"));
-        assert!(refused(File::open("/").unwrap().into()).await.contains("neither"));
-        assert!(refused(File::open("/dev/zero").unwrap().into()).await.contains("neither"));
+        assert!(
+            refused(File::open("/").unwrap().into())
+                .await
+                .contains("neither")
+        );
+        assert!(
+            refused(File::open("/dev/zero").unwrap().into())
+                .await
+                .contains("neither")
+        );
     }
 
     #[tokio::test(start_paused = true)]
@@ -257,7 +297,9 @@ mod tests {
     #[tokio::test]
     async fn a_code_is_written_with_a_newline_and_the_pipe_is_closed() {
         let (reader, writer) = pipe().unwrap();
-        write("recovery code", writer, "twelve words").await.unwrap();
+        write("recovery code", writer, "twelve words")
+            .await
+            .unwrap();
         let mut text = String::new();
         File::from(reader).read_to_string(&mut text).unwrap();
         assert_eq!(text, "twelve words\n");
@@ -268,7 +310,11 @@ mod tests {
         let (reader, writer) = pipe().unwrap();
         drop(reader);
         assert!(write("recovery code", writer, "words").await.is_err());
-        assert!(write("recovery code", pipe().unwrap().0, "words").await.is_err());
+        assert!(
+            write("recovery code", pipe().unwrap().0, "words")
+                .await
+                .is_err()
+        );
         assert!(write("recovery code", sealed(b""), "words").await.is_err());
     }
 }

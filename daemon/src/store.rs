@@ -67,7 +67,11 @@ impl Store {
     /// # Errors
     /// When a row is damaged.
     pub fn accounts(&self) -> Result<Vec<Account>, Error> {
-        rows::all(&self.connection(), "account", "SELECT data FROM account ORDER BY id")
+        rows::all(
+            &self.connection(),
+            "account",
+            "SELECT data FROM account ORDER BY id",
+        )
     }
 
     /// Every job that has not ended, oldest first.
@@ -75,7 +79,11 @@ impl Store {
     /// # Errors
     /// When a row is damaged.
     pub fn jobs(&self) -> Result<Vec<Entry>, Error> {
-        rows::all(&self.connection(), "job", "SELECT data FROM job ORDER BY number")
+        rows::all(
+            &self.connection(),
+            "job",
+            "SELECT data FROM job ORDER BY number",
+        )
     }
 
     /// The highest number that a journaled job ever had.
@@ -84,7 +92,8 @@ impl Store {
     /// When the state cannot be read.
     pub fn last_job(&self) -> Result<u64, Error> {
         let number: i64 =
-            self.connection().query_row("SELECT last_job FROM counter", [], |row| row.get(0))?;
+            self.connection()
+                .query_row("SELECT last_job FROM counter", [], |row| row.get(0))?;
         Ok(number.unsigned_abs())
     }
 
@@ -134,7 +143,20 @@ impl Store {
         self.commit(|t| {
             rows::delete_account(t, account)?;
             rows::delete_job(t, number)
-        })
+        })?;
+        // The journal beside the database still has the rows: empty it. A reader may keep us from
+        // that, and then the next start does it.
+        let emptied = self
+            .connection()
+            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| {
+                row.get::<_, i64>(0)
+            });
+        match emptied {
+            Ok(0) => {}
+            Ok(_) => tracing::debug!("the journal of the state is in use and was not emptied"),
+            Err(error) => tracing::warn!(%error, "the journal of the state was not emptied"),
+        }
+        Ok(())
     }
 
     /// The tries of the password of a storage.
@@ -170,7 +192,8 @@ impl Store {
             .connection()
             .query_row("SELECT sources FROM last_good_policy", [], |row| row.get(0))
             .optional()?;
-        text.map(|text| rows::read("last good policy", &text)).transpose()
+        text.map(|text| rows::read("last good policy", &text))
+            .transpose()
     }
 
     /// Keeps the files of a good policy, or erases what is kept.
@@ -178,11 +201,16 @@ impl Store {
     /// # Errors
     /// When it cannot be written.
     pub fn save_last_good_policy(&self, sources: Option<&[Source]>) -> Result<(), Error> {
-        let text = sources.map(|s| rows::written("last good policy", &s)).transpose()?;
+        let text = sources
+            .map(|s| rows::written("last good policy", &s))
+            .transpose()?;
         self.commit(|t| {
             t.execute("DELETE FROM last_good_policy", [])?;
             if let Some(text) = &text {
-                t.execute("INSERT INTO last_good_policy (one, sources) VALUES (1, ?1)", [text])?;
+                t.execute(
+                    "INSERT INTO last_good_policy (one, sources) VALUES (1, ?1)",
+                    [text],
+                )?;
             }
             Ok(())
         })
@@ -193,7 +221,10 @@ impl Store {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn commit(&self, change: impl FnOnce(&Transaction<'_>) -> Result<(), Error>) -> Result<(), Error> {
+    fn commit(
+        &self,
+        change: impl FnOnce(&Transaction<'_>) -> Result<(), Error>,
+    ) -> Result<(), Error> {
         let mut connection = self.connection();
         let transaction = connection.transaction()?;
         change(&transaction)?;

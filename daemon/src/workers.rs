@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use zbus::export::ordered_stream::OrderedStreamExt;
 
 use crate::failure::Failure;
-use crate::launch::{self, Launched, Launcher, Later, Life};
+use crate::launch::{self, Later, Launched, Launcher, Life};
 
 /// A call needs a destination, which a peer on the other end of a socket does not look at.
 const PEER: &str = "org.mooring1.Worker";
@@ -48,7 +48,10 @@ impl Live {
     }
 
     fn take_life(&self) -> Option<Box<dyn Life>> {
-        self.life.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take()
+        self.life
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .take()
     }
 }
 
@@ -77,7 +80,12 @@ pub struct Workers {
 impl Workers {
     /// A worker that is not started yet.
     pub fn new(launcher: Box<dyn Launcher>, uid: u32, listener: Listener) -> Self {
-        Self { launcher, uid, listener, state: Mutex::default() }
+        Self {
+            launcher,
+            uid,
+            listener,
+            state: Mutex::default(),
+        }
     }
 
     /// The running worker; started if there is none, after a wait if the last one died early.
@@ -113,7 +121,11 @@ impl Workers {
     /// Puts a worker away that failed a call; the next [`Workers::live`] starts another.
     pub async fn retire(&self, live: &Live) {
         let mut state = self.state.lock().await;
-        if state.live.as_ref().is_some_and(|current| current.generation == live.generation) {
+        if state
+            .live
+            .as_ref()
+            .is_some_and(|current| current.generation == live.generation)
+        {
             state.bury();
         }
     }
@@ -154,7 +166,9 @@ impl Workers {
     /// Asks the running worker, if any, to stop an account's operation. That it cannot be asked
     /// is logged: the operation then ends with its worker.
     pub async fn interrupt(&self, account: &str) {
-        let Some(live) = self.state.lock().await.live.clone() else { return };
+        let Some(live) = self.state.lock().await.live.clone() else {
+            return;
+        };
         match tokio::time::timeout(INTERRUPT_TIMEOUT, live.proxy().interrupt(account)).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::warn!(%error, account, "the worker cannot be interrupted"),
@@ -164,7 +178,9 @@ impl Workers {
 
     /// Ends the worker: closes the connection and waits, a bounded time, for the process.
     pub async fn stop(&self) {
-        let Some(live) = self.state.lock().await.live.take() else { return };
+        let Some(live) = self.state.lock().await.live.take() else {
+            return;
+        };
         if let Err(error) = live.connection.clone().close().await {
             tracing::debug!(%error, "the worker's connection was closed already");
         }
@@ -179,7 +195,10 @@ impl Workers {
             let connection = connect(stream).await?;
             let proxy = WorkerProxy::new(&connection, PEER).await?;
             let progress = proxy.receive_progressed().await?;
-            let version = proxy.hello().await.map_err(|e| zbus::Error::Failure(e.message()))?;
+            let version = proxy
+                .hello()
+                .await
+                .map_err(|e| zbus::Error::Failure(e.message()))?;
             Ok::<_, zbus::Error>((connection, proxy, progress, version))
         };
         let (connection, proxy, mut progress, version) =
@@ -189,7 +208,9 @@ impl Workers {
                 Err(_) => return Err(handshake("does not answer in time".to_owned())),
             };
         if version != VERSION {
-            return Err(handshake(format!("is of version {version}, and this broker of {VERSION}")));
+            return Err(handshake(format!(
+                "is of version {version}, and this broker of {VERSION}"
+            )));
         }
         let listener = self.listener.clone();
         let listening = tokio::spawn(async move {
@@ -202,7 +223,13 @@ impl Workers {
         })
         .abort_handle();
         let life = std::sync::Mutex::new(Some(life));
-        Ok(Live { generation, connection, proxy, life, listening })
+        Ok(Live {
+            generation,
+            connection,
+            proxy,
+            life,
+            listening,
+        })
     }
 }
 
@@ -210,14 +237,24 @@ impl State {
     /// Drops the worker (which kills it) and remembers whether it died early.
     fn bury(&mut self) {
         self.live = None;
-        let early = self.started.is_some_and(|started| started.elapsed() < STABLE);
-        self.early_deaths = if early { self.early_deaths.saturating_add(1) } else { 0 };
+        let early = self
+            .started
+            .is_some_and(|started| started.elapsed() < STABLE);
+        self.early_deaths = if early {
+            self.early_deaths.saturating_add(1)
+        } else {
+            0
+        };
     }
 }
 
 async fn connect(stream: std::os::unix::net::UnixStream) -> zbus::Result<zbus::Connection> {
     let guid = zbus::Guid::generate();
-    zbus::connection::Builder::unix_stream(stream).server(guid).p2p().build().await
+    zbus::connection::Builder::unix_stream(stream)
+        .server(guid)
+        .p2p()
+        .build()
+        .await
 }
 
 fn handshake(what: String) -> launch::Error {

@@ -66,6 +66,11 @@ impl Daemon {
         self.process.wait(PATIENCE).await
     }
 
+    /// Waits for its end, without a bound; can be given up and called again.
+    pub async fn ended(&mut self) {
+        self.process.ended().await;
+    }
+
     /// Sends a signal, SIGHUP for example.
     pub fn signal(&self, signal: Signal) {
         self.process.signal(signal);

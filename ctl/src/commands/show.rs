@@ -54,12 +54,10 @@ fn show_collection(context: &Context<'_>, c: &CollectionStatus) {
     terminal.line(&terminal.paint(Tone::Strong, &format!("  {}", collection(&c.name))));
     context.field("Folder", &text::path(&c.root));
     context.field("Files", &format!("{}, {}", text::number(c.items), text::size(c.bytes)));
-    let safe = format!(
-        "{} of {} read back from the storage",
-        text::number(c.verified),
-        text::number(c.items)
-    );
-    context.field("Safe", &safe);
+    if c.items > 0 {
+        let (safe, all) = (text::number(c.verified), text::number(c.items));
+        context.field("Safe", &format!("{safe} of {all} read back from the storage"));
+    }
     let more = [
         (c.unsynced, "To upload", ""),
         (c.held, "Held", "gone on one side, and not deleted on the other"),

@@ -53,7 +53,11 @@ async fn password(follower: &mut Follower<'_>, blocked: &Blocked) -> Result<Repl
         return authenticate(follower, password).await;
     }
     if follower.answers.password.is_some() || !follower.terminal.interactive() {
-        let refused = Failure::of_kind(&blocked.error, &blocked.message);
+        let mut refused = Failure::of_kind(&blocked.error, &blocked.message);
+        let seconds = blocked.next_attempt.saturating_sub(text::now());
+        if seconds > 0 {
+            refused.hint = format!("The next try is allowed in {}.", text::wait(seconds));
+        }
         follower.cancel(refused).await?;
         return Ok(Reply::Given);
     }

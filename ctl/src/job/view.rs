@@ -34,8 +34,10 @@ impl<'a> View<'a> {
         let finished = state.state == "finished";
         let reached = if finished && state.outcome.success { state.stages.len() } else { reached };
         for stage in state.stages.iter().take(reached).skip(self.shown) {
-            let mark = self.terminal.paint(Tone::Good, "✓");
-            self.line(&format!("  {mark} {}", done(&state.kind, stage)));
+            if let Some(words) = done(&state.kind, stage) {
+                let mark = self.terminal.paint(Tone::Good, "✓");
+                self.line(&format!("  {mark} {words}"));
+            }
         }
         self.shown = self.shown.max(reached);
         if finished || state.state == "blocked" {
@@ -110,22 +112,23 @@ pub fn amount(progress: &Progress) -> String {
     parts.join(", ")
 }
 
-/// What is true once a stage is reached.
-fn done(kind: &str, stage: &str) -> String {
+/// What is true once a stage is reached; nothing for a stage that a person need not hear of.
+fn done(kind: &str, stage: &str) -> Option<String> {
     let text = match stage {
         "planned" => "Plan agreed",
         "authorised" => "Identity proved",
         "drained" => "Everything uploaded",
-        "backed-up" => "Backup made, where one was asked for",
+        // Passed also where no backup was asked for.
+        "backed-up" => return None,
         "verified" => "Every copy read back from the storage and compared",
         "removed" => "Files removed from this device",
-        "revoked" => "Session ended at the provider",
+        "revoked" => "Session ended",
         "brought" => "Files brought to this device",
         "synced" => "Both sides in step",
         "forgotten" if kind == "sign-out" => "Account forgotten, receipt written",
-        other => return text::title(other),
+        other => return Some(text::title(other)),
     };
-    text.to_owned()
+    Some(text.to_owned())
 }
 
 /// What is being done on the way to the next stage. The job knows best; without a word from it,
@@ -164,7 +167,7 @@ mod tests {
 
     #[test]
     fn unknown_stages_are_shown_as_words() {
-        assert_eq!(done("sign-in", "files-brought"), "Files brought");
-        assert_eq!(done("sign-in", "\x1b[2J"), "\\x1b[2J");
+        assert_eq!(done("sign-in", "files-brought").as_deref(), Some("Files brought"));
+        assert_eq!(done("sign-in", "\x1b[2J").as_deref(), Some("\\x1b[2J"));
     }
 }

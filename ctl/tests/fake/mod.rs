@@ -56,6 +56,8 @@ pub struct Script {
     /// True: the job cannot be undone any more.
     pub removing: bool,
     pub outcome: JobOutcome,
+    /// The collections that the last sign-in asked for.
+    pub asked: Vec<CollectionSpec>,
     /// What the stand-in was asked, in order.
     pub calls: Vec<String>,
 }
@@ -124,7 +126,10 @@ impl Script {
         Self {
             signed_in: false,
             found: AccountFound {
-                collections: vec![CollectionSpec { name: "photos".into(), root: b"/p".to_vec() }],
+                collections: vec![CollectionSpec {
+                    name: "photos".into(),
+                    root: b"/h/Accounts/Photos".to_vec(),
+                }],
                 ..Default::default()
             },
             outcome: JobOutcome { success: true, uploaded: 3, ..Default::default() },

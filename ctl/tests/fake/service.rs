@@ -107,10 +107,11 @@ struct Manager {
 
 #[interface(name = "org.mooring1.Manager")]
 impl Manager {
-    async fn inspect(&self, provider: String, _options: SignInOptions) -> Result<AccountFound> {
+    async fn inspect(&self, provider: String, options: SignInOptions) -> Result<AccountFound> {
         let mut script = self.script.lock().unwrap();
         script.calls.push(format!("Inspect {provider}"));
-        Ok(script.found.clone())
+        let collections = options.collections.unwrap_or(script.found.collections.clone());
+        Ok(AccountFound { collections, ..script.found.clone() })
     }
 
     async fn sign_in(
@@ -125,6 +126,7 @@ impl Manager {
         {
             let mut script = self.script.lock().unwrap();
             script.calls.push(format!("SignIn {identity} create={create} adopt={adopt}"));
+            script.asked = options.collections.unwrap_or_default();
             if !create && password.as_ref() != Some(&script.password) {
                 return Err(Error::IncorrectPassword("The password is wrong.".into()));
             }

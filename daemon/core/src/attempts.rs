@@ -54,11 +54,18 @@ impl Attempts {
     pub fn observe(self, now: u64) -> Self {
         let wait = delay(self.failures);
         if now < self.last_failure {
-            Self { last_failure: now, not_before: now.saturating_add(wait), ..self }
+            Self {
+                last_failure: now,
+                not_before: now.saturating_add(wait),
+                ..self
+            }
         } else {
             // Whatever the file says: a wait ends after its delay.
             let latest = self.last_failure.saturating_add(wait);
-            Self { not_before: self.not_before.min(latest), ..self }
+            Self {
+                not_before: self.not_before.min(latest),
+                ..self
+            }
         }
     }
 
@@ -69,7 +76,9 @@ impl Attempts {
     pub fn begin(self, now: u64) -> Result<Self, TooSoon> {
         let seen = self.observe(now);
         if now < seen.not_before {
-            return Err(TooSoon { next_attempt: seen.not_before });
+            return Err(TooSoon {
+                next_attempt: seen.not_before,
+            });
         }
         let failures = seen.failures.saturating_add(1);
         Ok(Self {
@@ -90,7 +99,10 @@ mod tests {
     #[test]
     fn three_tries_are_free_and_then_the_wait_doubles_up_to_a_bound() {
         let delays: Vec<u64> = (0..=13).map(delay).collect();
-        assert_eq!(delays, [0, 0, 0, 0, 2, 4, 8, 16, 32, 64, 128, 256, 512, 900]);
+        assert_eq!(
+            delays,
+            [0, 0, 0, 0, 2, 4, 8, 16, 32, 64, 128, 256, 512, 900]
+        );
         assert_eq!(delay(u32::MAX), MAX_DELAY_SECONDS);
     }
 
@@ -106,7 +118,11 @@ mod tests {
 
     #[test]
     fn a_clock_turned_back_begins_the_wait_anew_and_only_once() {
-        let attempts = Attempts { failures: 8, last_failure: 1000, not_before: 1032 };
+        let attempts = Attempts {
+            failures: 8,
+            last_failure: 1000,
+            not_before: 1032,
+        };
         let back = attempts.observe(10);
         assert_eq!(back.not_before, 10 + 32);
         assert_eq!(back.observe(20).not_before, 10 + 32);

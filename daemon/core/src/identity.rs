@@ -167,7 +167,9 @@ impl Record {
             recovery_code: self.recovery_code.phc().to_owned(),
         };
         let body = toml::to_string(&written).map_err(|e| Error::Syntax(e.to_string()))?;
-        Ok(format!("# Who this storage belongs to. Written by Mooring; do not edit.\n{body}"))
+        Ok(format!(
+            "# Who this storage belongs to. Written by Mooring; do not edit.\n{body}"
+        ))
     }
 
     /// Whether this is the password. Runs argon2: call it where blocking is allowed.
@@ -226,16 +228,27 @@ mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used)]
     use super::*;
 
-    const CHEAP: Cost = Cost { memory_kib: 8, passes: 1, lanes: 1 };
+    const CHEAP: Cost = Cost {
+        memory_kib: 8,
+        passes: 1,
+        lanes: 1,
+    };
 
     fn random() -> Randomness {
-        Randomness { storage_id: [7; 16], password_salt: [1; 16], recovery_salt: [2; 16] }
+        Randomness {
+            storage_id: [7; 16],
+            password_salt: [1; 16],
+            recovery_salt: [2; 16],
+        }
     }
 
     fn record() -> (Record, RecoveryCode) {
         let code = RecoveryCode::from_entropy([3; ENTROPY_BYTES]).unwrap();
         let password = Password::new(b"correct horse".to_vec()).unwrap();
-        (Record::new("alice", &password, &code, &random(), CHEAP).unwrap(), code)
+        (
+            Record::new("alice", &password, &code, &random(), CHEAP).unwrap(),
+            code,
+        )
     }
 
     #[test]
@@ -243,8 +256,16 @@ mod tests {
         let (record, code) = record();
         let again = Record::parse(&record.to_toml().unwrap()).unwrap();
         assert_eq!(again, record);
-        assert!(again.check_password(&Password::new(b"correct horse".to_vec()).unwrap()).unwrap());
-        assert!(!again.check_password(&Password::new(b"correct hors".to_vec()).unwrap()).unwrap());
+        assert!(
+            again
+                .check_password(&Password::new(b"correct horse".to_vec()).unwrap())
+                .unwrap()
+        );
+        assert!(
+            !again
+                .check_password(&Password::new(b"correct hors".to_vec()).unwrap())
+                .unwrap()
+        );
         assert!(again.check_recovery_code(&code).unwrap());
         let other = RecoveryCode::from_entropy([4; ENTROPY_BYTES]).unwrap();
         assert!(!again.check_recovery_code(&other).unwrap());
@@ -289,17 +310,38 @@ mod tests {
     #[test]
     fn an_error_does_not_quote_a_hash() {
         let (record, _) = record();
-        let bad = record.to_toml().unwrap().replace("generation = 1", "generation = {");
+        let bad = record
+            .to_toml()
+            .unwrap()
+            .replace("generation = 1", "generation = {");
         let error = Record::parse(&bad).unwrap_err();
         assert!(!format!("{error} {error:?}").contains("argon2id$"));
     }
 
     #[test]
     fn names_are_safe_as_folders() {
-        for good in ["a", "alice", "alice@example.org", "a.b_c-d+e", "zoë", &"x".repeat(64)] {
+        for good in [
+            "a",
+            "alice",
+            "alice@example.org",
+            "a.b_c-d+e",
+            "zoë",
+            &"x".repeat(64),
+        ] {
             assert!(check_name(good).is_ok(), "{good}");
         }
-        for bad in ["", ".", "..", ".a", "-a", "a/b", "a b", "a\0", "a\n", &"x".repeat(65)] {
+        for bad in [
+            "",
+            ".",
+            "..",
+            ".a",
+            "-a",
+            "a/b",
+            "a b",
+            "a\0",
+            "a\n",
+            &"x".repeat(65),
+        ] {
             assert!(check_name(bad).is_err(), "{bad:?}");
         }
     }

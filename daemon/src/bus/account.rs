@@ -15,7 +15,10 @@ pub(super) struct AccountObject {
 
 impl AccountObject {
     pub(super) fn new(shared: Shared, id: &str) -> Self {
-        Self { shared, id: id.to_owned() }
+        Self {
+            shared,
+            id: id.to_owned(),
+        }
     }
 
     fn view<T>(&self, look: impl FnOnce(&AccountView) -> T) -> fdo::Result<T> {
@@ -47,7 +50,11 @@ impl AccountObject {
         let caller = self.shared.gate.admit(&header, connection).await?;
         let account = self.shared.published().account(&self.id)?.account.clone();
         let request = arguments::sign_out(digest, options, &account).await?;
-        let number = self.shared.broker.sign_out(&self.id, request, caller.uid()).await?;
+        let number = self
+            .shared
+            .broker
+            .sign_out(&self.id, request, caller.uid())
+            .await?;
         self.shared.told().await;
         Ok(job_path(number))
     }
@@ -109,7 +116,10 @@ pub(super) struct FilesObject {
 
 impl FilesObject {
     pub(super) fn new(shared: Shared, id: &str) -> Self {
-        Self { shared, id: id.to_owned() }
+        Self {
+            shared,
+            id: id.to_owned(),
+        }
     }
 }
 
@@ -121,7 +131,7 @@ impl FilesObject {
         #[zbus(connection)] connection: &Connection,
     ) -> Result<OwnedObjectPath> {
         let caller = self.shared.gate.admit(&header, connection).await?;
-        let number = self.shared.broker.sync(&self.id, caller.uid())?;
+        let number = self.shared.broker.sync(&self.id, caller.uid()).await?;
         self.shared.told().await;
         Ok(job_path(number))
     }

@@ -8,7 +8,7 @@ use mooring_core::collection::Collection;
 use mooring_core::identity::{self, Password};
 use zbus::OwnedFd;
 
-use crate::account::{Account, Chosen};
+use crate::account::Account;
 use crate::failure::Failure;
 use crate::jobs::{sign_in, sign_out};
 use crate::secret;
@@ -25,12 +25,8 @@ const MAX_DIGEST_BYTES: usize = 64;
 const LOCAL: &str = "local";
 
 /// Reads the arguments of `Inspect`.
-pub(super) fn inspect(
-    provider: &str,
-    options: &SignInOptions,
-    home: &Path,
-) -> Result<sign_in::Wanted, Failure> {
-    wanted(provider, "", options, home)
+pub(super) fn inspect(provider: &str, options: &SignInOptions) -> Result<sign_in::Wanted, Failure> {
+    wanted(provider, None, options)
 }
 
 /// Reads the arguments of `SignIn`, the password too.
@@ -38,10 +34,9 @@ pub(super) async fn sign_in(
     provider: &str,
     identity: &str,
     mut options: SignInOptions,
-    home: &Path,
 ) -> Result<sign_in::Request, Failure> {
     identity::check_name(identity)?;
-    let wanted = wanted(provider, identity, &options, home)?;
+    let wanted = wanted(provider, Some(identity), &options)?;
     let device = options.device.take().map(device).transpose()?;
     Ok(sign_in::Request {
         wanted,
@@ -76,7 +71,9 @@ pub(super) fn keep(
 ) -> Result<Vec<Collection>, Failure> {
     let names = names.unwrap_or_default();
     if names.len() > MAX_KEEP {
-        return Err(invalid(format!("at most {MAX_KEEP} collections can be named")));
+        return Err(invalid(format!(
+            "at most {MAX_KEEP} collections can be named"
+        )));
     }
     let own = || account.collections.iter().map(|chosen| chosen.collection);
     let mut keep = Vec::new();
@@ -87,7 +84,10 @@ pub(super) fn keep(
         }
         let collection = collection(&name)?;
         if !own().any(|has| has == collection) {
-            return Err(invalid(format!("{} has no collection {name} here", account.identity)));
+            return Err(invalid(format!(
+                "{} has no collection {name} here",
+                account.identity
+            )));
         }
         keep.push(collection);
     }
@@ -98,9 +98,8 @@ pub(super) fn keep(
 
 fn wanted(
     provider: &str,
-    identity: &str,
+    identity: Option<&str>,
     options: &SignInOptions,
-    home: &Path,
 ) -> Result<sign_in::Wanted, Failure> {
     if provider != LOCAL {
         return Err(invalid("the only kind of provider is `local`"));
@@ -109,39 +108,45 @@ fn wanted(
         .storage
         .as_deref()
         .ok_or_else(|| invalid("`storage` is missing: the folder that is the storage"))?;
-    let all = || Collection::ALL.map(|c| CollectionSpec { name: c.name().into(), root: vec![] });
-    let specs = options.collections.clone().unwrap_or_else(|| all().to_vec());
+    let all = || {
+        Collection::ALL.map(|c| CollectionSpec {
+            name: c.name().into(),
+            root: vec![],
+        })
+    };
+    let specs = options
+        .collections
+        .clone()
+        .unwrap_or_else(|| all().to_vec());
     Ok(sign_in::Wanted {
         provider: provider.to_owned(),
-        identity: identity.to_owned(),
+        identity: identity.map(str::to_owned),
         storage: path("storage", storage)?,
-        collections: collections(specs, identity, home)?,
+        collections: collections(specs)?,
     })
 }
 
-fn collections(
-    specs: Vec<CollectionSpec>,
-    identity: &str,
-    home: &Path,
-) -> Result<Vec<Chosen>, Failure> {
+fn collections(specs: Vec<CollectionSpec>) -> Result<Vec<sign_in::Asked>, Failure> {
     if specs.is_empty() || specs.len() > MAX_COLLECTIONS {
-        return Err(invalid(format!("an account has 1 to {MAX_COLLECTIONS} collections")));
+        return Err(invalid(format!(
+            "an account has 1 to {MAX_COLLECTIONS} collections"
+        )));
     }
-    let mut chosen: Vec<Chosen> = Vec::with_capacity(specs.len());
+    let mut wanted: Vec<sign_in::Asked> = Vec::with_capacity(specs.len());
     for spec in specs {
         let collection = collection(&spec.name)?;
-        if chosen.iter().any(|other| other.collection == collection) {
-            return Err(invalid(format!("the collection {collection} is named twice")));
+        if wanted.iter().any(|(other, _)| *other == collection) {
+            return Err(invalid(format!(
+                "the collection {collection} is named twice"
+            )));
         }
-        let root = if spec.root.is_empty() {
-            // Before anyone has said who, as `Inspect` may ask: the folder above.
-            home.join("Accounts").join(identity).join(collection.folder()).as_os_str().into()
-        } else {
-            std::ffi::OsStr::from_bytes(&spec.root).to_owned()
+        let root = match spec.root.as_slice() {
+            b"" => None,
+            root => Some(path("folder", root)?),
         };
-        chosen.push(Chosen { collection, root: path("folder", root.as_bytes())? });
+        wanted.push((collection, root));
     }
-    Ok(chosen)
+    Ok(wanted)
 }
 
 fn collection(name: &str) -> Result<Collection, Failure> {
@@ -152,20 +157,35 @@ fn collection(name: &str) -> Result<Collection, Failure> {
 fn path(what: &str, bytes: &[u8]) -> Result<Vec<u8>, Failure> {
     let shown = || mooring_core::receipt::readable(&bytes[..bytes.len().min(MAX_PATH_BYTES)]);
     if bytes.len() > MAX_PATH_BYTES {
-        return Err(invalid(format!("the path of the {what} is longer than {MAX_PATH_BYTES} bytes")));
+        return Err(invalid(format!(
+            "the path of the {what} is longer than {MAX_PATH_BYTES} bytes"
+        )));
     }
     if bytes.contains(&0) {
         return Err(invalid(format!("the path of the {what} has a NUL in it")));
     }
     if bytes.first() != Some(&b'/') {
-        return Err(invalid(format!("the {what} needs an absolute path, not {:?}", shown())));
+        return Err(invalid(format!(
+            "the {what} needs an absolute path, not {:?}",
+            shown()
+        )));
     }
-    if bytes.split(|b| *b == b'/').any(|part| part == b"." || part == b"..") {
-        return Err(invalid(format!("the path of the {what} has . or .. in it: {}", shown())));
+    if bytes
+        .split(|b| *b == b'/')
+        .any(|part| part == b"." || part == b"..")
+    {
+        return Err(invalid(format!(
+            "the path of the {what} has . or .. in it: {}",
+            shown()
+        )));
     }
-    let path: std::path::PathBuf = Path::new(std::ffi::OsStr::from_bytes(bytes)).components().collect();
+    let path: std::path::PathBuf = Path::new(std::ffi::OsStr::from_bytes(bytes))
+        .components()
+        .collect();
     if path == Path::new("/") {
-        return Err(invalid(format!("the {what} cannot be the root of everything")));
+        return Err(invalid(format!(
+            "the {what} cannot be the root of everything"
+        )));
     }
     Ok(path.into_os_string().into_encoded_bytes())
 }
@@ -203,29 +223,45 @@ mod tests {
     use super::*;
 
     fn options(storage: &[u8]) -> SignInOptions {
-        SignInOptions { storage: Some(storage.to_vec()), ..SignInOptions::default() }
+        SignInOptions {
+            storage: Some(storage.to_vec()),
+            ..SignInOptions::default()
+        }
     }
 
     fn look(options: &SignInOptions) -> Result<sign_in::Wanted, Failure> {
-        wanted("local", "alice", options, Path::new("/home/alice"))
+        wanted("local", Some("alice"), options)
     }
 
     #[test]
-    fn folders_have_defaults() {
+    fn all_collections_with_default_folders_are_meant_when_none_is_named() {
         let wanted = look(&options(b"/mnt/nas/")).unwrap();
         assert_eq!(wanted.storage, b"/mnt/nas");
-        let roots: Vec<&[u8]> = wanted.collections.iter().map(|c| c.root.as_slice()).collect();
-        assert_eq!(roots[0], b"/home/alice/Accounts/alice/Photos");
-        assert_eq!(roots.len(), 4);
+        assert_eq!(
+            wanted.collections,
+            Collection::ALL.map(|collection| (collection, None))
+        );
     }
 
     #[test]
     fn hostile_paths_get_no_further() {
         let long = [b"/".as_slice(), &[b'x'; MAX_PATH_BYTES]].concat();
-        for bad in
-            [&b""[..], b"/", b"//", b"relative", b"/a\0b", b"/a/../b", b"/a/./b", b"/..", &long]
-        {
-            assert!(look(&options(bad)).is_err(), "{:?}", String::from_utf8_lossy(bad));
+        for bad in [
+            &b""[..],
+            b"/",
+            b"//",
+            b"relative",
+            b"/a\0b",
+            b"/a/../b",
+            b"/a/./b",
+            b"/..",
+            &long,
+        ] {
+            assert!(
+                look(&options(bad)).is_err(),
+                "{:?}",
+                String::from_utf8_lossy(bad)
+            );
         }
         assert!(look(&SignInOptions::default()).is_err());
         assert!(look(&options(b"/caf\xe9")).is_ok());
@@ -236,9 +272,15 @@ mod tests {
         let with = |names: &[&str]| {
             let specs = names
                 .iter()
-                .map(|name| CollectionSpec { name: (*name).to_owned(), root: vec![] })
+                .map(|name| CollectionSpec {
+                    name: (*name).to_owned(),
+                    root: vec![],
+                })
                 .collect();
-            look(&SignInOptions { collections: Some(specs), ..options(b"/mnt") })
+            look(&SignInOptions {
+                collections: Some(specs),
+                ..options(b"/mnt")
+            })
         };
         assert_eq!(with(&["photos", "contacts"]).unwrap().collections.len(), 2);
         assert!(with(&[]).is_err());

@@ -61,7 +61,9 @@ impl Caller {
         if self.uid == uid {
             Ok(())
         } else {
-            Err(Failure::NotAuthorized("this job belongs to another user".to_owned()))
+            Err(Failure::NotAuthorized(
+                "this job belongs to another user".to_owned(),
+            ))
         }
     }
 }
@@ -92,7 +94,9 @@ impl Gate {
         let member = header.member().map_or("", |name| name.as_str());
         let class = class(interface, member)
             .ok_or_else(|| refused(format!("{interface}.{member} is not open to anyone")))?;
-        let sender = header.sender().ok_or_else(|| refused("nobody calls".to_owned()))?;
+        let sender = header
+            .sender()
+            .ok_or_else(|| refused("nobody calls".to_owned()))?;
         let bus = DBusProxy::new(connection).await.map_err(unknown)?;
         let uid = bus
             .get_connection_unix_user(BusName::Unique(sender.as_ref()))
@@ -107,16 +111,20 @@ impl Gate {
             (Mode::Session, Class::Read | Class::OwnAccount | Class::Admin) if uid == self.uid => {
                 Ok(Caller { uid })
             }
-            (Mode::Session, _) => {
-                Err(refused(format!("this daemon serves user {} only, not {uid}", self.uid)))
-            }
+            (Mode::Session, _) => Err(refused(format!(
+                "this daemon serves user {} only, not {uid}",
+                self.uid
+            ))),
         }
     }
 }
 
 /// The class of a method; none for what is not listed.
 fn class(interface: &str, member: &str) -> Option<Class> {
-    METHODS.iter().find(|(i, m, _)| *i == interface && *m == member).map(|(_, _, class)| *class)
+    METHODS
+        .iter()
+        .find(|(i, m, _)| *i == interface && *m == member)
+        .map(|(_, _, class)| *class)
 }
 
 fn refused(message: String) -> Failure {
@@ -136,8 +144,10 @@ mod tests {
 
     #[test]
     fn the_list_is_the_contract() {
-        let listed: BTreeSet<(String, String)> =
-            METHODS.iter().map(|(i, m, _)| ((*i).to_owned(), (*m).to_owned())).collect();
+        let listed: BTreeSet<(String, String)> = METHODS
+            .iter()
+            .map(|(i, m, _)| ((*i).to_owned(), (*m).to_owned()))
+            .collect();
         assert_eq!(listed.len(), METHODS.len());
         let mut contract = BTreeSet::new();
         for (interface, xml) in mooring_api::INTROSPECTION {

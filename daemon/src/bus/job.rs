@@ -31,7 +31,12 @@ impl JobObject {
     }
 
     fn expect_own(&self, caller: &Caller) -> std::result::Result<(), Failure> {
-        let owner = self.shared.published().jobs.get(&self.number).map(|view| view.uid);
+        let owner = self
+            .shared
+            .published()
+            .jobs
+            .get(&self.number)
+            .map(|view| view.uid);
         let gone = || Failure::NotFound(format!("there is no job {}", self.number));
         caller.expect(owner.ok_or_else(gone)?)
     }

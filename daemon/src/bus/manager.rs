@@ -40,13 +40,16 @@ impl ManagerObject {
     ) -> Result<AccountFound> {
         self.shared.gate.admit(&header, connection).await?;
         let broker = &self.shared.broker;
-        let wanted = arguments::inspect(provider, &options, &broker.folders.home)?;
+        let wanted = arguments::inspect(provider, &options)?;
         let found = broker.inspect(&wanted).await?;
         Ok(AccountFound {
             exists: found.record.is_some(),
-            identity: found.record.map(|record| record.identity).unwrap_or_default(),
+            identity: found
+                .record
+                .map(|record| record.identity)
+                .unwrap_or_default(),
             not_empty: specs(&found.not_empty),
-            collections: specs(&wanted.collections),
+            collections: specs(&found.collections),
             warnings: found.warnings,
         })
     }
@@ -61,8 +64,7 @@ impl ManagerObject {
     ) -> Result<OwnedObjectPath> {
         let caller = self.shared.gate.admit(&header, connection).await?;
         let broker = &self.shared.broker;
-        let home = &broker.folders.home;
-        let request = arguments::sign_in(provider, identity, options, home).await?;
+        let request = arguments::sign_in(provider, identity, options).await?;
         let number = broker.sign_in(request, caller.uid()).await?;
         self.shared.told().await;
         Ok(job_path(number))
@@ -87,7 +89,11 @@ impl ManagerObject {
         self.shared.gate.admit(&header, connection).await?;
         let broker = &self.shared.broker;
         let in_force = broker.rules.in_force();
-        let problems = in_force.standing.problems().iter().chain(&in_force.settings_problems);
+        let problems = in_force
+            .standing
+            .problems()
+            .iter()
+            .chain(&in_force.settings_problems);
         Ok(PolicyStatus {
             state: in_force.standing.state().name().to_owned(),
             files: in_force.standing.policy().files().to_vec(),
@@ -124,14 +130,18 @@ impl ManagerObject {
         #[zbus(connection)] connection: &Connection,
     ) -> Result<PolicyDecision> {
         self.shared.gate.admit(&header, connection).await?;
-        let invalid = |error: mooring_core::policy::Unknown| {
-            Failure::InvalidArgument(error.to_string())
-        };
+        let invalid =
+            |error: mooring_core::policy::Unknown| Failure::InvalidArgument(error.to_string());
         let verb: Verb = verb.parse().map_err(invalid)?;
         let actor: Actor = actor.parse().map_err(invalid)?;
         let account = self.shared.published().account(account)?.account.clone();
         let broker = &self.shared.broker;
-        Ok(plan::told(&broker.decide(&account, actor), verb, actor, broker.mode.enforced()))
+        Ok(plan::told(
+            &broker.decide(&account, actor),
+            verb,
+            actor,
+            broker.mode.enforced(),
+        ))
     }
 
     async fn list_receipts(
@@ -189,5 +199,9 @@ fn specs(chosen: &[Chosen]) -> Vec<CollectionSpec> {
 }
 
 fn finding(problem: Problem) -> Finding {
-    Finding { line: problem.line, column: problem.column, message: problem.message }
+    Finding {
+        line: problem.line,
+        column: problem.column,
+        message: problem.message,
+    }
 }

@@ -72,7 +72,9 @@ impl Publisher {
             let changed = self.changes.changed();
             let gone = match later {
                 None => changed.await.is_err(),
-                Some(when) => tokio::time::timeout_at(when, changed).await.is_ok_and(|c| c.is_err()),
+                Some(when) => tokio::time::timeout_at(when, changed)
+                    .await
+                    .is_ok_and(|c| c.is_err()),
             };
             if gone {
                 return Ok(());
@@ -96,8 +98,12 @@ impl Publisher {
         for id in now.accounts.keys() {
             if self.accounts.insert(id.clone()) {
                 let path = account_path(id);
-                server.at(&path, AccountObject::new(self.shared.clone(), id)).await?;
-                server.at(&path, FilesObject::new(self.shared.clone(), id)).await?;
+                server
+                    .at(&path, AccountObject::new(self.shared.clone(), id))
+                    .await?;
+                server
+                    .at(&path, FilesObject::new(self.shared.clone(), id))
+                    .await?;
             }
         }
         for number in now.jobs.keys() {
@@ -112,8 +118,12 @@ impl Publisher {
 
     async fn remove(&mut self, now: &Published) -> zbus::Result<()> {
         let server = self.connection.object_server();
-        let gone: Vec<String> =
-            self.accounts.iter().filter(|id| !now.accounts.contains_key(*id)).cloned().collect();
+        let gone: Vec<String> = self
+            .accounts
+            .iter()
+            .filter(|id| !now.accounts.contains_key(*id))
+            .cloned()
+            .collect();
         for id in gone {
             let path = account_path(&id);
             server.remove::<FilesObject, _>(&path).await?;
@@ -121,8 +131,12 @@ impl Publisher {
             self.told.retain(|(told, _), _| *told != path.as_str());
             self.accounts.remove(&id);
         }
-        let gone: Vec<u64> =
-            self.jobs.keys().filter(|number| !now.jobs.contains_key(number)).copied().collect();
+        let gone: Vec<u64> = self
+            .jobs
+            .keys()
+            .filter(|number| !now.jobs.contains_key(number))
+            .copied()
+            .collect();
         for number in gone {
             let path = job_path(number);
             server.remove::<JobObject, _>(&path).await?;
@@ -137,12 +151,15 @@ impl Publisher {
         self.compare::<ManagerObject>(ROOT_PATH, &mut later).await?;
         for id in self.accounts.clone() {
             let path = account_path(&id);
-            self.compare::<AccountObject>(path.as_str(), &mut later).await?;
-            self.compare::<FilesObject>(path.as_str(), &mut later).await?;
+            self.compare::<AccountObject>(path.as_str(), &mut later)
+                .await?;
+            self.compare::<FilesObject>(path.as_str(), &mut later)
+                .await?;
         }
         let jobs: Vec<u64> = self.jobs.keys().copied().collect();
         for number in jobs {
-            self.compare::<JobObject>(job_path(number).as_str(), &mut later).await?;
+            self.compare::<JobObject>(job_path(number).as_str(), &mut later)
+                .await?;
         }
         if later.is_none() && Instant::now() >= self.next_progress {
             self.next_progress = Instant::now() + PROGRESS_EVERY;
@@ -159,8 +176,11 @@ impl Publisher {
         let server = self.connection.object_server();
         let object = server.interface::<_, I>(path).await?;
         let emitter = object.signal_emitter();
-        let now =
-            object.get().await.get_all(server, &self.connection, None, emitter).await?;
+        let now = object
+            .get()
+            .await
+            .get_all(server, &self.connection, None, emitter)
+            .await?;
         let name = I::name();
         let key = (path.to_owned(), name.to_string());
         let Some(before) = self.told.get(&key) else {
@@ -197,7 +217,10 @@ impl Publisher {
             .iter()
             .filter(|(number, job)| {
                 job.state == JobState::Finished
-                    && self.jobs.get(number).is_some_and(|told| *told != JobState::Finished)
+                    && self
+                        .jobs
+                        .get(number)
+                        .is_some_and(|told| *told != JobState::Finished)
             })
             .map(|(number, job)| (*number, job.outcome.clone()))
             .collect();

@@ -12,8 +12,7 @@ use crate::failure::Failure;
 
 /// How long a job waits for a password before it gives up: twice the longest delay after wrong
 /// ones, so that nobody is timed out by waiting as told.
-const PATIENCE: Duration =
-    Duration::from_secs(2 * mooring_core::attempts::MAX_DELAY_SECONDS);
+const PATIENCE: Duration = Duration::from_secs(2 * mooring_core::attempts::MAX_DELAY_SECONDS);
 
 type Reply = oneshot::Sender<Result<(), Failure>>;
 

@@ -22,7 +22,10 @@ impl Run {
     /// What of a worker's report goes into the journal, and from there into the receipt.
     pub(super) fn removed(&self, report: RemoveReport, now: u64) -> Removed {
         let counts = |of: &[(String, Counts)], name: &str| {
-            of.iter().find(|(n, _)| n == name).map(|(_, counts)| *counts).unwrap_or_default()
+            of.iter()
+                .find(|(n, _)| n == name)
+                .map(|(_, counts)| *counts)
+                .unwrap_or_default()
         };
         let entry = |chosen: &Chosen| {
             let name = chosen.collection.name();
@@ -144,12 +147,16 @@ impl Run {
 
     fn facts_removed(&self) -> Result<&Removed, Failure> {
         // Journaled in the same transaction as `Removal::Done`.
-        self.journaled.removed.as_ref().ok_or_else(|| {
-            Failure::Internal("the journal says removed, but not what".to_owned())
-        })
+        self.journaled
+            .removed
+            .as_ref()
+            .ok_or_else(|| Failure::Internal("the journal says removed, but not what".to_owned()))
     }
 }
 
 fn left(left: Left) -> LeftEntry {
-    LeftEntry { path: readable(&left.path), reason: left.reason }
+    LeftEntry {
+        path: readable(&left.path),
+        reason: left.reason,
+    }
 }

@@ -9,18 +9,18 @@ use std::sync::Arc;
 
 use mooring_core::account::{Event, State};
 use mooring_core::identity::{Password, Record};
-use mooring_wire::{Error as WireError, SyncReport};
+use mooring_wire::{Error as WireError, Inspected, SyncReport};
 use zbus::OwnedFd;
 
 use super::journal::{Ending, Entry, Work};
 use super::{Job, MAX_OPEN_JOBS, Opening, blocked_by, ending, failed, sync};
-use crate::account::Account;
+use crate::account::{Account, Chosen};
 use crate::broker::Broker;
 use crate::failure::Failure;
 use crate::published::{AccountView, Published};
 use crate::{random, secret};
 
-pub use request::{Found, Request, Wanted};
+pub use request::{Asked, Found, Request, Wanted};
 
 /// The kind on the bus.
 pub const KIND: &str = "sign-in";
@@ -37,7 +37,11 @@ enum Proof {
     /// By the record that is there.
     Record(Box<Record>, Option<Password>),
     /// There is none: it is made, with this password; the recovery code goes to the descriptor.
-    New { password: Password, recovery_code: OwnedFd, storage_id: [u8; 16] },
+    New {
+        password: Password,
+        recovery_code: OwnedFd,
+        storage_id: [u8; 16],
+    },
 }
 
 impl Broker {
@@ -46,26 +50,37 @@ impl Broker {
     /// # Errors
     /// When the worker cannot look, or the storage's record cannot be used.
     pub async fn inspect(&self, wanted: &Wanted) -> Result<Found, Failure> {
-        let call = wanted.clone();
-        let inspected = self
-            .workers
-            .call(|live| {
-                let Wanted { storage, collections, .. } = call.clone();
-                let specs = collections.iter().map(crate::account::Chosen::spec).collect();
-                Box::pin(async move { Ok(live.proxy().inspect(&storage, specs).await?) })
-            })
-            .await?;
-        let record = match inspected.record.as_str() {
-            "" => None,
-            text => Some(Record::parse(text)?),
+        let home = &self.folders.home;
+        let mut identity = wanted.identity.clone();
+        if identity.is_none() {
+            // Default folders have the identity's name in them: the storage may know it.
+            let bare = self.look_at(&wanted.storage, &[]).await?;
+            identity = record(&bare)?.map(|record| record.identity);
+        }
+        let collections = wanted.chosen(identity.as_deref(), home);
+        let inspected = self.look_at(&wanted.storage, &collections).await?;
+        let holds_files = |chosen: &&Chosen| {
+            inspected
+                .not_empty
+                .iter()
+                .any(|n| n == chosen.collection.name())
         };
-        let not_empty = wanted
-            .collections
-            .iter()
-            .filter(|chosen| inspected.not_empty.iter().any(|n| n == chosen.collection.name()))
-            .cloned()
-            .collect();
-        Ok(Found { record, not_empty, warnings: inspected.warnings })
+        Ok(Found {
+            record: record(&inspected)?,
+            not_empty: collections.iter().filter(holds_files).cloned().collect(),
+            warnings: inspected.warnings,
+            collections,
+        })
+    }
+
+    async fn look_at(&self, storage: &[u8], roots: &[Chosen]) -> Result<Inspected, Failure> {
+        self.workers
+            .call(|live| {
+                let storage = storage.to_vec();
+                let roots = roots.iter().map(Chosen::spec).collect();
+                Box::pin(async move { Ok(live.proxy().inspect(&storage, roots).await?) })
+            })
+            .await
     }
 
     /// Begins a sign-in.
@@ -73,30 +88,36 @@ impl Broker {
     /// # Errors
     /// [`Failure::InvalidArgument`] when the request does not fit what is there,
     /// [`Failure::Busy`] when this device is signed in there already.
-    pub async fn sign_in(
-        self: &Arc<Self>,
-        request: Request,
-        uid: u32,
-    ) -> Result<u64, Failure> {
+    pub async fn sign_in(self: &Arc<Self>, request: Request, uid: u32) -> Result<u64, Failure> {
         let found = self.inspect(&request.wanted).await?;
         request.expect_consent(&found)?;
         let account = self.draft(&request, &found)?;
         let proof = request.into_proof(found)?;
         let account = match &proof {
-            Proof::Record(record, _) => Account { storage_id: record.storage_id.clone(), ..account },
-            Proof::New { storage_id, .. } => {
-                Account { storage_id: mooring_core::identity::hex(storage_id), ..account }
-            }
+            Proof::Record(record, _) => Account {
+                storage_id: record.storage_id.clone(),
+                ..account
+            },
+            Proof::New { storage_id, .. } => Account {
+                storage_id: mooring_core::identity::hex(storage_id),
+                ..account
+            },
         };
         self.update(|p| {
             p.expect_room(MAX_OPEN_JOBS)?;
             expect_new(p, &account)?;
-            p.accounts.insert(account.id.clone(), AccountView::new(account.clone()));
+            p.accounts
+                .insert(account.id.clone(), AccountView::new(account.clone()));
             Ok::<_, Failure>(())
         })?;
         let number = self.next_job();
-        let opening =
-            Opening { number, kind: KIND, account: account.id.clone(), uid, stages: stages() };
+        let opening = Opening {
+            number,
+            kind: KIND,
+            account: account.id.clone(),
+            uid,
+            stages: stages(),
+        };
         let job = Job::open(self, opening);
         let entry = Entry {
             number,
@@ -114,12 +135,12 @@ impl Broker {
         let mut account = Account {
             id: format!("a{}", random::hex::<8>()?),
             provider: wanted.provider.clone(),
-            identity: wanted.identity.clone(),
+            identity: wanted.identity.clone().unwrap_or_default(),
             storage: wanted.storage.clone(),
             storage_id: String::new(),
             sign_in_id: random::hex::<16>()?,
             device: self.device_name(request.device.as_deref())?,
-            collections: wanted.collections.clone(),
+            collections: found.collections.clone(),
             adopt: request.adopt,
             record: String::new(),
             signed_in_at: 0,
@@ -144,10 +165,20 @@ impl Broker {
     }
 }
 
+/// The storage's identity record, if it has one.
+fn record(inspected: &Inspected) -> Result<Option<Record>, Failure> {
+    match inspected.record.as_str() {
+        "" => Ok(None),
+        text => Ok(Some(Record::parse(text)?)),
+    }
+}
+
 /// One sign-in of an identity, or of a storage, on a device.
 fn expect_new(published: &Published, account: &Account) -> Result<(), Failure> {
     if published.accounts.len() >= MAX_ACCOUNTS {
-        return Err(Failure::Busy(format!("this device has {MAX_ACCOUNTS} accounts, the most")));
+        return Err(Failure::Busy(format!(
+            "this device has {MAX_ACCOUNTS} accounts, the most"
+        )));
     }
     let same = |other: &Account| {
         other.storage_id == account.storage_id || other.storage == account.storage
@@ -171,7 +202,8 @@ async fn begin(mut job: Job, mut account: Account, entry: Entry, proof: Proof) {
     if let Err(error) = job.broker.store.save(&account, &entry) {
         return vanish(job, failed(ending(&error.into())));
     }
-    job.broker.change_account(&account.id, |view| view.account = account.clone());
+    job.broker
+        .change_account(&account.id, |view| view.account = account.clone());
     bring(job, account, entry).await;
 }
 
@@ -182,7 +214,11 @@ async fn prove(job: &mut Job, account: &Account, proof: Proof) -> Result<String,
             job.authorise(&record, password).await?;
             Ok(record.to_toml()?)
         }
-        Proof::New { password, recovery_code, storage_id } => {
+        Proof::New {
+            password,
+            recovery_code,
+            storage_id,
+        } => {
             let broker = job.broker.clone();
             let create = create(&broker, account, password, recovery_code, storage_id);
             job.drive(false, create).await
@@ -199,7 +235,10 @@ async fn create(
     storage_id: [u8; 16],
 ) -> Result<String, Failure> {
     let identity = account.identity.clone();
-    let (record, code) = broker.passwords.new_record(identity, storage_id, password).await?;
+    let (record, code) = broker
+        .passwords
+        .new_record(identity, storage_id, password)
+        .await?;
     secret::write("recovery code", recovery_code.into(), code.words()).await?;
     drop(code);
     let text = record.to_toml()?;
@@ -228,7 +267,9 @@ async fn create(
 /// Goes on with a sign-in after a restart.
 pub(super) async fn resume(job: Job, account: Account, entry: Entry) {
     match entry.work.clone() {
-        Work::SignIn { undoing: Some(ending) } => undo(job, account, ending).await,
+        Work::SignIn {
+            undoing: Some(ending),
+        } => undo(job, account, ending).await,
         _ => bring(job, account, entry).await,
     }
 }
@@ -255,7 +296,9 @@ async fn bring(mut job: Job, mut account: Account, mut entry: Entry) {
             }
         };
         let ending = ending(&failure);
-        entry.work = Work::SignIn { undoing: Some(ending.clone()) };
+        entry.work = Work::SignIn {
+            undoing: Some(ending.clone()),
+        };
         if let Err(error) = broker.store.save_job(&entry) {
             // After a restart it would be brought again, and can be cancelled again.
             tracing::error!(%error, job = job.number, "a cancellation is not durable");
@@ -301,9 +344,15 @@ async fn fetch(broker: &Broker, account: &Account) -> Result<SyncReport, Failure
 async fn undo(mut job: Job, account: Account, ending: Ending) {
     let broker = job.broker.clone();
     loop {
-        let undone = job.drive(false, abandon(&broker, &account)).await.and_then(|()| {
-            broker.store.forget(&account.id, job.number).map_err(Failure::from)
-        });
+        let undone = job
+            .drive(false, abandon(&broker, &account))
+            .await
+            .and_then(|()| {
+                broker
+                    .store
+                    .forget(&account.id, job.number)
+                    .map_err(Failure::from)
+            });
         let Err(failure) = undone else { break };
         if job.block(blocked_by(&failure), false).await.is_err() {
             return;
@@ -330,7 +379,9 @@ async fn abandon(broker: &Broker, account: &Account) -> Result<(), Failure> {
 /// The account was never, or is no more, here.
 fn vanish(job: Job, outcome: mooring_api::JobOutcome) {
     let broker = job.broker.clone();
-    broker.change_account(&job.account, |view| view.account.apply(Event::SignInUndone, ""));
+    broker.change_account(&job.account, |view| {
+        view.account.apply(Event::SignInUndone, "")
+    });
     broker.update(|p| p.accounts.remove(&job.account));
     job.finish(outcome);
 }

@@ -4,18 +4,18 @@
 //! with it, the broker's as well as the worker's: then it is drained and verified again, and
 //! policy is asked again. Nothing is removed here but by a worker that holds the proof.
 
+mod steps;
+
 use std::sync::Arc;
 
 use mooring_core::account::Event;
 use mooring_core::collection::Collection;
 use mooring_core::identity::Password;
-use mooring_core::signout::{self, Facts, MAX_ROUNDS, Removal, Stage, Step};
+use mooring_core::signout::{self, Facts, Removal, Stage, Step};
 use mooring_wire::{Attached, Error as WireError};
 
 use super::journal::{Entry, SignOut, Work};
-use super::{
-    Job, MAX_ITEMS, MAX_OPEN_JOBS, Opening, blocked_by, ending, failed,
-};
+use super::{Job, MAX_OPEN_JOBS, Opening, blocked_by, ending};
 use crate::account::Account;
 use crate::broker::Broker;
 use crate::failure::Failure;
@@ -52,7 +52,7 @@ impl Broker {
         id: &str,
         keep: &[Collection],
     ) -> Result<mooring_api::Plan, Failure> {
-        let account = self.update(|p| p.hold(id, Holder::Look))?;
+        let account = self.hold(id, Holder::Look).await?;
         let plan = self.plan(&account, keep).await;
         self.change_account(id, |view| view.holder = Holder::Free);
         match plan {
@@ -88,7 +88,7 @@ impl Broker {
             ));
         }
         let number = self.next_job();
-        let mut account = self.update(|p| p.hold(id, Holder::Job(number)))?;
+        let mut account = self.hold(id, Holder::Job(number)).await?;
         account.apply(Event::SignOutReached(Stage::Planned), "");
         let receipt = receipts::new_id(self.clock.now(), &account.identity, random::bytes()?);
         let facts = SignOut {
@@ -103,8 +103,13 @@ impl Broker {
             removed: None,
             erased: None,
         };
-        let opening =
-            Opening { number, kind: KIND, account: id.to_owned(), uid, stages: stages() };
+        let opening = Opening {
+            number,
+            kind: KIND,
+            account: id.to_owned(),
+            uid,
+            stages: stages(),
+        };
         let run = Run::new(account, facts, number, uid, request.password);
         if let Err(failure) = run.save(self) {
             self.change_account(id, |view| view.holder = Holder::Free);
@@ -185,7 +190,11 @@ impl Run {
     }
 
     pub(super) fn keep(&self) -> Vec<String> {
-        self.journaled.keep.iter().map(|c| c.name().to_owned()).collect()
+        self.journaled
+            .keep
+            .iter()
+            .map(|c| c.name().to_owned())
+            .collect()
     }
 
     /// Before the first unlink; from then on, forward only.
@@ -245,25 +254,29 @@ impl Run {
             return self.undo(job, ending).await;
         }
         let live = self.look(job).await?;
-        let denied = job.broker.expect_allowed(&self.account, &self.journaled.keep);
+        let denied = job
+            .broker
+            .expect_allowed(&self.account, &self.journaled.keep);
         let facts = self.facts(denied.is_ok());
         self.show(job, &facts);
         match (signout::next(&facts), denied) {
             (Step::Deny, Err(denial)) => self.begin_undo(&job.broker, &denial),
             // The two agree: `allowed` is what `denied` is not.
-            (Step::Deny, Ok(_)) => return Ok(Turn::Again),
+            (Step::Deny, Ok(_)) => return Err(out_of_place("a denial that nobody gave")),
             (Step::Authorise, _) => self.authorise(job).await?,
             (Step::Drain, _) => self.drain(job, &live).await?,
             (Step::AskAboutUnsynced, _) => self.ask_about_unsynced(job, &live).await?,
             // No backup is asked for in a `local` account's sign-out.
-            (Step::BackUp, _) => return Ok(Turn::Again),
+            (Step::BackUp, _) => return Err(out_of_place("a backup")),
             (Step::Verify, _) => self.verify(job, &live).await?,
             (Step::Remove, decision) => {
-                let policy = decision.map(|d| d.explanation.join(" ")).unwrap_or_default();
+                let policy = decision
+                    .map(|d| d.explanation.join(" "))
+                    .unwrap_or_default();
                 self.remove(job, &live, policy).await?;
             }
             // Nothing holds a session of a `local` account: `revoked` is a fact from the start.
-            (Step::Revoke, _) => return Ok(Turn::Again),
+            (Step::Revoke, _) => return Err(out_of_place("a revocation")),
             (Step::Forget, _) => return self.forget(job).await,
             (Step::Done, _) => return self.forgotten(job),
         }
@@ -308,166 +321,21 @@ impl Run {
         let stage = signout::stage(facts);
         self.account.apply(Event::SignOutReached(stage), "");
         let account = self.account.clone();
-        job.broker.change_account(&job.account, |view| view.account = account);
+        job.broker
+            .change_account(&job.account, |view| view.account = account);
         let cancellable = self.cancellable();
         job.show(|view| {
             view.stage = stage.name();
             view.cancellable = cancellable;
         });
     }
+}
 
-    async fn authorise(&mut self, job: &mut Job) -> Result<(), Failure> {
-        let record = self.account.record()?;
-        job.authorise(&record, self.password.take()).await?;
-        self.journaled.authorised = true;
-        self.save(&job.broker)
-    }
-
-    async fn drain(&mut self, job: &mut Job, live: &Arc<Live>) -> Result<(), Failure> {
-        let drain = live.proxy().drain(&self.account.id, self.keep());
-        let report = self.call(job, live, self.cancellable(), drain).await?;
-        if report.unsynced_total == 0 {
-            self.drained = true;
-        } else {
-            self.not_there_yet(report.unsynced, report.unsynced_total);
-        }
-        Ok(())
-    }
-
-    async fn verify(&mut self, job: &mut Job, live: &Arc<Live>) -> Result<(), Failure> {
-        let receipt = self.journaled.receipt.clone();
-        let verify = live.proxy().verify(&self.account.id, self.keep(), &receipt);
-        let report = self.call(job, live, self.cancellable(), verify).await?;
-        if report.unproven_total == 0 {
-            self.proven = true;
-            self.journaled.base_blake3 = report.base_blake3;
-        } else {
-            self.not_there_yet(report.unproven, report.unproven_total);
-        }
-        Ok(())
-    }
-
-    async fn remove(
-        &mut self,
-        job: &mut Job,
-        live: &Arc<Live>,
-        policy: String,
-    ) -> Result<(), Failure> {
-        if self.journaled.removal == Removal::NotBegun {
-            self.journaled.policy = policy;
-        }
-        self.journaled.removal = Removal::Begun;
-        self.save(&job.broker)?;
-        let remove = live.proxy().remove(&self.account.id, self.keep());
-        match self.call(job, live, false, remove).await {
-            Ok(report) if report.remaining == 0 => {
-                let removed = self.removed(report, job.broker.clock.now());
-                self.journaled.removed = Some(removed);
-                self.journaled.removal = Removal::Done;
-                self.save(&job.broker)
-            }
-            Ok(report) => {
-                self.not_there_yet(report.remaining_files, report.remaining);
-                Ok(())
-            }
-            Err(Failure::Worker(WireError::NotVerified(message))) => {
-                tracing::warn!(job = self.number, message, "the proof no longer fits");
-                self.not_there_yet(Vec::new(), 0);
-                Ok(())
-            }
-            Err(failure) => Err(failure),
-        }
-    }
-
-    /// Another round is needed: upload and read back again.
-    fn not_there_yet(&mut self, files: Vec<(Vec<u8>, String)>, total: u64) {
-        self.drained = false;
-        self.proven = false;
-        self.rounds = self.rounds.saturating_add(1).min(MAX_ROUNDS);
-        self.files = files;
-        self.files_total = total;
-    }
-
-    async fn ask_about_unsynced(
-        &mut self,
-        job: &mut Job,
-        live: &Arc<Live>,
-    ) -> Result<(), Failure> {
-        let keep_here = job.block(self.unsynced(), self.cancellable()).await?;
-        self.rounds = 0;
-        if keep_here && !self.files.is_empty() {
-            let files = self.files.iter().map(|(path, _)| path.clone()).collect();
-            let moving = live.proxy().keep_here(&self.account.id, files);
-            let moved = self.call(job, live, false, moving).await?;
-            tracing::info!(job = self.number, moved, "files are kept here");
-        }
-        Ok(())
-    }
-
-    fn unsynced(&self) -> mooring_api::Blocked {
-        let reason = self.files.first().map_or("", |(_, reason)| reason.as_str());
-        let message = match self.files_total {
-            0 => "the copies could not be proved to be good".to_owned(),
-            1 => format!("1 file has no proven copy in the storage: {reason}"),
-            n => format!("{n} files have no proven copy in the storage; the first: {reason}"),
-        };
-        mooring_api::Blocked {
-            error: "UnsyncedData".to_owned(),
-            message,
-            next_attempt: 0,
-            items: self.files.iter().take(MAX_ITEMS).map(|(path, _)| path.clone()).collect(),
-            items_total: self.files_total,
-        }
-    }
-
-    /// Calls the worker; one that dies over it is put away.
-    async fn call<T>(
-        &self,
-        job: &mut Job,
-        live: &Arc<Live>,
-        cancellable: bool,
-        call: impl Future<Output = mooring_wire::Result<T>>,
-    ) -> Result<T, Failure> {
-        let called = job.drive(cancellable, async { Ok(call.await?) }).await;
-        if called.as_ref().is_err_and(Failure::is_death) {
-            tracing::warn!(job = self.number, generation = live.generation, "the worker is gone");
-            job.broker.workers.retire(live).await;
-        }
-        called
-    }
-
-    /// Puts everything back: the account stays.
-    async fn undo(&mut self, job: &mut Job, ending: super::Ending) -> Result<Turn, Failure> {
-        let broker = job.broker.clone();
-        job.show(|view| view.cancellable = false);
-        // Before the person proved who they are, no worker was asked to do anything.
-        if self.journaled.authorised {
-            let spec = self.account.spec();
-            let stay = broker.workers.call(|live| {
-                let spec = spec.clone();
-                Box::pin(async move {
-                    let id = spec.id.clone();
-                    let attached = live.proxy().attach(spec).await?;
-                    if removal(&attached)? == Removal::NotBegun {
-                        live.proxy().stay(&id).await?;
-                        return Ok(true);
-                    }
-                    Ok(false)
-                })
-            });
-            if !job.drive(false, stay).await? {
-                // The worker's latch is right: something is removed already.
-                self.journaled.undoing = None;
-                self.save(&broker)?;
-                return Ok(Turn::Again);
-            }
-        }
-        self.account.apply(Event::SignOutUndone, "");
-        broker.store.end_job(&self.account, self.number)?;
-        let account = self.account.clone();
-        broker.change_account(&job.account, |view| view.account = account);
-        Ok(Turn::Ended(Box::new(failed(ending))))
-    }
+/// A step that the facts of a `local` account never lead to.
+fn out_of_place(what: &str) -> Failure {
+    Failure::Internal(format!(
+        "the sign-out came to {what}, which it has no use for"
+    ))
 }
 
 /// How far the removal is, by the worker's own latch.

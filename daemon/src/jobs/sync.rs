@@ -23,18 +23,27 @@ impl Broker {
     ///
     /// # Errors
     /// [`Failure::Busy`] when another job is under way.
-    pub fn sync(self: &Arc<Self>, id: &str, uid: u32) -> Result<u64, Failure> {
+    pub async fn sync(self: &Arc<Self>, id: &str, uid: u32) -> Result<u64, Failure> {
+        self.published.borrow().expect_room(MAX_OPEN_JOBS)?;
         let number = self.next_job();
-        let account = self.update(|p| {
-            p.expect_room(MAX_OPEN_JOBS)?;
-            p.hold(id, Holder::Job(number))
-        })?;
-        let entry = Entry { number, account: id.to_owned(), uid, work: Work::Sync };
+        let account = self.hold(id, Holder::Job(number)).await?;
+        let entry = Entry {
+            number,
+            account: id.to_owned(),
+            uid,
+            work: Work::Sync,
+        };
         if let Err(error) = self.store.save_job(&entry) {
             self.change_account(id, |view| view.holder = Holder::Free);
             return Err(error.into());
         }
-        let opening = Opening { number, kind: KIND, account: id.to_owned(), uid, stages: stages() };
+        let opening = Opening {
+            number,
+            kind: KIND,
+            account: id.to_owned(),
+            uid,
+            stages: stages(),
+        };
         let job = Job::open(self, opening);
         self.spawn(run(job, account));
         Ok(number)
@@ -60,7 +69,9 @@ pub(super) async fn run(mut job: Job, account: Account) {
             failed(ending(&failure))
         }
     };
-    let current = broker.change_account(&account.id, |_| {}).unwrap_or(account);
+    let current = broker
+        .change_account(&account.id, |_| {})
+        .unwrap_or(account);
     if let Err(error) = broker.store.end_job(&current, job.number) {
         // The next start syncs once more than needed.
         tracing::error!(%error, job = job.number, "the end of a sync is not durable");

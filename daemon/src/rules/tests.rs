@@ -17,11 +17,18 @@ struct Place {
 fn place() -> Place {
     let folder = tempfile::tempdir().unwrap();
     let home = folder.path().to_owned();
-    let folders =
-        Folders { config: home.join("config/mooring"), state: home.join("state"), home };
+    let folders = Folders {
+        config: home.join("config/mooring"),
+        state: home.join("state"),
+        home,
+    };
     folders.make().unwrap();
     let store = Store::open(&folders.state.join("broker.db")).unwrap();
-    Place { _folder: folder, folders, store }
+    Place {
+        _folder: folder,
+        folders,
+        store,
+    }
 }
 
 #[test]
@@ -38,7 +45,12 @@ fn a_bad_file_keeps_the_last_good_policy_over_a_restart() {
     let file = place.folders.policy().join("10-school.toml");
     fs::write(&file, GOOD).unwrap();
     let rules = Rules::load(place.folders.clone(), &place.store).unwrap();
-    assert_eq!(rules.in_force().standing.state(), State::InForce, "{:?}", rules.in_force());
+    assert_eq!(
+        rules.in_force().standing.state(),
+        State::InForce,
+        "{:?}",
+        rules.in_force()
+    );
     fs::write(&file, "[[rule]\n").unwrap();
     rules.reload(&place.store).unwrap();
     assert_eq!(rules.in_force().standing.state(), State::LastGood);

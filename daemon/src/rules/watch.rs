@@ -36,7 +36,11 @@ impl Watch {
     /// # Errors
     /// When the system gives no inotify instance.
     pub fn start(folders: &Folders) -> notify::Result<Self> {
-        let wanted = [folders.config.clone(), folders.config.join("mooring.d"), folders.policy()];
+        let wanted = [
+            folders.config.clone(),
+            folders.config.join("mooring.d"),
+            folders.policy(),
+        ];
         let (sender, events) = mpsc::channel(1);
         let concerned = wanted.clone();
         let watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
@@ -45,7 +49,12 @@ impl Watch {
                 let _ = sender.try_send(());
             }
         })?;
-        let mut watch = Self { wanted, watched: BTreeSet::new(), watcher, events };
+        let mut watch = Self {
+            wanted,
+            watched: BTreeSet::new(),
+            watcher,
+            events,
+        };
         watch.arm();
         Ok(watch)
     }
@@ -94,7 +103,11 @@ impl Watch {
     }
 
     fn needed(&self) -> BTreeSet<PathBuf> {
-        self.wanted.iter().filter_map(|path| nearest(path)).map(Path::to_owned).collect()
+        self.wanted
+            .iter()
+            .filter_map(|path| nearest(path))
+            .map(Path::to_owned)
+            .collect()
     }
 }
 
@@ -122,8 +135,8 @@ fn concerns(wanted: &[PathBuf], event: &notify::Result<Event>) -> bool {
     changes
         && event.paths.iter().any(|path| {
             // In a folder of ours, or a missing one appears (a part of the way to it).
-            wanted.iter().any(|folder| {
-                path.parent() == Some(folder.as_path()) || folder.starts_with(path)
-            })
+            wanted
+                .iter()
+                .any(|folder| path.parent() == Some(folder.as_path()) || folder.starts_with(path))
         })
 }

@@ -13,11 +13,17 @@ use crate::jobs::journal::Entry;
 const MAX_ATTEMPTS: u32 = 1024;
 
 pub(super) fn read<T: DeserializeOwned>(what: &str, text: &str) -> Result<T, Error> {
-    serde_json::from_str(text).map_err(|source| Error::Damaged { what: what.to_owned(), source })
+    serde_json::from_str(text).map_err(|source| Error::Damaged {
+        what: what.to_owned(),
+        source,
+    })
 }
 
 pub(super) fn written<T: Serialize>(what: &str, value: &T) -> Result<String, Error> {
-    serde_json::to_string(value).map_err(|source| Error::Damaged { what: what.to_owned(), source })
+    serde_json::to_string(value).map_err(|source| Error::Damaged {
+        what: what.to_owned(),
+        source,
+    })
 }
 
 pub(super) fn all<T: DeserializeOwned>(
@@ -84,13 +90,22 @@ pub(super) fn put_attempts(
     storage_id: &str,
     attempts: Attempts,
 ) -> Result<(), Error> {
-    let Attempts { failures, last_failure, not_before } = attempts;
+    let Attempts {
+        failures,
+        last_failure,
+        not_before,
+    } = attempts;
     t.execute(
         "INSERT INTO attempts (storage_id, failures, last_failure, not_before)
          VALUES (?1, ?2, ?3, ?4)
          ON CONFLICT (storage_id) DO UPDATE SET failures = excluded.failures,
          last_failure = excluded.last_failure, not_before = excluded.not_before",
-        params![storage_id, failures, signed(last_failure), signed(not_before)],
+        params![
+            storage_id,
+            failures,
+            signed(last_failure),
+            signed(not_before)
+        ],
     )?;
     t.execute(
         "DELETE FROM attempts WHERE storage_id NOT IN

@@ -52,5 +52,7 @@ pub(super) fn prepare(connection: &mut Connection) -> Result<(), Error> {
         newer => return Err(Error::Newer(newer)),
     }
     transaction.commit()?;
+    // What an earlier life forgot is gone from the journal, too.
+    connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
     Ok(())
 }

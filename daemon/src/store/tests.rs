@@ -17,7 +17,10 @@ fn account() -> Account {
         storage_id: "07".into(),
         sign_in_id: "s".into(),
         device: "laptop".into(),
-        collections: vec![Chosen { collection: Collection::Photos, root: b"/home/p".to_vec() }],
+        collections: vec![Chosen {
+            collection: Collection::Photos,
+            root: b"/home/p".to_vec(),
+        }],
         adopt: false,
         record: String::new(),
         signed_in_at: 1,
@@ -27,7 +30,12 @@ fn account() -> Account {
 }
 
 fn entry(number: u64) -> Entry {
-    Entry { number, account: "a1".into(), uid: 1000, work: Work::Sync }
+    Entry {
+        number,
+        account: "a1".into(),
+        uid: 1000,
+        work: Work::Sync,
+    }
 }
 
 #[test]
@@ -42,10 +50,17 @@ fn what_was_saved_is_there_after_a_restart() {
     assert!(store.accounts().unwrap() == [account()]);
     assert_eq!(store.jobs().unwrap(), [entry(7)]);
     store.forget("a1", 7).unwrap();
+    for name in ["broker.db", "broker.db-wal"] {
+        let bytes = std::fs::read(folder.path().join(name)).unwrap();
+        assert!(!bytes.windows(5).any(|w| w == b"alice"), "{name}");
+    }
     assert!(store.accounts().unwrap().is_empty() && store.jobs().unwrap().is_empty());
     assert_eq!(store.last_job().unwrap(), 7);
     for entry in std::fs::read_dir(folder.path()).unwrap() {
-        assert_eq!(entry.unwrap().metadata().unwrap().permissions().mode() & 0o077, 0);
+        assert_eq!(
+            entry.unwrap().metadata().unwrap().permissions().mode() & 0o077,
+            0
+        );
     }
 }
 
@@ -66,8 +81,15 @@ fn a_newer_state_is_left_alone() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("broker.db");
     drop(Store::open(&path).unwrap());
-    rusqlite::Connection::open(&path).unwrap().pragma_update(None, "user_version", 2).unwrap();
+    rusqlite::Connection::open(&path)
+        .unwrap()
+        .pragma_update(None, "user_version", 2)
+        .unwrap();
     assert!(matches!(Store::open(&path), Err(Error::Newer(2))));
-    std::fs::write(&path, "this is no database, but long enough to be taken for one").unwrap();
+    std::fs::write(
+        &path,
+        "this is no database, but long enough to be taken for one",
+    )
+    .unwrap();
     assert!(Store::open(&path).is_err());
 }

@@ -8,7 +8,10 @@ use crate::world::World;
 /// comments and white space gone.
 fn interface(xml: &str, name: &str) -> BTreeSet<String> {
     let open = format!("<interface name=\"{name}\">");
-    let from = xml.find(&open).unwrap_or_else(|| panic!("no {name} in {xml}")) + open.len();
+    let from = xml
+        .find(&open)
+        .unwrap_or_else(|| panic!("no {name} in {xml}"))
+        + open.len();
     let to = from + xml[from..].find("</interface>").unwrap();
     let mut body = xml[from..to].to_owned();
     while let Some(start) = body.find("<!--") {
@@ -37,7 +40,11 @@ fn interface(xml: &str, name: &str) -> BTreeSet<String> {
 /// A tag with its attributes sorted.
 fn normal(tag: &str) -> String {
     let single = tag.ends_with('/') && !tag.starts_with('/');
-    let tag = if single { tag.trim_end_matches('/').trim() } else { tag };
+    let tag = if single {
+        tag.trim_end_matches('/').trim()
+    } else {
+        tag
+    };
     let mut words = tag.split_whitespace();
     let name = words.next().unwrap();
     let attributes: BTreeSet<&str> = words.collect();
@@ -76,7 +83,10 @@ async fn the_live_interfaces_are_the_contract() {
         let (live, contract) = (interface(&live, name), interface(xml, name));
         let missing: Vec<_> = contract.difference(&live).collect();
         let extra: Vec<_> = live.difference(&contract).collect();
-        assert!(missing.is_empty() && extra.is_empty(), "{name}: -{missing:#?} +{extra:#?}");
+        assert!(
+            missing.is_empty() && extra.is_empty(),
+            "{name}: -{missing:#?} +{extra:#?}"
+        );
     }
 }
 
@@ -86,5 +96,8 @@ async fn another_user_is_refused() {
     let running = world.start_as(nix::unistd::getuid().as_raw() + 1).await;
     let error = running.manager.show_policy().await.unwrap_err();
     assert_eq!(error.kind(), "NotAuthorized");
-    assert_eq!(running.manager.reload().await.unwrap_err().kind(), "NotAuthorized");
+    assert_eq!(
+        running.manager.reload().await.unwrap_err().kind(),
+        "NotAuthorized"
+    );
 }

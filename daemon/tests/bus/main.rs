@@ -6,5 +6,5 @@ mod policy;
 mod sign_in;
 mod sign_out;
 mod sync;
-mod world;
 mod worker;
+mod world;

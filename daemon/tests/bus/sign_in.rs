@@ -3,8 +3,8 @@ use std::sync::atomic::Ordering;
 use mooring_api::{Error, SignInOptions};
 use mooring_core::account::State;
 use mooring_wire::Error as Wire;
-use zbus::fdo::ObjectManagerProxy;
 use zbus::export::ordered_stream::OrderedStreamExt;
+use zbus::fdo::ObjectManagerProxy;
 
 use crate::worker::Act;
 use crate::world::*;
@@ -13,11 +13,18 @@ use crate::world::*;
 async fn a_new_identity_is_made_and_its_code_comes_out_once() {
     let world = World::new();
     let running = world.start().await;
-    let found = running.manager.inspect("local", known_identity()).await.unwrap();
+    let found = running
+        .manager
+        .inspect("local", known_identity())
+        .await
+        .unwrap();
     assert!(!found.exists);
     assert_eq!(found.warnings, ["same disk"]);
     running.signed_in().await;
-    assert_eq!(world.fake.effects(), ["create_identity", "created", "sign_in"]);
+    assert_eq!(
+        world.fake.effects(),
+        ["create_identity", "created", "sign_in"]
+    );
     let account = running.account().await;
     assert_eq!(account.state().await.unwrap(), "active");
     assert_eq!(account.identity().await.unwrap(), "alice");
@@ -28,8 +35,17 @@ async fn a_new_identity_is_made_and_its_code_comes_out_once() {
     assert_eq!(collections[0].items, 5);
     assert!(collections[0].root.ends_with(b"/Accounts/alice/Photos"));
     assert_eq!(files.last_sync().await.unwrap(), 77);
-    let found = running.manager.inspect("local", known_identity()).await.unwrap();
+    let found = running
+        .manager
+        .inspect("local", known_identity())
+        .await
+        .unwrap();
     assert_eq!((found.exists, found.identity.as_str()), (true, "alice"));
+    assert!(
+        found.collections[1]
+            .root
+            .ends_with(b"/Accounts/alice/Documents")
+    );
 }
 
 #[tokio::test]
@@ -42,15 +58,30 @@ async fn the_bus_tells_objects_properties_and_the_end() {
     let mut added = objects.receive_interfaces_added().await.unwrap();
     world.fake.next("sign_in", Act::Hang);
     let (_code, options) = new_identity("right");
-    let path = running.manager.sign_in("local", "alice", options).await.unwrap();
+    let path = running
+        .manager
+        .sign_in("local", "alice", options)
+        .await
+        .unwrap();
     let mut names = Vec::new();
     for _ in 0..3 {
         let signal = added.next().await.unwrap();
         let args = signal.args().unwrap();
-        names.extend(args.interfaces_and_properties.keys().map(ToString::to_string));
+        names.extend(
+            args.interfaces_and_properties
+                .keys()
+                .map(ToString::to_string),
+        );
     }
     names.sort();
-    assert_eq!(names, ["org.mooring1.Account", "org.mooring1.Account.Files", "org.mooring1.Job"]);
+    assert_eq!(
+        names,
+        [
+            "org.mooring1.Account",
+            "org.mooring1.Account.Files",
+            "org.mooring1.Job"
+        ]
+    );
     let job = running.job(number(&path)).await;
     let mut finished = job.receive_finished().await.unwrap();
     let mut states = job.receive_state_changed().await;
@@ -65,7 +96,10 @@ async fn the_bus_tells_objects_properties_and_the_end() {
             break;
         }
     }
-    assert_eq!(world.fake.effects(), ["create_identity", "created", "sign_in", "abandon"]);
+    assert_eq!(
+        world.fake.effects(),
+        ["create_identity", "created", "sign_in", "abandon"]
+    );
     assert!(running.broker.published.borrow().accounts.is_empty());
     assert!(running.broker.store.accounts().unwrap().is_empty());
 }
@@ -75,26 +109,66 @@ async fn what_does_not_fit_is_refused_before_anything_is_made() {
     let world = World::new();
     let running = world.start().await;
     let refused = async |identity: &str, options: SignInOptions| {
-        running.manager.sign_in("local", identity, options).await.unwrap_err()
+        running
+            .manager
+            .sign_in("local", identity, options)
+            .await
+            .unwrap_err()
     };
-    let no_consent = SignInOptions { password: Some(piped("x").into()), ..known_identity() };
-    assert!(refused("alice", no_consent).await.message().contains("--create"));
+    let no_consent = SignInOptions {
+        password: Some(piped("x").into()),
+        ..known_identity()
+    };
+    assert!(
+        refused("alice", no_consent)
+            .await
+            .message()
+            .contains("--create")
+    );
     let no_code = SignInOptions {
         create: Some(true),
         password: Some(piped("x").into()),
         ..known_identity()
     };
-    assert!(refused("alice", no_code).await.message().contains("recovery code"));
-    let no_password = SignInOptions { create: Some(true), ..known_identity() };
-    assert!(refused("alice", no_password).await.message().contains("password"));
-    let empty = SignInOptions { password: Some(piped("\n").into()), ..known_identity() };
+    assert!(
+        refused("alice", no_code)
+            .await
+            .message()
+            .contains("recovery code")
+    );
+    let no_password = SignInOptions {
+        create: Some(true),
+        ..known_identity()
+    };
+    assert!(
+        refused("alice", no_password)
+            .await
+            .message()
+            .contains("password")
+    );
+    let empty = SignInOptions {
+        password: Some(piped("\n").into()),
+        ..known_identity()
+    };
     assert_eq!(refused("alice", empty).await.kind(), "InvalidArgument");
-    assert_eq!(refused("../alice", known_identity()).await.kind(), "InvalidArgument");
+    assert_eq!(
+        refused("../alice", known_identity()).await.kind(),
+        "InvalidArgument"
+    );
     world.fake.state().not_empty = vec!["photos".into()];
     let (_code, options) = new_identity("right");
     let error = refused("alice", options).await;
-    assert!(error.message().contains("--adopt") && error.message().contains("Photos"), "{error:?}");
-    assert!(running.manager.sign_in("nextcloud", "a", known_identity()).await.is_err());
+    assert!(
+        error.message().contains("--adopt") && error.message().contains("Photos"),
+        "{error:?}"
+    );
+    assert!(
+        running
+            .manager
+            .sign_in("nextcloud", "a", known_identity())
+            .await
+            .is_err()
+    );
     assert!(world.fake.effects().is_empty());
     assert!(running.broker.published.borrow().jobs.is_empty());
 }
@@ -105,7 +179,11 @@ async fn without_a_reader_of_the_code_no_identity_is_made() {
     let running = world.start().await;
     let (code, options) = new_identity("right");
     drop(code);
-    let path = running.manager.sign_in("local", "alice", options).await.unwrap();
+    let path = running
+        .manager
+        .sign_in("local", "alice", options)
+        .await
+        .unwrap();
     let job = running.ended(number(&path)).await;
     assert_eq!(job.outcome.error, "InvalidArgument");
     assert!(world.fake.effects().is_empty());
@@ -125,8 +203,15 @@ async fn signed_out_again(world: &World) -> Running {
 async fn a_wrong_password_is_asked_for_again_and_slowed_down() {
     let world = World::new();
     let running = signed_out_again(&world).await;
-    let options = SignInOptions { password: Some(piped("wrong\n").into()), ..known_identity() };
-    let path = running.manager.sign_in("local", "alice", options).await.unwrap();
+    let options = SignInOptions {
+        password: Some(piped("wrong\n").into()),
+        ..known_identity()
+    };
+    let path = running
+        .manager
+        .sign_in("local", "alice", options)
+        .await
+        .unwrap();
     let job = running.job(number(&path)).await;
     running.blocked(number(&path), "IncorrectPassword").await;
     for _ in 0..3 {
@@ -137,7 +222,10 @@ async fn a_wrong_password_is_asked_for_again_and_slowed_down() {
     assert_eq!(job.blocked().await.unwrap().next_attempt, now + 2);
     let error = job.authenticate(piped("right").into()).await.unwrap_err();
     assert_eq!(error.kind(), "TooManyAttempts");
-    assert!(matches!(job.retry(Default::default()).await, Err(Error::InvalidArgument(_))));
+    assert!(matches!(
+        job.retry(Default::default()).await,
+        Err(Error::InvalidArgument(_))
+    ));
     assert!(world.fake.effects().is_empty());
     world.clock.0.fetch_add(2, Ordering::SeqCst);
     job.authenticate(piped("right").into()).await.unwrap();
@@ -150,9 +238,17 @@ async fn another_identity_and_a_second_sign_in_are_refused() {
     let world = World::new();
     let running = world.start().await;
     running.signed_in().await;
-    let error = running.manager.sign_in("local", "bob", known_identity()).await.unwrap_err();
+    let error = running
+        .manager
+        .sign_in("local", "bob", known_identity())
+        .await
+        .unwrap_err();
     assert!(error.message().contains("belongs to alice"), "{error:?}");
-    let error = running.manager.sign_in("local", "alice", known_identity()).await.unwrap_err();
+    let error = running
+        .manager
+        .sign_in("local", "alice", known_identity())
+        .await
+        .unwrap_err();
     assert_eq!(error.kind(), "Busy");
 }
 
@@ -161,8 +257,16 @@ async fn a_hostile_record_is_an_error_and_nothing_more() {
     let world = World::new();
     let running = world.start().await;
     for record in ["x", "version = 9", &"#".repeat(100_000)] {
-        world.fake.state().records.insert(STORAGE.to_vec(), record.to_owned());
-        let error = running.manager.sign_in("local", "alice", known_identity()).await.unwrap_err();
+        world
+            .fake
+            .state()
+            .records
+            .insert(STORAGE.to_vec(), record.to_owned());
+        let error = running
+            .manager
+            .sign_in("local", "alice", known_identity())
+            .await
+            .unwrap_err();
         assert_eq!(error.kind(), "Failed");
     }
 }
@@ -173,11 +277,21 @@ async fn a_sign_in_goes_on_after_a_restart_once_the_password_was_right() {
     let running = world.start().await;
     world.fake.next("sign_in", Act::Hang);
     let (_code, options) = new_identity("right");
-    running.manager.sign_in("local", "alice", options).await.unwrap();
+    running
+        .manager
+        .sign_in("local", "alice", options)
+        .await
+        .unwrap();
     world.fake.hanging().await;
     running.stop().await;
     let running = world.start().await;
-    running.until("active", |p| p.accounts.values().any(|v| v.account.state == State::Active)).await;
+    running
+        .until("active", |p| {
+            p.accounts
+                .values()
+                .any(|v| v.account.state == State::Active)
+        })
+        .await;
     assert!(running.ended(1).await.outcome.success);
     running.stop().await;
     let running = world.start().await;
@@ -189,7 +303,11 @@ async fn a_sign_in_goes_on_after_a_restart_once_the_password_was_right() {
 async fn a_sign_in_before_the_password_is_gone_after_a_restart() {
     let world = World::new();
     let running = signed_out_again(&world).await;
-    let path = running.manager.sign_in("local", "alice", known_identity()).await.unwrap();
+    let path = running
+        .manager
+        .sign_in("local", "alice", known_identity())
+        .await
+        .unwrap();
     running.blocked(number(&path), "ReauthRequired").await;
     running.stop().await;
     let running = world.start().await;
@@ -202,13 +320,28 @@ async fn trouble_blocks_a_sign_in_and_a_refusal_ends_it() {
     let world = World::new();
     let running = world.start().await;
     world.fake.next("sign_in", Act::Die);
-    world.fake.next("sign_in", Act::Fail(Wire::StorageGone("not mounted".into())));
-    world.fake.next("sign_in", Act::Fail(Wire::Refused("inside one another".into())));
+    world.fake.next(
+        "sign_in",
+        Act::Fail(Wire::StorageGone("not mounted".into())),
+    );
+    world.fake.next(
+        "sign_in",
+        Act::Fail(Wire::Refused("inside one another".into())),
+    );
     let (_code, options) = new_identity("right");
-    let path = running.manager.sign_in("local", "alice", options).await.unwrap();
+    let path = running
+        .manager
+        .sign_in("local", "alice", options)
+        .await
+        .unwrap();
     let blocked = running.blocked(number(&path), "Offline").await.blocked;
     assert_eq!(blocked.message, "not mounted");
-    running.job(number(&path)).await.retry(Default::default()).await.unwrap();
+    running
+        .job(number(&path))
+        .await
+        .retry(Default::default())
+        .await
+        .unwrap();
     let outcome = running.ended(number(&path)).await.outcome;
     assert_eq!(outcome.error, "InvalidArgument");
     assert!(world.fake.effects().ends_with(&["abandon".to_owned()]));
@@ -221,5 +354,8 @@ async fn an_identity_that_a_dying_worker_made_is_recognised() {
     world.fake.next("created", Act::Die);
     running.signed_in().await;
     let calls = world.fake.effects();
-    assert_eq!(calls, ["create_identity", "created", "create_identity", "sign_in"]);
+    assert_eq!(
+        calls,
+        ["create_identity", "created", "create_identity", "sign_in"]
+    );
 }

@@ -29,12 +29,18 @@ async fn a_sign_out_ends_in_a_receipt_and_nothing_else() {
     let running = ready(&world).await;
     let account = running.account().await;
     let plan = account.plan_sign_out(PlanOptions::default()).await.unwrap();
-    assert_eq!((plan.collections[0].items, plan.collections[0].to_read_back), (5, 1));
+    assert_eq!(
+        (plan.collections[0].items, plan.collections[0].to_read_back),
+        (5, 1)
+    );
     assert_eq!(plan.collections[0].losses, ["ACLs of 1 file"]);
     let number = running.sign_out(Some("right"), &["documents"]).await;
     let job = running.ended(number).await;
     assert!(job.outcome.success, "{:?}", job.outcome);
-    assert_eq!((job.outcome.removed, job.outcome.kept, job.outcome.left), (2, 2, 2));
+    assert_eq!(
+        (job.outcome.removed, job.outcome.kept, job.outcome.left),
+        (2, 2, 2)
+    );
     assert_eq!(job.stage, "forgotten");
     let effects = world.fake.effects();
     assert_eq!(effects[..5], WHOLE);
@@ -42,7 +48,11 @@ async fn a_sign_out_ends_in_a_receipt_and_nothing_else() {
     assert!(running.broker.published.borrow().accounts.is_empty());
     assert!(running.broker.store.accounts().unwrap().is_empty());
     assert!(running.broker.store.jobs().unwrap().is_empty());
-    let text = running.manager.read_receipt(&job.outcome.receipt).await.unwrap();
+    let text = running
+        .manager
+        .read_receipt(&job.outcome.receipt)
+        .await
+        .unwrap();
     assert_eq!(world.fake.state().receipts[&job.outcome.receipt], text);
     let receipt = Receipt::from_toml(&text).unwrap();
     assert_eq!(receipt.proof.base, format!("{}.base", job.outcome.receipt));
@@ -52,11 +62,25 @@ async fn a_sign_out_ends_in_a_receipt_and_nothing_else() {
     assert!(!text.contains("argon2"));
     assert_eq!(receipt_files(&world).len(), 1);
     let listed = running.manager.list_receipts().await.unwrap();
-    assert_eq!((listed[0].removed, listed[0].left, listed[0].when), (2, 2, 1_795_446_000));
+    assert_eq!(
+        (listed[0].removed, listed[0].left, listed[0].when),
+        (2, 2, 1_795_446_000)
+    );
     for bad in ["../state/broker.db", "", "x/y"] {
-        assert_eq!(running.manager.read_receipt(bad).await.unwrap_err().kind(), "InvalidArgument");
+        assert_eq!(
+            running.manager.read_receipt(bad).await.unwrap_err().kind(),
+            "InvalidArgument"
+        );
     }
-    assert_eq!(running.manager.read_receipt("none").await.unwrap_err().kind(), "NotFound");
+    assert_eq!(
+        running
+            .manager
+            .read_receipt("none")
+            .await
+            .unwrap_err()
+            .kind(),
+        "NotFound"
+    );
 }
 
 #[tokio::test]
@@ -65,11 +89,34 @@ async fn another_consent_is_stale() {
     let running = ready(&world).await;
     let account = running.account().await;
     let plan = account.plan_sign_out(PlanOptions::default()).await.unwrap();
-    let other = || SignOutOptions { keep: Some(vec!["photos".into()]), password: None };
-    assert_eq!(account.sign_out(&plan.digest, other()).await.unwrap_err().kind(), "PlanStale");
-    assert_eq!(account.sign_out("", SignOutOptions::default()).await.unwrap_err().kind(), "PlanStale");
-    let unknown = SignOutOptions { keep: Some(vec!["videos".into()]), password: None };
-    assert_eq!(account.sign_out("", unknown).await.unwrap_err().kind(), "InvalidArgument");
+    let other = || SignOutOptions {
+        keep: Some(vec!["photos".into()]),
+        password: None,
+    };
+    assert_eq!(
+        account
+            .sign_out(&plan.digest, other())
+            .await
+            .unwrap_err()
+            .kind(),
+        "PlanStale"
+    );
+    assert_eq!(
+        account
+            .sign_out("", SignOutOptions::default())
+            .await
+            .unwrap_err()
+            .kind(),
+        "PlanStale"
+    );
+    let unknown = SignOutOptions {
+        keep: Some(vec!["videos".into()]),
+        password: None,
+    };
+    assert_eq!(
+        account.sign_out("", unknown).await.unwrap_err().kind(),
+        "InvalidArgument"
+    );
     assert!(world.fake.effects().is_empty());
 }
 
@@ -80,15 +127,29 @@ async fn nothing_happens_before_the_password() {
     let number = running.sign_out(None, &[]).await;
     running.blocked(number, "ReauthRequired").await;
     let job = running.job(number).await;
-    assert_eq!(job.authenticate(piped("wrong").into()).await.unwrap_err().kind(), "IncorrectPassword");
-    assert_eq!(running.account().await.state_detail().await.unwrap(), "planned");
+    assert_eq!(
+        job.authenticate(piped("wrong").into())
+            .await
+            .unwrap_err()
+            .kind(),
+        "IncorrectPassword"
+    );
+    assert_eq!(
+        running.account().await.state_detail().await.unwrap(),
+        "planned"
+    );
     job.cancel().await.unwrap();
     assert_eq!(running.ended(number).await.outcome.error, "Cancelled");
     assert_eq!(running.account().await.state().await.unwrap(), "active");
     assert!(world.fake.effects().is_empty());
     let number = running.sign_out(Some("wrong"), &[]).await;
     running.blocked(number, "IncorrectPassword").await;
-    running.job(number).await.authenticate(piped("right\n").into()).await.unwrap();
+    running
+        .job(number)
+        .await
+        .authenticate(piped("right\n").into())
+        .await
+        .unwrap();
     assert!(running.ended(number).await.outcome.success);
 }
 
@@ -96,19 +157,28 @@ async fn nothing_happens_before_the_password() {
 async fn files_without_a_copy_are_named_and_can_be_kept_here() {
     let world = World::new();
     let running = ready(&world).await;
-    world.fake.state().drains.extend((0..6).map(|_| unsynced("/home/a/open.txt")));
+    world
+        .fake
+        .state()
+        .drains
+        .extend((0..6).map(|_| unsynced("/home/a/open.txt")));
     let number = running.sign_out(Some("right"), &[]).await;
     let blocked = running.blocked(number, "UnsyncedData").await.blocked;
     assert_eq!(blocked.items, [b"/home/a/open.txt".to_vec()]);
     assert_eq!(world.fake.effects(), ["drain"; 3]);
     let job = running.job(number).await;
     job.retry(RetryOptions::default()).await.unwrap();
-    running.until("asked again", |p| {
-        p.jobs[&number].state == JobState::Blocked && world.fake.state().drains.is_empty()
-    })
-    .await;
+    running
+        .until("asked again", |p| {
+            p.jobs[&number].state == JobState::Blocked && world.fake.state().drains.is_empty()
+        })
+        .await;
     assert_eq!(world.fake.effects(), ["drain"; 3]);
-    job.retry(RetryOptions { keep_here: Some(true) }).await.unwrap();
+    job.retry(RetryOptions {
+        keep_here: Some(true),
+    })
+    .await
+    .unwrap();
     assert!(running.ended(number).await.outcome.success);
     let effects = world.fake.effects();
     assert_eq!(effects[0], "keep_here");
@@ -119,16 +189,24 @@ async fn files_without_a_copy_are_named_and_can_be_kept_here() {
 async fn a_file_in_use_goes_through_another_round() {
     let world = World::new();
     let running = ready(&world).await;
-    let unproven = VerifyReport { unproven_total: 1, ..VerifyReport::default() };
+    let unproven = VerifyReport {
+        unproven_total: 1,
+        ..VerifyReport::default()
+    };
     world.fake.state().verifications.push_back(unproven);
-    let remaining = RemoveReport { remaining: 1, ..RemoveReport::default() };
+    let remaining = RemoveReport {
+        remaining: 1,
+        ..RemoveReport::default()
+    };
     world.fake.state().removals.push_back(remaining);
     let number = running.sign_out(Some("right"), &[]).await;
     assert!(running.ended(number).await.outcome.success);
     let effects = world.fake.effects();
     assert_eq!(
         effects[..8],
-        ["drain", "verify", "drain", "verify", "remove", "removing", "drain", "verify"]
+        [
+            "drain", "verify", "drain", "verify", "remove", "removing", "drain", "verify"
+        ]
     );
     assert_eq!(effects[8..11], ["remove", "removing", "erase"]);
 }
@@ -142,7 +220,11 @@ async fn a_cancelled_sign_out_leaves_the_account_as_it_was() {
         let number = running.sign_out(Some("right"), &[]).await;
         world.fake.hanging().await;
         running.job(number).await.cancel().await.unwrap();
-        assert_eq!(running.ended(number).await.outcome.error, "Cancelled", "{step}");
+        assert_eq!(
+            running.ended(number).await.outcome.error,
+            "Cancelled",
+            "{step}"
+        );
         assert_eq!(world.fake.effects().last().unwrap(), "stay");
         assert_eq!(running.account().await.state().await.unwrap(), "active");
         assert!(running.broker.store.jobs().unwrap().is_empty());
@@ -154,7 +236,9 @@ async fn a_cancelled_sign_out_leaves_the_account_as_it_was() {
 async fn once_files_are_gone_it_only_goes_on() {
     let world = World::new();
     let running = ready(&world).await;
-    world.fake.next("removing", Act::Fail(Wire::StorageGone("unplugged".into())));
+    world
+        .fake
+        .next("removing", Act::Fail(Wire::StorageGone("unplugged".into())));
     let number = running.sign_out(Some("right"), &[]).await;
     let blocked = running.blocked(number, "Offline").await;
     assert!(!blocked.cancellable);
@@ -166,7 +250,14 @@ async fn once_files_are_gone_it_only_goes_on() {
 
 #[tokio::test]
 async fn what_a_dead_worker_proved_is_proved_again() {
-    for step in ["drain", "verify", "remove", "removing", "erase", "store_receipt"] {
+    for step in [
+        "drain",
+        "verify",
+        "remove",
+        "removing",
+        "erase",
+        "store_receipt",
+    ] {
         let world = World::new();
         let running = ready(&world).await;
         world.fake.next(step, Act::Die);
@@ -174,14 +265,24 @@ async fn what_a_dead_worker_proved_is_proved_again() {
         let outcome = running.ended(number).await.outcome;
         assert!(outcome.success, "{step}: {outcome:?}");
         let effects = world.fake.effects();
-        assert!(!effects.iter().any(|e| e == "remove without proof"), "{step}: {effects:?}");
+        assert!(
+            !effects.iter().any(|e| e == "remove without proof"),
+            "{step}: {effects:?}"
+        );
         assert_eq!(receipt_files(&world).len(), 1);
     }
 }
 
 #[tokio::test]
 async fn a_broker_that_stops_anywhere_finishes_the_next_time() {
-    for step in ["drain", "verify", "remove", "removing", "erase", "store_receipt"] {
+    for step in [
+        "drain",
+        "verify",
+        "remove",
+        "removing",
+        "erase",
+        "store_receipt",
+    ] {
         let world = World::new();
         let running = ready(&world).await;
         world.fake.next(step, Act::Hang);
@@ -193,7 +294,10 @@ async fn a_broker_that_stops_anywhere_finishes_the_next_time() {
         assert!(outcome.success, "{step}: {outcome:?}");
         assert_eq!((outcome.removed, outcome.kept), (2, 2), "{step}");
         let effects = world.fake.effects();
-        assert!(!effects.iter().any(|e| e == "remove without proof"), "{step}: {effects:?}");
+        assert!(
+            !effects.iter().any(|e| e == "remove without proof"),
+            "{step}: {effects:?}"
+        );
         let files = receipt_files(&world);
         assert_eq!(files.len(), 1, "{files:?}");
         assert!(running.broker.published.borrow().accounts.is_empty());

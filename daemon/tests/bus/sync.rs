@@ -18,9 +18,29 @@ async fn one_job_at_a_time_with_progress_and_cancellation() {
     assert_eq!(told.progress.activity, "uploading");
     assert_eq!(files.sync().await.unwrap_err().kind(), "Busy");
     let account = running.account().await;
-    assert_eq!(account.plan_sign_out(Default::default()).await.unwrap_err().kind(), "Busy");
-    assert!(account.job().await.unwrap().as_str().ends_with(&first.to_string()));
-    assert_eq!(job.authenticate(piped("x").into()).await.unwrap_err().kind(), "InvalidArgument");
+    assert_eq!(
+        account
+            .plan_sign_out(Default::default())
+            .await
+            .unwrap_err()
+            .kind(),
+        "Busy"
+    );
+    assert!(
+        account
+            .job()
+            .await
+            .unwrap()
+            .as_str()
+            .ends_with(&first.to_string())
+    );
+    assert_eq!(
+        job.authenticate(piped("x").into())
+            .await
+            .unwrap_err()
+            .kind(),
+        "InvalidArgument"
+    );
     job.cancel().await.unwrap();
     assert_eq!(running.ended(first).await.outcome.error, "Cancelled");
     assert_eq!(job.cancel().await.unwrap_err().kind(), "InvalidArgument");
@@ -36,15 +56,30 @@ async fn a_lost_storage_needs_attention_until_a_sync_succeeds() {
     running.signed_in().await;
     let account = running.account().await;
     let mut states = account.receive_state_changed().await;
-    world.fake.next("sync", Act::Fail(Wire::StorageGone("/mnt/nas is not mounted".into())));
+    world.fake.next(
+        "sync",
+        Act::Fail(Wire::StorageGone("/mnt/nas is not mounted".into())),
+    );
     let files = running.files().await;
-    let outcome = running.ended(number(&files.sync().await.unwrap())).await.outcome;
+    let outcome = running
+        .ended(number(&files.sync().await.unwrap()))
+        .await
+        .outcome;
     assert_eq!(outcome.error, "Offline");
     while next(&mut states).await.get().await.unwrap() != "needs-attention" {}
     assert_eq!(account.state_detail().await.unwrap(), "storage-gone");
-    assert_eq!(account.state_message().await.unwrap(), "/mnt/nas is not mounted");
-    assert!(running.ended(number(&files.sync().await.unwrap())).await.outcome.success);
-    assert_eq!(account.state().await.unwrap(), "active");
+    assert_eq!(
+        account.state_message().await.unwrap(),
+        "/mnt/nas is not mounted"
+    );
+    assert!(
+        running
+            .ended(number(&files.sync().await.unwrap()))
+            .await
+            .outcome
+            .success
+    );
+    while next(&mut states).await.get().await.unwrap() != "active" {}
     assert_eq!(account.state_message().await.unwrap(), "");
 }
 
@@ -55,14 +90,26 @@ async fn a_worker_that_dies_is_started_again_a_bounded_number_of_times() {
     running.signed_in().await;
     let files = running.files().await;
     world.fake.next("sync", Act::Die);
-    let outcome = running.ended(number(&files.sync().await.unwrap())).await.outcome;
+    let outcome = running
+        .ended(number(&files.sync().await.unwrap()))
+        .await
+        .outcome;
     assert!(outcome.success, "{outcome:?}");
     for _ in 0..5 {
         world.fake.next("sync", Act::Die);
     }
-    let outcome = running.ended(number(&files.sync().await.unwrap())).await.outcome;
-    assert!(!outcome.success && outcome.message.contains("5 times"), "{outcome:?}");
-    assert_eq!(running.account().await.state_detail().await.unwrap(), "worker-failed");
+    let outcome = running
+        .ended(number(&files.sync().await.unwrap()))
+        .await
+        .outcome;
+    assert!(
+        !outcome.success && outcome.message.contains("5 times"),
+        "{outcome:?}"
+    );
+    assert_eq!(
+        running.account().await.state_detail().await.unwrap(),
+        "worker-failed"
+    );
 }
 
 #[tokio::test]
@@ -76,7 +123,11 @@ async fn a_sync_goes_on_after_a_restart() {
     running.stop().await;
     let running = world.start().await;
     assert!(running.ended(number(&path)).await.outcome.success);
-    running.until("free", |p| p.accounts.values().all(|v| v.collections.len() == 2)).await;
+    running
+        .until("free", |p| {
+            p.accounts.values().all(|v| v.collections.len() == 2)
+        })
+        .await;
 }
 
 #[tokio::test]
@@ -86,8 +137,15 @@ async fn accounts_are_looked_at_when_the_broker_starts() {
     running.signed_in().await;
     running.stop().await;
     let running = world.start().await;
-    running.until("counts", |p| p.accounts.values().all(|v| v.last_sync == 77)).await;
-    let photos: CollectionStatus =
-        running.files().await.collections().await.unwrap().swap_remove(0);
+    running
+        .until("counts", |p| p.accounts.values().all(|v| v.last_sync == 77))
+        .await;
+    let photos: CollectionStatus = running
+        .files()
+        .await
+        .collections()
+        .await
+        .unwrap()
+        .swap_remove(0);
     assert_eq!(photos.bytes, 50);
 }

@@ -5,9 +5,11 @@ use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use mooring_wire::*;
-use mooringd::launch::{self, Launched, Launcher, Later, Life};
+use mooringd::launch::{self, Later, Launched, Launcher, Life};
 use tokio::sync::watch;
 use zbus::object_server::SignalEmitter;
+
+use crate::world::BOUND;
 
 /// What a method does when it is called next.
 pub enum Act {
@@ -64,19 +66,29 @@ impl Fake {
 
     /// The next call of a method does this; further ones queue.
     pub fn next(&self, method: &str, act: Act) {
-        self.state().acts.entry(method.to_owned()).or_default().push_back(act);
+        self.state()
+            .acts
+            .entry(method.to_owned())
+            .or_default()
+            .push_back(act);
     }
 
     /// What was asked since the last look, without the questions that change nothing.
     pub fn effects(&self) -> Vec<String> {
         let quiet = ["hello", "attach", "counts", "inspect", "plan", "interrupt"];
         let calls = std::mem::take(&mut self.state().calls);
-        calls.into_iter().filter(|call| !quiet.contains(&call.as_str())).collect()
+        calls
+            .into_iter()
+            .filter(|call| !quiet.contains(&call.as_str()))
+            .collect()
     }
 
     /// Waits until a call hangs.
     pub async fn hanging(&self) {
-        self.hanging.subscribe().wait_for(|count| *count > 0).await.unwrap();
+        let mut hanging = self.hanging.subscribe();
+        let waited = tokio::time::timeout(BOUND, hanging.wait_for(|count| *count > 0)).await;
+        drop(waited.expect("nothing hangs").unwrap());
+        self.hanging.send_replace(0);
     }
 }
 
@@ -90,9 +102,16 @@ impl Launcher for Fake {
                 state.lives
             };
             let (death, dead) = watch::channel(false);
-            let service = Service { fake: self.clone(), life, death };
+            let service = Service {
+                fake: self.clone(),
+                life,
+                death,
+            };
             let task = tokio::spawn(serve(theirs, service, dead));
-            Ok(Launched { stream: ours, life: Box::new(Process(task)) })
+            Ok(Launched {
+                stream: ours,
+                life: Box::new(Process(task)),
+            })
         })
     }
 }
@@ -153,7 +172,6 @@ impl Service {
                 let before = *interrupted.borrow();
                 self.fake.hanging.send_modify(|count| *count += 1);
                 interrupted.wait_for(|count| *count > before).await.unwrap();
-                self.fake.hanging.send_modify(|count| *count -= 1);
                 Err(Error::Cancelled("interrupted".into()))
             }
         }
@@ -201,8 +219,15 @@ impl Service {
     async fn attach(&self, spec: AccountSpec) -> Result<Attached> {
         self.act("attach").await?;
         let mut state = self.fake.state();
-        let epoch = state.epochs.entry(spec.id).or_insert_with(|| "new".to_owned()).clone();
-        Ok(Attached { epoch, last_sync: 77 })
+        let epoch = state
+            .epochs
+            .entry(spec.id)
+            .or_insert_with(|| "new".to_owned())
+            .clone();
+        Ok(Attached {
+            epoch,
+            last_sync: 77,
+        })
     }
 
     async fn sign_in(&self, account: String, adopt: bool) -> Result<SyncReport> {
@@ -210,7 +235,10 @@ impl Service {
         let mut state = self.fake.state();
         assert!(adopt || state.not_empty.is_empty());
         state.epochs.insert(account, "active".into());
-        Ok(SyncReport { downloaded: 3, ..SyncReport::default() })
+        Ok(SyncReport {
+            downloaded: 3,
+            ..SyncReport::default()
+        })
     }
 
     async fn abandon(&self, account: String) -> Result<()> {
@@ -225,17 +253,28 @@ impl Service {
         _read_back: bool,
         #[zbus(signal_emitter)] emitter: SignalEmitter<'_>,
     ) -> Result<SyncReport> {
-        let progress = Progress { activity: "uploading".into(), done: 1, total: 2, ..Progress::default() };
+        let progress = Progress {
+            activity: "uploading".into(),
+            done: 1,
+            total: 2,
+            ..Progress::default()
+        };
         Self::progressed(&emitter, &account, progress).await?;
         self.act("sync").await?;
-        Ok(SyncReport { uploaded: 2, ..SyncReport::default() })
+        Ok(SyncReport {
+            uploaded: 2,
+            ..SyncReport::default()
+        })
     }
 
     async fn counts(&self, _account: String) -> Result<Vec<CollectionFacts>> {
         self.act("counts").await?;
         Ok(vec![CollectionFacts {
             name: "photos".into(),
-            items: Counts { files: 5, bytes: 50 },
+            items: Counts {
+                files: 5,
+                bytes: 50,
+            },
             ..CollectionFacts::default()
         }])
     }
@@ -244,14 +283,21 @@ impl Service {
         self.act("plan").await?;
         let photos = CollectionFacts {
             name: "photos".into(),
-            items: Counts { files: 5, bytes: 50 },
+            items: Counts {
+                files: 5,
+                bytes: 50,
+            },
             unsynced: 1,
             verified: 3,
             losses: vec!["ACLs of 1 file".into()],
             ..CollectionFacts::default()
         };
         let blockers = self.fake.state().blockers.clone();
-        Ok(PlanFacts { collections: vec![photos], blockers, warnings: Vec::new() })
+        Ok(PlanFacts {
+            collections: vec![photos],
+            blockers,
+            warnings: Vec::new(),
+        })
     }
 
     async fn drain(&self, account: String, _keep: Vec<String>) -> Result<DrainReport> {
@@ -278,7 +324,10 @@ impl Service {
     ) -> Result<VerifyReport> {
         self.act("verify").await?;
         let mut state = self.fake.state();
-        let base = VerifyReport { base_blake3: "ab".repeat(32), ..VerifyReport::default() };
+        let base = VerifyReport {
+            base_blake3: "ab".repeat(32),
+            ..VerifyReport::default()
+        };
         let report = state.verifications.pop_front().unwrap_or(base);
         if report.unproven_total == 0 {
             state.proven.insert((self.life, account));
@@ -287,7 +336,12 @@ impl Service {
     }
 
     async fn remove(&self, account: String, keep: Vec<String>) -> Result<RemoveReport> {
-        if !self.fake.state().proven.remove(&(self.life, account.clone())) {
+        if !self
+            .fake
+            .state()
+            .proven
+            .remove(&(self.life, account.clone()))
+        {
             self.act("remove without proof").await?;
             return Err(Error::NotVerified("no proof".into()));
         }
@@ -297,11 +351,17 @@ impl Service {
         if let Some(report) = self.fake.state().removals.pop_front() {
             return Ok(report);
         }
-        let counts = Counts { files: 2, bytes: 20 };
+        let counts = Counts {
+            files: 2,
+            bytes: 20,
+        };
         Ok(RemoveReport {
             removed: one_of_each(&keep, false, counts),
             kept: one_of_each(&keep, true, counts),
-            left: vec![Left { path: b"/home/link".to_vec(), reason: "symbolic link".into() }],
+            left: vec![Left {
+                path: b"/home/link".to_vec(),
+                reason: "symbolic link".into(),
+            }],
             writers_excluded: true,
             ..RemoveReport::default()
         })
@@ -322,8 +382,13 @@ impl Service {
     async fn erase(&self, spec: AccountSpec, _keep: Vec<String>) -> Result<EraseReport> {
         self.act("erase").await?;
         self.fake.state().epochs.remove(&spec.id);
-        let left = |path: &[u8]| Left { path: path.to_vec(), reason: "later".into() };
-        Ok(EraseReport { left: vec![left(b"/home/link"), left(b"/home/late\xff")] })
+        let left = |path: &[u8]| Left {
+            path: path.to_vec(),
+            reason: "later".into(),
+        };
+        Ok(EraseReport {
+            left: vec![left(b"/home/link"), left(b"/home/late\xff")],
+        })
     }
 
     async fn interrupt(&self, _account: String) -> Result<()> {

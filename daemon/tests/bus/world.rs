@@ -10,8 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use mooring_api::{
-    AccountProxy, CollectionSpec, FilesProxy, JobProxy, ManagerProxy, SignInOptions,
-    SignOutOptions,
+    AccountProxy, CollectionSpec, FilesProxy, JobProxy, ManagerProxy, SignInOptions, SignOutOptions,
 };
 use mooring_core::identity::Cost;
 use mooringd::broker::{Broker, Parts};
@@ -26,8 +25,12 @@ use zbus::{Connection, OwnedObjectPath};
 use crate::worker::Fake;
 
 /// Nothing that a test waits for takes this long.
-const BOUND: Duration = Duration::from_secs(20);
-const CHEAP: Cost = Cost { memory_kib: 8, passes: 1, lanes: 1 };
+pub const BOUND: Duration = Duration::from_secs(20);
+const CHEAP: Cost = Cost {
+    memory_kib: 8,
+    passes: 1,
+    lanes: 1,
+};
 pub const STORAGE: &[u8] = b"/mnt/nas";
 
 pub struct World {
@@ -48,7 +51,6 @@ impl Clock for Turned {
 
 impl World {
     pub fn new() -> Self {
-        mooringd::logging::start();
         let home = tempfile::tempdir().unwrap();
         let socket = home.path().join("bus");
         let mut bus = Command::new("dbus-daemon")
@@ -59,18 +61,33 @@ impl World {
             .spawn()
             .expect("dbus-daemon is needed: apt-get install dbus");
         let mut address = String::new();
-        BufReader::new(bus.stdout.take().unwrap()).read_line(&mut address).unwrap();
+        BufReader::new(bus.stdout.take().unwrap())
+            .read_line(&mut address)
+            .unwrap();
         let clock = Arc::new(Turned(AtomicU64::new(1_795_446_000)));
-        Self { bus, address: address.trim().to_owned(), home, fake: Fake::new(), clock }
+        Self {
+            bus,
+            address: address.trim().to_owned(),
+            home,
+            fake: Fake::new(),
+            clock,
+        }
     }
 
     pub fn folders(&self) -> Folders {
         let home = self.home.path().to_owned();
-        Folders { config: home.join("config/mooring"), state: home.join("state"), home }
+        Folders {
+            config: home.join("config/mooring"),
+            state: home.join("state"),
+            home,
+        }
     }
 
     pub async fn connect(&self) -> Connection {
-        zbus::connection::Builder::address(self.address.as_str()).build().await.unwrap()
+        zbus::connection::Builder::address(self.address.as_str())
+            .build()
+            .await
+            .unwrap()
     }
 
     /// A broker on the bus, and a client.
@@ -96,7 +113,13 @@ impl World {
         let publishing = tokio::spawn(async move { publisher.run().await.unwrap() });
         let client = self.connect().await;
         let manager = ManagerProxy::new(&client).await.unwrap();
-        Running { broker, connection, publishing, client, manager }
+        Running {
+            broker,
+            connection,
+            publishing,
+            client,
+            manager,
+        }
     }
 
     pub fn write_policy(&self, text: &str) {
@@ -133,16 +156,22 @@ impl Running {
     pub async fn until(&self, what: &str, so: impl FnMut(&Published) -> bool) {
         let mut published = self.broker.published.subscribe();
         let waited = tokio::time::timeout(BOUND, published.wait_for(so)).await;
-        assert!(waited.is_ok(), "never: {what}\n{:#?}", self.broker.published.borrow().jobs);
+        assert!(
+            waited.is_ok(),
+            "never: {what}\n{:#?}",
+            self.broker.published.borrow().jobs
+        );
     }
 
     pub async fn job_until(&self, number: u64, so: impl Fn(&JobView) -> bool) -> JobView {
-        self.until("a job", |p| p.jobs.get(&number).is_some_and(&so)).await;
+        self.until("a job", |p| p.jobs.get(&number).is_some_and(&so))
+            .await;
         self.broker.published.borrow().jobs[&number].clone()
     }
 
     pub async fn ended(&self, number: u64) -> JobView {
-        self.job_until(number, |job| job.state == JobState::Finished).await
+        self.job_until(number, |job| job.state == JobState::Finished)
+            .await
     }
 
     pub async fn blocked(&self, number: u64, error: &str) -> JobView {
@@ -154,15 +183,27 @@ impl Running {
 
     pub async fn job(&self, number: u64) -> JobProxy<'static> {
         let path = format!("/org/mooring1/jobs/{number}");
-        JobProxy::builder(&self.client).path(path).build().await.unwrap()
+        JobProxy::builder(&self.client)
+            .path(path)
+            .build()
+            .await
+            .unwrap()
     }
 
     pub async fn account(&self) -> AccountProxy<'static> {
-        AccountProxy::builder(&self.client).path(self.account_path()).build().await.unwrap()
+        AccountProxy::builder(&self.client)
+            .path(self.account_path())
+            .build()
+            .await
+            .unwrap()
     }
 
     pub async fn files(&self) -> FilesProxy<'static> {
-        FilesProxy::builder(&self.client).path(self.account_path()).build().await.unwrap()
+        FilesProxy::builder(&self.client)
+            .path(self.account_path())
+            .build()
+            .await
+            .unwrap()
     }
 
     fn account_path(&self) -> String {
@@ -170,13 +211,24 @@ impl Running {
     }
 
     pub fn account_id(&self) -> String {
-        self.broker.published.borrow().accounts.keys().next().unwrap().clone()
+        self.broker
+            .published
+            .borrow()
+            .accounts
+            .keys()
+            .next()
+            .unwrap()
+            .clone()
     }
 
     /// Signs alice in to a new storage; everything is as it should be.
     pub async fn signed_in(&self) {
         let (code, options) = new_identity("right");
-        let path = self.manager.sign_in("local", "alice", options).await.unwrap();
+        let path = self
+            .manager
+            .sign_in("local", "alice", options)
+            .await
+            .unwrap();
         let job = self.ended(number(&path)).await;
         assert!(job.outcome.success, "{:?}", job.outcome);
         assert_eq!(written(code).split_whitespace().count(), 12);
@@ -186,10 +238,14 @@ impl Running {
     pub async fn sign_out(&self, password: Option<&str>, keep: &[&str]) -> u64 {
         let account = self.account().await;
         let keep: Vec<String> = keep.iter().map(|k| (*k).to_owned()).collect();
-        let options = mooring_api::PlanOptions { keep: Some(keep.clone()) };
+        let options = mooring_api::PlanOptions {
+            keep: Some(keep.clone()),
+        };
         let plan = account.plan_sign_out(options).await.unwrap();
-        let options =
-            SignOutOptions { keep: Some(keep), password: password.map(|p| piped(p).into()) };
+        let options = SignOutOptions {
+            keep: Some(keep),
+            password: password.map(|p| piped(p).into()),
+        };
         number(&account.sign_out(&plan.digest, options).await.unwrap())
     }
 }
@@ -212,7 +268,10 @@ pub fn known_identity() -> SignInOptions {
         device: Some("laptop".into()),
         collections: Some(
             ["photos", "documents"]
-                .map(|name| CollectionSpec { name: name.into(), root: Vec::new() })
+                .map(|name| CollectionSpec {
+                    name: name.into(),
+                    root: Vec::new(),
+                })
                 .to_vec(),
         ),
         ..SignInOptions::default()
@@ -232,12 +291,19 @@ pub fn written(fd: OwnedFd) -> String {
 }
 
 pub fn number(path: &OwnedObjectPath) -> u64 {
-    path.as_str().strip_prefix("/org/mooring1/jobs/").unwrap().parse().unwrap()
+    path.as_str()
+        .strip_prefix("/org/mooring1/jobs/")
+        .unwrap()
+        .parse()
+        .unwrap()
 }
 
 pub fn receipt_files(world: &World) -> Vec<PathBuf> {
     let folder = world.folders().receipts();
-    std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect()
+    std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect()
 }
 
 /// The next item of a stream.

@@ -1,8 +1,9 @@
 //! Carrying files from one side to the other, a batch at a time: copied beside their place,
 //! durable, then put in place without ever replacing what nobody expected, then recorded.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io;
+use std::sync::{Mutex, PoisonError};
 
 use mooring_core::sync::{Agreed, Hash};
 
@@ -10,9 +11,10 @@ use crate::account::Account;
 use crate::durable;
 use crate::error::{Error, Result};
 use crate::files::{Files, Lease, Stat};
-use crate::hash::{self, Failed, Reading};
+use crate::hash::{self, Failed, Reading, Source};
 use crate::place::{Place, os, path};
 use crate::pool;
+use crate::staging;
 use crate::state::{Item, Key, Proof, Stamp};
 use crate::trouble::Ledger;
 
@@ -33,9 +35,20 @@ pub struct Load {
     /// Which way.
     pub way: Way,
     /// What is to be replaced on the other side; `None`: the name is free there.
-    pub replaces: Option<Stamp>,
+    pub replaces: Option<Expected>,
     /// What the inventory has about it.
     pub item: Option<Item>,
+}
+
+/// The file that a copy is to replace.
+#[derive(Debug, Clone, Copy)]
+pub struct Expected {
+    /// As it was seen.
+    pub stamp: Stamp,
+    /// Its bytes.
+    pub bytes: Hash,
+    /// It was so young that its stamp may hide a change.
+    pub young: bool,
 }
 
 /// A copy that waits beside its place.
@@ -68,8 +81,9 @@ pub fn carry<F: Files>(
     };
     let (_, waiting) = sides(place, way);
     let numbered: Vec<_> = loads.iter().enumerate().collect();
+    let folders = LastFolder::default();
     let staged = pool::map(account.files.parallelism(), &numbered, |(nr, load)| {
-        stage(account, place, load, *nr, !known_good)
+        stage(account, place, &folders, load, *nr, !known_good)
     });
     let mut ready = Vec::new();
     let mut fatal = None;
@@ -91,9 +105,13 @@ pub fn carry<F: Files>(
     if known_good {
         sync_all(account, place, way)?;
     }
+    let folders = LastFolder::default();
+    let installed = pool::map(account.files.parallelism(), &ready, |staged| {
+        install(account, place, &folders, staged, !known_good)
+    });
     let mut done = Vec::new();
-    for staged in ready {
-        match install(account, place, &staged, !known_good) {
+    for (staged, installed) in ready.iter().zip(installed) {
+        match installed {
             Ok(item) => done.push((staged.load.key.clone(), item)),
             Err(Failed::One(why)) => ledger.pending(place.shown_key(&staged.load.key), why),
             Err(Failed::Stopped) => return Err(Error::Cancelled),
@@ -139,9 +157,33 @@ fn side_error<F: Files>(
     Error::io(doing, &root.join(path(&key.path())), e)
 }
 
+/// The folder that was opened last. Files come folder by folder, so most need no opening.
+struct LastFolder<D>(Mutex<Option<(Vec<u8>, D)>>);
+
+impl<D> Default for LastFolder<D> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<D: Clone> LastFolder<D> {
+    fn get(&self, path: &[u8], open: impl FnOnce() -> io::Result<D>) -> io::Result<D> {
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((there, dir)) = &*last
+            && there == path
+        {
+            return Ok(dir.clone());
+        }
+        let dir = open()?;
+        *last = Some((path.to_vec(), dir.clone()));
+        Ok(dir)
+    }
+}
+
 fn stage<'a, F: Files>(
     account: &Account<F>,
     place: &Place<F>,
+    folders: &LastFolder<F::Dir>,
     load: &'a Load,
     nr: usize,
     sync: bool,
@@ -152,7 +194,8 @@ fn stage<'a, F: Files>(
         Way::Down => &place.remote,
     };
     let (_, waiting) = sides(place, load.way);
-    let source = files.open_dir(source_root, path(&load.key.folder))?;
+    let folder = &load.key.folder;
+    let source = folders.get(folder, || files.open_dir(source_root, path(folder)))?;
     // The account's ID keeps two devices that share a storage apart.
     let name = OsString::from(format!("new-{}-{nr}", account.spec.id));
     let from = (&source, os(&load.key.name));
@@ -163,28 +206,26 @@ fn stage<'a, F: Files>(
 fn install<F: Files>(
     account: &Account<F>,
     place: &Place<F>,
+    folders: &LastFolder<F::Dir>,
     staged: &Staged<'_>,
     sync: bool,
 ) -> std::result::Result<Item, Failed> {
     let files = &account.files;
-    let Load { key, way, replaces, .. } = staged.load;
-    let (root, waiting) = sides(place, *way);
-    let dir = durable::ensure_dir(files, root, path(&key.folder), sync)?;
-    let name = os(&key.name);
-    let put = match replaces {
-        None => files.rename_new(waiting, &staged.name, &dir, name).map_err(Failed::from),
-        Some(expected) => replace(account, place, staged, &dir, *expected),
+    let Load { key, way, .. } = staged.load;
+    let (_, waiting) = sides(place, *way);
+    let dir = match put(account, place, folders, staged, sync) {
+        Ok(dir) => dir,
+        Err(failed) => {
+            // The reason it could not go to its place is the one to tell.
+            clear_away(account, place, staged).map_err(Failed::All)?;
+            return Err(failed);
+        }
     };
-    if let Err(failed) = put {
-        // Still beside its place; the reason it could not go there is the one to tell.
-        let _ = files.unlink(waiting, &staged.name);
-        return Err(failed);
-    }
     if sync {
         files.sync_dir(&dir).map_err(Failed::All)?;
         files.sync_dir(waiting).map_err(Failed::All)?;
     }
-    let placed = files.stat(&dir, name).map_err(Failed::All)?;
+    let placed = files.stat(&dir, os(&key.name)).map_err(Failed::All)?;
     let same = (placed.ino, placed.size, placed.mtime)
         == (staged.copy.ino, staged.copy.size, staged.copy.mtime);
     if !same {
@@ -193,13 +234,62 @@ fn install<F: Files>(
     Ok(item(staged, &placed, files.now()))
 }
 
+/// Puts a copy in its place. Answers the folder.
+fn put<F: Files>(
+    account: &Account<F>,
+    place: &Place<F>,
+    folders: &LastFolder<F::Dir>,
+    staged: &Staged<'_>,
+    sync: bool,
+) -> std::result::Result<F::Dir, Failed> {
+    let files = &account.files;
+    let Load { key, way, replaces, .. } = staged.load;
+    let (root, waiting) = sides(place, *way);
+    let dir = folders
+        .get(&key.folder, || durable::ensure_dir(files, root, path(&key.folder), sync))?;
+    match replaces {
+        None => files.rename_new(waiting, &staged.name, &dir, os(&key.name))?,
+        Some(expected) => {
+            // A name that says: after a death in the middle, not ours to throw away unseen.
+            let name = staging::swap_name(account, key, &expected.bytes);
+            files.rename_new(waiting, &staged.name, waiting, &name)?;
+            replace(account, place, &Staged { name, ..*staged }, &dir, *expected)?;
+        }
+    }
+    Ok(dir)
+}
+
+/// Takes away a copy that could not be put in its place. What lies under its name after a swap may
+/// be somebody else's file: that one goes back.
+fn clear_away<F: Files>(
+    account: &Account<F>,
+    place: &Place<F>,
+    staged: &Staged<'_>,
+) -> io::Result<()> {
+    let files = &account.files;
+    let key = &staged.load.key;
+    let (root, waiting) = sides(place, staged.load.way);
+    let swapped = staged.load.replaces.map(|e| staging::swap_name(account, key, &e.bytes));
+    for name in [Some(staged.name.clone()), swapped].into_iter().flatten() {
+        match files.stat(waiting, &name) {
+            Ok(stat) if (stat.dev, stat.ino) == (staged.copy.dev, staged.copy.ino) => {
+                files.unlink(waiting, &name)?;
+            }
+            Ok(_) => staging::restore_one(account, (waiting, &name), root, key)?,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(())
+}
+
 /// Swaps the copy in, and looks at what came out: only the expected file may go.
 fn replace<F: Files>(
     account: &Account<F>,
     place: &Place<F>,
     staged: &Staged<'_>,
     dir: &F::Dir,
-    expected: Stamp,
+    expected: Expected,
 ) -> std::result::Result<(), Failed> {
     let files = &account.files;
     let (_, waiting) = sides(place, staged.load.way);
@@ -210,12 +300,13 @@ fn replace<F: Files>(
         }
         result => result?,
     }
-    if is_expected(files, waiting, &staged.name, expected)? {
+    let is_it = is_expected(account, waiting, &staged.name, expected);
+    if let Ok(true) = is_it {
         return files.unlink(waiting, &staged.name).map_err(Failed::All);
     }
-    // Somebody was faster: swap back, and look again at the next sync.
+    // Somebody was faster, or it cannot be told: swap back, and look again at the next sync.
     files.exchange(waiting, &staged.name, dir, name).map_err(Failed::All)?;
-    Err(Failed::one("changed on the other side meanwhile"))
+    is_it.and(Err(Failed::one("changed on the other side meanwhile")))
 }
 
 /// Where there is no exchange: the old file is moved beside first, so a moment without the name
@@ -225,33 +316,43 @@ fn replace_in_two_steps<F: Files>(
     place: &Place<F>,
     staged: &Staged<'_>,
     dir: &F::Dir,
-    expected: Stamp,
+    expected: Expected,
 ) -> std::result::Result<(), Failed> {
     let files = &account.files;
-    let (_, waiting) = sides(place, staged.load.way);
+    let (root, waiting) = sides(place, staged.load.way);
     let name = os(&staged.load.key.name);
-    let old = crate::staging::out_name(&staged.load.key.path());
+    let old = staging::old_name(account, &staged.load.key, &expected.bytes);
     files.rename_new(dir, name, waiting, &old)?;
-    if is_expected(files, waiting, &old, expected)? {
+    let is_it = is_expected(account, waiting, &old, expected);
+    if let Ok(true) = is_it {
         files.rename_new(waiting, &staged.name, dir, name)?;
         return files.unlink(waiting, &old).map_err(Failed::All);
     }
-    files.rename_new(waiting, &old, dir, name)?;
-    Err(Failed::one("changed on the other side meanwhile"))
+    let back = staging::restore_one(account, (waiting, &old), root, &staged.load.key);
+    back.map_err(Failed::All)?;
+    is_it.and(Err(Failed::one("changed on the other side meanwhile")))
 }
 
 /// Whether a displaced file is the one that was to be replaced, and nobody writes to it. The
 /// change time is no help: the move itself set it.
 fn is_expected<F: Files>(
-    files: &F,
+    account: &Account<F>,
     dir: &F::Dir,
-    name: &std::ffi::OsStr,
-    expected: Stamp,
+    name: &OsStr,
+    Expected { stamp, bytes, young }: Expected,
 ) -> std::result::Result<bool, Failed> {
-    let file = files.open(dir, name).map_err(Failed::All)?;
-    let stat = files.stat_file(&file).map_err(Failed::All)?;
-    let same = (stat.ino, stat.size, stat.mtime) == (expected.ino, expected.size, expected.mtime);
-    Ok(same && files.lease(&file).map_err(Failed::All)? != Lease::InUse)
+    let files = &account.files;
+    let file = files.open(dir, name)?;
+    let stat = files.stat_file(&file)?;
+    let same = (stat.ino, stat.size, stat.mtime) == (stamp.ino, stamp.size, stamp.mtime);
+    if !same || files.lease(&file)? == Lease::InUse {
+        return Ok(false);
+    }
+    if !young {
+        return Ok(true);
+    }
+    let reading = hash::hash(files, dir, name, Source::Staged, &account.stop)?;
+    Ok(reading.hash == bytes)
 }
 
 fn item(staged: &Staged<'_>, placed: &Stat, now: i64) -> Item {

@@ -2,10 +2,10 @@
 
 use mooring_core::sync::{Agreed, Op, Phase, Side, decide};
 
-use crate::carry::{Load, Way};
+use crate::carry::{Expected, Load, Way};
 use crate::files::Stat;
 use crate::hash::{CARRIED_MODE, Reading};
-use crate::look::Seen;
+use crate::look::{RACY, Seen};
 use crate::state::{Item, Key, Proof, Stamp};
 
 /// A name for which something may have to be done.
@@ -51,6 +51,16 @@ impl Change {
         }
     }
 
+    /// Whether both files are, by their stamps alone, the ones that were agreed on.
+    pub fn stamps_are_known(&self) -> bool {
+        let known = |stat: Option<Stat>, proof: Option<Proof>| {
+            stat.zip(proof).is_some_and(|(stat, proof)| Stamp::from(&stat) == proof.stamp)
+        };
+        self.seen.item.as_ref().is_some_and(|item| {
+            known(self.seen.local, item.local) && known(self.seen.remote, item.remote)
+        })
+    }
+
     /// Whether the local file has a new time or mode, and the same bytes.
     pub fn looks_new(&self) -> bool {
         let (Some(local), Some(remote)) = (self.seen.local, self.seen.remote) else { return false };
@@ -62,14 +72,24 @@ impl Change {
 
     /// The file as a load, going one way.
     pub fn load(&self, way: Way) -> Load {
-        let target = match way {
-            Way::Up => self.seen.remote,
-            Way::Down => self.seen.local,
+        let agreed = self.seen.agreed();
+        let (target, side, read, agreed) = match way {
+            Way::Up => (self.seen.remote, self.remote, self.remote_read, agreed.map(|a| a.remote)),
+            Way::Down => (self.seen.local, self.local, self.local_read, agreed.map(|a| a.local)),
+        };
+        let young = read.is_some_and(|p| p.stamp.mtime > p.at.saturating_sub(RACY));
+        let bytes = match side {
+            Side::Content(hash) => Some(hash),
+            _ => agreed,
         };
         Load {
             key: self.key.clone(),
             way,
-            replaces: target.as_ref().map(Stamp::from),
+            replaces: target.zip(bytes).map(|(stat, bytes)| Expected {
+                stamp: Stamp::from(&stat),
+                bytes,
+                young,
+            }),
             item: self.seen.item.clone(),
         }
     }

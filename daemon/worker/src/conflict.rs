@@ -21,9 +21,9 @@ use crate::sync::Work;
 use crate::trouble::Ledger;
 
 /// Digits of the hash in a conflict copy's name.
-const DIGITS: usize = 8;
+pub const DIGITS: usize = 8;
 /// Digits where that name is taken by other content.
-const MANY_DIGITS: usize = 64;
+pub const MANY_DIGITS: usize = 64;
 
 /// Gives the local file a name of its own; both names are ordinary files from then on.
 ///

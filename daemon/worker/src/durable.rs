@@ -68,12 +68,20 @@ fn write<F: Files>(
     remove_if_there(files, dir, temporary)?;
     let mut file = files.create(dir, temporary)?;
     let written = fill(&mut file).and_then(|()| file.flush()).and_then(|()| files.sync_file(&file));
-    drop(file);
     let installed = written.and_then(|()| match files.rename_new(dir, temporary, dir, name) {
         Err(e) if over && e.kind() == io::ErrorKind::AlreadyExists => {
             supersede(files, dir, temporary, name)
         }
         result => result,
+    });
+    // In a storage another device may write the same name just now: what counts is whose it is.
+    let installed = installed.and_then(|()| {
+        let (wrote, there) = (files.stat_file(&file)?, files.stat(dir, name)?);
+        if (wrote.dev, wrote.ino) == (there.dev, there.ino) {
+            Ok(())
+        } else {
+            Err(io::Error::new(io::ErrorKind::AlreadyExists, "another device wrote it meanwhile"))
+        }
     });
     if let Err(e) = installed {
         // The first error is the one to tell; the leftover is removed by the next writer.

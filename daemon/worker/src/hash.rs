@@ -60,8 +60,12 @@ impl Failed {
 pub enum Source {
     /// Cached pages will do.
     Cache,
-    /// From the storage itself: cached pages are dropped first. The file must be durable.
-    Storage,
+    /// From the storage itself: cached pages are dropped first. Only those go that are durable, so
+    /// with `sync` the file is made so; without, the caller has done that for all.
+    Storage {
+        /// Whether the file may not be durable yet.
+        sync: bool,
+    },
     /// Cached pages will do, and the caller knows about writers.
     Staged,
 }
@@ -82,7 +86,12 @@ pub fn read_into<F: Files>(
     let at = files.now();
     let before = files.stat_file(&file)?;
     match from {
-        Source::Storage => files.uncache(&file),
+        Source::Storage { sync } => {
+            if sync {
+                files.sync_file(&file).map_err(Failed::All)?;
+            }
+            files.uncache(&file);
+        }
         // Whoever writes now is not done: half a photo is no version of it. The lease is given
         // back at once, so that nobody waits for us.
         Source::Cache => match files.lease(&file)? {

@@ -19,7 +19,7 @@ use crate::state::{Item, Proof, Stamp, join};
 const AHEAD: usize = 16;
 /// A file modified later than this before it was hashed (ns) may have changed unseen: filesystems
 /// count time in steps of up to two seconds.
-const RACY: i64 = 2_000_000_000;
+pub const RACY: i64 = 2_000_000_000;
 
 /// A name on either side or in the inventory.
 #[derive(Debug, Clone)]

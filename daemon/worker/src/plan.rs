@@ -44,7 +44,7 @@ pub fn plan<F: Files>(account: &Account<F>, keep: &[Collection]) -> Result<PlanF
         if !keep.contains(collection) {
             upload += run.upload_bytes;
             run.blockers(&mut facts.blockers);
-            warnings(&place, &mut facts.warnings);
+            warnings(&place, run.same_disk, &mut facts.warnings);
             if upload > place.there.free {
                 facts.blockers.push((
                     "Failed".to_owned(),
@@ -58,6 +58,7 @@ pub fn plan<F: Files>(account: &Account<F>, keep: &[Collection]) -> Result<PlanF
         }
         facts.collections.push(run.into_facts());
     }
+    facts.warnings.sort_unstable();
     facts.warnings.dedup();
     Ok(facts)
 }
@@ -86,7 +87,13 @@ pub fn from_state<F: Files>(account: &Account<F>) -> Result<Vec<CollectionFacts>
     Ok(all)
 }
 
-fn warnings<F: Files>(place: &Place<F>, warnings: &mut Vec<String>) {
+fn warnings<F: Files>(place: &Place<F>, same_disk: bool, warnings: &mut Vec<String>) {
+    if same_disk {
+        warnings.push(
+            "The copies are on the same disk as the originals: they do not survive that disk."
+                .to_owned(),
+        );
+    }
     let here = &place.here.filesystem;
     if matches!(here.as_str(), "btrfs" | "zfs" | "bcachefs") {
         warnings.push(format!(
@@ -212,6 +219,8 @@ impl<'a, F: Files> Run<'a, F> {
         facts.verified += u64::from(proven);
         let change = Change::new(key, seen);
         match change.decide(Phase::Leaving) {
+            // The same file by its stamp, only too young to be sure: it will be hashed again.
+            Some(Op::Hash) if change.stamps_are_known() => {}
             // Its bytes are not known yet: counted as if it had to be uploaded.
             Some(Op::Upload | Op::SetAside | Op::Hash) => {
                 facts.unsynced += 1;
@@ -254,9 +263,6 @@ impl<'a, F: Files> Run<'a, F> {
                 // Without the number: one file more does not change what was consented to.
                 facts.losses.push(format!("{what} are not kept with the copies"));
             }
-        }
-        if self.same_disk {
-            facts.losses.push("the copies are on the same disk as the originals".to_owned());
         }
         facts
     }

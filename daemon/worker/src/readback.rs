@@ -1,6 +1,7 @@
 //! Reading a copy back from the storage: the only thing that proves that it is there.
 
 use crate::account::Account;
+use crate::carry::{Way, sync_all};
 use crate::error::{Error, FileTrouble, Result};
 use crate::files::{Files, Stat};
 use crate::hash::{self, Failed, Source};
@@ -30,7 +31,16 @@ pub fn same_inode(local: &Stat, remote: &Stat) -> bool {
     (local.dev, local.ino) == (remote.dev, remote.ino)
 }
 
-/// Reads one copy back. Answers the new proof.
+/// Makes what is in the storage durable, whoever wrote it: before a batch is read back, so that it
+/// is not read from the cache, and after it, so that what was read is what a power loss leaves.
+///
+/// # Errors
+/// When the storage fails: then nothing of the batch is proven.
+pub fn make_durable<F: Files>(account: &Account<F>, place: &Place<F>) -> Result<()> {
+    if place.there.known_good { sync_all(account, place, Way::Up) } else { Ok(()) }
+}
+
+/// Reads one copy back. Answers the new proof, which counts once [`make_durable`] went well.
 ///
 /// # Errors
 /// [`Failed::One`] when the bytes are not the agreed ones.
@@ -41,8 +51,9 @@ pub fn read_back<F: Files>(
     item: &Item,
 ) -> std::result::Result<Proof, Failed> {
     let dir = account.files.open_dir(&place.remote, path(&key.folder))?;
-    let reading =
-        hash::hash(&account.files, &dir, os(&key.name), Source::Storage, &account.stop)?;
+    // Where a sync of everything is known to be enough, it is made before and after each batch.
+    let source = Source::Storage { sync: !place.there.known_good };
+    let reading = hash::hash(&account.files, &dir, os(&key.name), source, &account.stop)?;
     if reading.hash != item.agreed.remote {
         return Err(Failed::one("the copy in the storage has other bytes"));
     }
@@ -82,9 +93,14 @@ fn read_back_batch<F: Files>(
     ledger: &mut Ledger,
 ) -> Result<()> {
     account.tell("reading back", (ledger.read_back, 0), (ledger.read_back + batch.len() as u64, 0));
+    if batch.is_empty() {
+        return Ok(());
+    }
+    make_durable(account, place)?;
     let proofs = pool::map(account.files.parallelism(), batch, |(key, item)| {
         read_back(account, place, key, item)
     });
+    make_durable(account, place)?;
     let mut proven = Vec::new();
     for ((key, item), proof) in batch.iter().zip(proofs) {
         match proof {

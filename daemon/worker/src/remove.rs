@@ -58,6 +58,7 @@ pub fn remove<F: Files>(
     }
     let collections = account.leaving(keep)?;
     let mut remaining = Named::default();
+    let mut progress = Progress::new(account, &collections)?;
     for collection in &collections {
         let place = place::open(account, *collection)?;
         staging::tidy(account, &place)?;
@@ -65,11 +66,12 @@ pub fn remove<F: Files>(
         walk(account, &place, |look| {
             batch.take(look, *collection);
             if batch.tasks.len() >= BATCH_FILES || batch.folders >= BATCH_FOLDERS {
-                remove_batch(account, &place, mem::take(&mut batch), &mut remaining)?;
+                let batch = mem::take(&mut batch);
+                progress.tell(remove_batch(account, &place, batch, &mut remaining)?);
             }
             Ok(())
         })?;
-        remove_batch(account, &place, batch, &mut remaining)?;
+        progress.tell(remove_batch(account, &place, batch, &mut remaining)?);
         remove_folders(account, &place)?;
     }
     // Spent: another removal needs another proof.
@@ -108,6 +110,31 @@ fn report<F: Files>(
         report.kept.push((collection.to_string(), counts));
     }
     Ok(report)
+}
+
+/// How far the removal is.
+struct Progress<'a, F: Files> {
+    account: &'a Account<F>,
+    done: u64,
+    total: u64,
+}
+
+impl<'a, F: Files> Progress<'a, F> {
+    fn new(account: &'a Account<F>, collections: &[Collection]) -> Result<Self> {
+        let mut progress = Self { account, done: 0, total: 0 };
+        for collection in collections {
+            let tally = account.state.tally(*collection)?;
+            progress.done += tally.gone_files;
+            progress.total += tally.gone_files + tally.files;
+        }
+        progress.tell(0);
+        Ok(progress)
+    }
+
+    fn tell(&mut self, more: u64) {
+        self.done += more;
+        self.account.tell("removing", (self.done, 0), (self.total, 0));
+    }
 }
 
 /// A file to be removed.
@@ -163,7 +190,7 @@ fn remove_batch<F: Files>(
     place: &Place<F>,
     batch: Batch<F::Dir>,
     remaining: &mut Named,
-) -> Result<()> {
+) -> Result<u64> {
     let fates = pool::map(account.files.parallelism(), &batch.tasks, |task| {
         if account.stop.load(std::sync::atomic::Ordering::Relaxed) {
             return Ok(Fate::Stays(FileTrouble("stopped as asked".to_owned())));
@@ -189,8 +216,7 @@ fn remove_batch<F: Files>(
     }
     sync_folders(account, place, batch.tasks.iter().map(|task| &task.dir))?;
     account.state.mark_gone(&gone)?;
-    account.tell("removing", (account.state.tally(place.collection)?.gone_files, 0), (0, 0));
-    fatal.map_or(Ok(()), Err)
+    fatal.map_or(Ok(gone.len() as u64), Err)
 }
 
 /// Makes the unlinks durable: recorded as gone and back after a power loss would be a file that
@@ -244,17 +270,15 @@ fn remove_one<F: Files>(
         return one_file(e);
     }
     // From here on the file goes, or goes back.
-    let proven = match lease {
-        Lease::Held => {
-            // The move itself sets the change time.
-            let staged = files.stat(&place.staging, &out)?;
-            (staged.ino, staged.size, staged.mtime) == (before.ino, before.size, before.mtime)
-                && settled(&before, task)
-                && files.lease_holds(&file)
-        }
-        Lease::InUse | Lease::Unsupported => false,
-    };
-    if proven || has_agreed_bytes(account, place, &out, task, lease, &file)? {
+    let staged = files.stat(&place.staging, &out)?;
+    // The lease is on the file that was opened: of another one it says nothing.
+    let same = (staged.dev, staged.ino) == (before.dev, before.ino);
+    let proven = lease == Lease::Held
+        // The move itself sets the change time.
+        && (staged.size, staged.mtime) == (before.size, before.mtime)
+        && settled(&before, task)
+        && files.lease_holds(&file);
+    if same && (proven || has_agreed_bytes(account, place, &out, task, lease, &file)?) {
         files.unlink(&place.staging, &out)?;
         return Ok(match lease {
             Lease::Held => Fate::Removed,

@@ -1,19 +1,24 @@
-//! The staging folder: copies that wait for their place (`new-…`), and files on their way out
-//! (`out-…`). After a crash the first are swept up and the second put back.
+//! The staging folder: copies that wait for a free name (`new-…`), copies that wait to be swapped
+//! with an older file and then that file (`swap-…`, `old-…`), and files on their way out (`out-…`).
+//! After a crash the first are swept up and the last put back. Of the others only what is known to
+//! be elsewhere, or was to be replaced, goes: anything else was somebody's, and gets a name again.
 
+use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 
-use mooring_core::sync::conflict_name;
+use mooring_core::sync::{Hash, conflict_name};
 
 use crate::account::Account;
+use crate::carry::Way;
+use crate::conflict::{DIGITS, MANY_DIGITS};
 use crate::durable;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, about_one_file};
 use crate::files::Files;
 use crate::hash::{self, Failed, Source};
 use crate::place::{Place, os, path};
-use crate::state::Key;
+use crate::state::{Key, join};
 
 const OUT: &[u8] = b"out-";
 
@@ -23,30 +28,54 @@ pub fn out_name(path: &[u8]) -> OsString {
     OsString::from(format!("out-{}", &blake3::hash(path).to_hex()[..32]))
 }
 
+/// The name of a copy that waits to be swapped with the file of a key, and then of that file. It
+/// says which bytes may go. The account's ID keeps devices that share a storage apart.
+pub fn swap_name<F: Files>(account: &Account<F>, key: &Key, old: &Hash) -> OsString {
+    OsString::from(format!("{}{}-{}", own("swap", account), hashed(key), shown(old)))
+}
+
+/// The name of a file that makes place for its successor, where entries cannot be swapped.
+pub fn old_name<F: Files>(account: &Account<F>, key: &Key, old: &Hash) -> OsString {
+    OsString::from(format!("{}{}-{}", own("old", account), hashed(key), shown(old)))
+}
+
+fn own<F: Files>(what: &str, account: &Account<F>) -> String {
+    format!("{what}-{}-", account.spec.id)
+}
+
+fn hashed(key: &Key) -> String {
+    shown(blake3::hash(&join(key.collection.name().as_bytes(), &key.path())).as_bytes())
+}
+
+/// Half of a hash in hex: enough to tell files apart.
+fn shown(hash: &Hash) -> String {
+    blake3::Hash::from_bytes(*hash).to_hex()[..32].to_owned()
+}
+
 /// Sweeps up what a dead predecessor left: unfinished copies go, files on their way out go back.
 ///
 /// # Errors
 /// When a file cannot be put back; it then stays in the staging folder, and the message names it.
 pub fn tidy<F: Files>(account: &Account<F>, place: &Place<F>) -> Result<()> {
     let files = &account.files;
-    let own = format!("new-{}-", account.spec.id);
-    let sides = [
-        (&place.staging, &place.local, &place.local_path),
-        (&place.uploads, &place.remote, &place.remote_path),
-    ];
-    for (dir, root, shown) in sides {
+    let [new, swap, old] = ["new", "swap", "old"].map(|what| own(what, account));
+    for way in [Way::Down, Way::Up] {
+        let (dir, shown) = match way {
+            Way::Down => (&place.staging, &place.local_path),
+            Way::Up => (&place.uploads, &place.remote_path),
+        };
         let fail = |e| Error::io("tidy up in", shown, e);
-        let mut out = Vec::new();
+        let mut waiting = BTreeSet::new();
         for entry in files.list(dir).map_err(fail)? {
             let name = entry.name.as_bytes();
-            if name.starts_with(own.as_bytes()) {
+            if name.starts_with(new.as_bytes()) {
                 durable::remove_if_there(files, dir, &entry.name).map_err(fail)?;
-            } else if name.starts_with(OUT) {
-                out.push(entry.name);
+            } else if [OUT, swap.as_bytes(), old.as_bytes()].iter().any(|p| name.starts_with(p)) {
+                waiting.insert(entry.name);
             }
         }
-        if !out.is_empty() {
-            put_back(account, place, (dir, root), &out)?;
+        if !waiting.is_empty() {
+            put_back(account, place, way, waiting)?;
         }
     }
     Ok(())
@@ -55,22 +84,82 @@ pub fn tidy<F: Files>(account: &Account<F>, place: &Place<F>) -> Result<()> {
 fn put_back<F: Files>(
     account: &Account<F>,
     place: &Place<F>,
-    (staging, root): (&F::Dir, &F::Dir),
-    names: &[OsString],
+    way: Way,
+    mut names: BTreeSet<OsString>,
 ) -> Result<()> {
+    let (staging, root) = match way {
+        Way::Down => (&place.staging, &place.local),
+        Way::Up => (&place.uploads, &place.remote),
+    };
+    let prefixes = [own("swap", account), own("old", account)];
     let mut ways_back = Vec::new();
     account.state.each_item(place.collection, |key, _| {
-        if names.contains(&out_name(&key.path())) {
-            ways_back.push(key);
+        ways_back.extend(names.take(&out_name(&key.path())).map(|name| (name, key.clone())));
+        for prefix in &prefixes {
+            let start = format!("{prefix}{}-", hashed(&key));
+            let is_its = |name: &&OsString| name.as_bytes().starts_with(start.as_bytes());
+            let found = names.range(OsString::from(&start)..).next().filter(is_its).cloned();
+            ways_back.extend(found.and_then(|name| names.take(&name)).map(|n| (n, key.clone())));
         }
         Ok(())
     })?;
-    for key in &ways_back {
-        let name = out_name(&key.path());
-        restore_one(account, (staging, &name), root, key)
-            .map_err(|e| Error::io("put back", &place.local_path.join(path(&key.path())), e))?;
+    if way == Way::Down {
+        // Their paths are not known any more. In the storage they may be of another collection.
+        let name = b"recovered".to_vec();
+        let unknown = Key { collection: place.collection, folder: Vec::new(), name };
+        ways_back.extend(names.into_iter().map(|name| (name, unknown.clone())));
+    }
+    for (name, key) in &ways_back {
+        let fail = |e| Error::io("put back", &place.local_path.join(path(&key.path())), e);
+        if is_superseded(account, place, way, (name, key)).map_err(fail)? {
+            account.files.unlink(staging, name).map_err(fail)?;
+        } else {
+            restore_one(account, (staging, name), root, key).map_err(fail)?;
+        }
     }
     account.files.sync_dir(staging).map_err(|e| Error::io("make durable", &place.local_path, e))
+}
+
+/// Whether a file that was in a swap is the one that was to be replaced, or a copy of what the
+/// other side still has.
+fn is_superseded<F: Files>(
+    account: &Account<F>,
+    place: &Place<F>,
+    way: Way,
+    (name, key): (&OsStr, &Key),
+) -> io::Result<bool> {
+    let (staging, root, source) = match way {
+        Way::Down => (&place.staging, &place.local, &place.remote),
+        Way::Up => (&place.uploads, &place.remote, &place.local),
+    };
+    let files = &account.files;
+    let holder = |root| files.open_dir(root, path(&key.folder));
+    let taken = holder(root).and_then(|dir| files.stat(&dir, os(&key.name))).is_ok();
+    if name.as_bytes().starts_with(OUT) || !taken {
+        return Ok(false);
+    }
+    let Some(bytes) = bytes_of(account, staging, name)? else { return Ok(false) };
+    if name.as_bytes().ends_with(shown(&bytes).as_bytes()) {
+        return Ok(true);
+    }
+    match holder(source) {
+        Ok(dir) => Ok(bytes_of(account, &dir, os(&key.name))? == Some(bytes)),
+        Err(e) => about_one_file(&e).map(|_| false).ok_or(e),
+    }
+}
+
+/// The hash of a file, if it can be read.
+fn bytes_of<F: Files>(
+    account: &Account<F>,
+    dir: &F::Dir,
+    name: &OsStr,
+) -> io::Result<Option<Hash>> {
+    match hash::hash(&account.files, dir, name, Source::Cache, &account.stop) {
+        Ok(reading) => Ok(Some(reading.hash)),
+        Err(Failed::One(_)) => Ok(None),
+        Err(Failed::All(e)) => Err(e),
+        Err(Failed::Stopped) => Err(io::ErrorKind::Interrupted.into()),
+    }
 }
 
 /// Puts one file back under its name; under a conflict copy's where that name was taken.
@@ -82,22 +171,21 @@ pub fn restore_one<F: Files>(
 ) -> io::Result<()> {
     let files = &account.files;
     let dir = durable::ensure_dir(files, root, path(&key.folder), true)?;
+    let taken = |e: &io::Error| e.kind() == io::ErrorKind::AlreadyExists;
     match files.rename_new(staging, name, &dir, os(&key.name)) {
-        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
-            let reading = match hash::hash(files, staging, name, Source::Cache, &account.stop) {
-                Ok(reading) => reading,
-                Err(Failed::All(e)) => return Err(e),
-                Err(Failed::One(why)) => return Err(io::Error::other(why.0)),
-                Err(Failed::Stopped) => return Err(io::ErrorKind::Interrupted.into()),
+        Err(e) if taken(&e) => {
+            // A link, or what cannot be read, gets a name of its own all the same.
+            let hash = bytes_of(account, staging, name)?
+                .unwrap_or_else(|| blake3::hash(name.as_bytes()).into());
+            let to = |digits| {
+                let date = date(files.now());
+                let copy = conflict_name(&key.name, &account.spec.device, &date, &hash, digits);
+                files.rename_new(staging, name, &dir, os(&copy))
             };
-            let copy = conflict_name(
-                &key.name,
-                &account.spec.device,
-                &date(files.now()),
-                &reading.hash,
-                8,
-            );
-            files.rename_new(staging, name, &dir, os(&copy))?;
+            match to(DIGITS) {
+                Err(e) if taken(&e) => to(MANY_DIGITS)?,
+                result => result?,
+            }
         }
         result => result?,
     }

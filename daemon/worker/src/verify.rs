@@ -15,7 +15,9 @@ use crate::hash::{self, Failed, Reading, Source};
 use crate::look::{FolderLook, Seen, walk};
 use crate::place::{self, Place, os, path};
 use crate::pool;
-use crate::readback::{local_as_recorded, read_back, same_inode, still_proven, with_proof};
+use crate::readback::{
+    local_as_recorded, make_durable, read_back, same_inode, still_proven, with_proof,
+};
 use crate::staging;
 use crate::state::{Epoch, Item, Key, Proof};
 use crate::trouble::Named;
@@ -62,6 +64,11 @@ pub fn verify<F: Files>(
         staging::tidy(account, &place)?;
         let mut checks = Vec::new();
         walk(account, &place, |look| {
+            // Names that another program made there are no use if the power takes them back.
+            if let (false, Some(dir)) = (place.there.known_good, &look.remote) {
+                let fail = |e| Error::io("make durable", &place.remote_path, e);
+                account.files.sync_dir(dir).map_err(fail)?;
+            }
             examine_folder(account, &place, look, &mut checks, &mut books);
             if checks.len() >= BATCH {
                 settle(account, &place, mem::take(&mut checks), &mut books)?;
@@ -166,7 +173,14 @@ fn settle<F: Files>(
     checks: Vec<Check>,
     books: &mut Books,
 ) -> Result<()> {
+    let reads_back = checks.iter().any(|check| check.read_back);
+    if reads_back {
+        make_durable(account, place)?;
+    }
     let results = pool::map(account.files.parallelism(), &checks, |check| prove(account, place, check));
+    if reads_back {
+        make_durable(account, place)?;
+    }
     let mut items = Vec::new();
     for (check, result) in checks.into_iter().zip(results) {
         match result {

@@ -39,7 +39,7 @@ fn save(twin: &TwinFiles, path: &str, content: &str) {
 }
 
 fn sync(stage: &Stage) {
-    signin::sync_now(&stage.account()).unwrap();
+    signin::sync_now(&stage.account(), true).unwrap();
 }
 
 fn assert_all_there(stage: &Stage, contents: &[&str], when: &str) {
@@ -79,7 +79,7 @@ fn what_is_displaced_unexpectedly_stays() {
             stage.twin.before("exchange", 1, move |twin| deed(twin, target));
             let when = format!("{what}, {}", if down { "download" } else { "upload" });
             // It may fail and say so; nothing may be gone.
-            let _ = signin::sync_now(&stage.account());
+            let _ = signin::sync_now(&stage.account(), true);
             assert!(stage.twin.exists(target), "{when}: the name is gone");
             if what.contains("saved") || what == "edited" {
                 assert_all_there(&stage, &["second", "theirs"], &when);
@@ -105,7 +105,7 @@ fn what_is_displaced_unexpectedly_survives_a_death() {
                 // The exchange itself, and the end.
                 fuse.set(Some(fuse.count() + 2));
             });
-            signin::sync_now(&stage.account()).unwrap_err();
+            signin::sync_now(&stage.account(), true).unwrap_err();
             stage.twin.restart(seed);
             let when = format!("{target} seed {seed}");
             assert_all_there(&stage, &["second", "theirs"], &format!("{when}, right after"));
@@ -123,7 +123,7 @@ fn saving_twice_while_it_is_replaced() {
         write(&stage.twin, source, "second");
         stage.twin.before("exchange", 1, move |twin| save(twin, target, "theirs"));
         stage.twin.before("exchange", 2, move |twin| save(twin, target, "theirs, again"));
-        let _ = signin::sync_now(&stage.account());
+        let _ = signin::sync_now(&stage.account(), true);
         assert_all_there(&stage, &["second", "theirs, again"], target);
         sync(&stage);
         assert_all_there(&stage, &["second", "theirs, again"], target);
@@ -139,7 +139,7 @@ fn a_swap_back_that_fails() {
             write(&stage.twin, source, "second");
             stage.twin.before("exchange", 1, move |twin| save(twin, target, "theirs"));
             stage.twin.fail("exchange", 2, errno);
-            let _ = signin::sync_now(&stage.account());
+            let _ = signin::sync_now(&stage.account(), true);
             let when = format!("{target}, errno {errno}");
             assert_all_there(&stage, &["second", "theirs"], &when);
             stage.twin.heal();
@@ -162,7 +162,7 @@ fn an_edit_within_one_step_of_coarse_time() {
         // Touched, with the agreed bytes; then edited in the same step, at the same length.
         write(&stage.twin, target, "first");
         stage.twin.before("exchange", 1, move |twin| write(twin, target, "FIRST"));
-        let _ = signin::sync_now(&stage.account());
+        let _ = signin::sync_now(&stage.account(), true);
         assert_all_there(&stage, &["second", "FIRST"], target);
     }
 }
@@ -171,20 +171,29 @@ fn an_edit_within_one_step_of_coarse_time() {
 /// that one is told so.
 #[test]
 fn two_identities_at_once() {
-    for (effect, nth) in [("create", 1), ("write", 1), ("sync-file", 1), ("rename", 1), ("sync-dir", 3)] {
-        let stage = Stage::new();
-        let (sent, other) = std::sync::mpsc::channel();
-        stage.twin.before(effect, nth, move |twin| {
-            let made = storage::create_identity(twin, Path::new(STORAGE), "identity = \"bob\"\n");
-            sent.send(made.is_ok()).unwrap();
-        });
-        let mine = storage::create_identity(&stage.twin, Path::new(STORAGE), "identity = \"alice\"\n");
-        let other = other.try_recv().unwrap_or(false);
-        let text = stage.twin.read(format!("{STORAGE}/.mooring/identity.toml")).unwrap();
-        let text = String::from_utf8(text).unwrap();
-        assert!(!(mine.is_ok() && other), "{effect}: both think that they made it");
-        let expected = if mine.is_ok() { "identity = \"alice\"\n" } else { "identity = \"bob\"\n" };
-        assert_eq!(text, expected, "{effect}");
+    let temporary = format!("{STORAGE}/.mooring/.mooring-new-identity.toml");
+    for (effect, nth) in [("create", 1), ("write", 1), ("sync-file", 1), ("rename", 1)] {
+        for whole in [true, false] {
+            let stage = Stage::new();
+            let temporary = temporary.clone();
+            let (sent, other) = std::sync::mpsc::channel();
+            stage.twin.before(effect, nth, move |twin| {
+                let theirs = "identity = \"bob\"\n";
+                if whole {
+                    let made = storage::create_identity(twin, Path::new(STORAGE), theirs);
+                    sent.send(made.is_ok()).unwrap();
+                } else if twin.remove(&temporary).is_ok() {
+                    // The other device has come just as far.
+                    write(twin, &temporary, theirs);
+                }
+            });
+            let mine = "identity = \"alice\"\n";
+            let made = storage::create_identity(&stage.twin, Path::new(STORAGE), mine).is_ok();
+            let when = format!("{effect}, whole {whole}");
+            assert!(!(made && other.try_recv().unwrap_or(false)), "{when}: both made it");
+            let text = stage.twin.read(format!("{STORAGE}/.mooring/identity.toml"));
+            assert!(!made || text.unwrap() == mine.as_bytes(), "{when}: told so, and it is not");
+        }
     }
 }
 
@@ -213,16 +222,16 @@ fn two_devices(exchange: bool, effect: &str, nth: u64) {
     write(&stage.twin, &format!("{theirs}/new.jpg"), "new by the desktop");
 
     let account = other.account();
-    stage.twin.before(effect, nth, move |_| drop(signin::sync_now(&account)));
-    let _ = signin::sync_now(&stage.account());
+    stage.twin.before(effect, nth, move |_| drop(signin::sync_now(&account, true)));
+    let _ = signin::sync_now(&stage.account(), true);
     let when = format!("exchange {exchange}, at {effect} {nth}");
     let all =
         ["by the laptop", "new by the laptop", "by the desktop", "new by the desktop"];
     assert_all_there(&stage, &all, &when);
     for _ in 0..3 {
         // Either may meet a file that the other has just taken; the next time it is in step.
-        let _ = signin::sync_now(&stage.account());
-        let _ = signin::sync_now(&other.account());
+        let _ = signin::sync_now(&stage.account(), true);
+        let _ = signin::sync_now(&other.account(), true);
     }
     assert_all_there(&stage, &all, &when);
     let (here, there) = (stage.contents(PHOTOS), stage.contents(&format!("{STORAGE}/Photos")));

@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::PathBuf;
+use std::path::{Component, Path, PathBuf};
 
 use mooring_api::{AccountFound, CollectionSpec, SignInOptions};
 
@@ -40,9 +40,15 @@ pub(super) async fn prepare(context: &Context<'_>, args: &SignIn) -> Result<Requ
         create: false,
         adopt: args.adopt,
     };
-    let found = context.daemon.manager.inspect(&args.provider, request.options()).await?;
+    let mut found = context.daemon.manager.inspect(&args.provider, request.options()).await?;
     request.create = !found.exists;
     request.identity = identity(args, &found)?;
+    let home = std::env::var_os("HOME").map(PathBuf::from);
+    let settled = settle(&request, &found, home.as_deref());
+    if settled != found.collections {
+        request.collections = settled;
+        found = context.daemon.manager.inspect(&args.provider, request.options()).await?;
+    }
     found.warnings.iter().for_each(|warning| context.warn(warning));
     if request.create {
         consent_to_create(context, args, &request, &found).await?;
@@ -52,6 +58,32 @@ pub(super) async fn prepare(context: &Context<'_>, args: &SignIn) -> Result<Requ
         request.adopt = true;
     }
     Ok(request)
+}
+
+/// The folders with the identity in their names. A look at a storage does not know it yet, so its
+/// default folders are not the ones of the sign-in; these are named in full from here on, so that
+/// what the person agrees to is what happens.
+fn settle(request: &Request, found: &AccountFound, home: Option<&Path>) -> Vec<CollectionSpec> {
+    let identity = Path::new(&request.identity);
+    // The name comes from the storage: it must not lead anywhere else.
+    let one_name = matches!(
+        identity.components().collect::<Vec<_>>()[..],
+        [Component::Normal(name)] if name == identity.as_os_str()
+    );
+    let asked =
+        |name: &str| request.collections.iter().any(|c| c.name == name && !c.root.is_empty());
+    let settled = |c: &CollectionSpec| {
+        let folder = Path::new(OsStr::from_bytes(&c.root)).file_name();
+        let root = match (home, folder) {
+            (Some(home), Some(folder)) if one_name && !asked(&c.name) => {
+                let root = home.join("Accounts").join(identity).join(folder);
+                root.into_os_string().into_vec()
+            }
+            _ => c.root.clone(),
+        };
+        CollectionSpec { name: c.name.clone(), root }
+    };
+    found.collections.iter().map(settled).collect()
 }
 
 fn identity(args: &SignIn, found: &AccountFound) -> Result<String> {
@@ -159,6 +191,32 @@ fn absolute(path: &OsStr) -> Result<Vec<u8>> {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used)]
     use super::*;
+
+    #[test]
+    fn default_folders_carry_the_identity_and_lead_nowhere_else() {
+        let one = |name: &str, root: &str| CollectionSpec {
+            name: name.to_owned(),
+            root: root.as_bytes().to_vec(),
+        };
+        let request = |identity: &str| Request {
+            storage: b"/nas".to_vec(),
+            collections: vec![one("photos", "/pictures"), one("videos", "")],
+            identity: identity.to_owned(),
+            create: false,
+            adopt: false,
+        };
+        let found = AccountFound {
+            collections: vec![one("photos", "/pictures"), one("videos", "/h/Accounts/Videos")],
+            ..AccountFound::default()
+        };
+        let home = Some(Path::new("/h"));
+        let settled = settle(&request("alice"), &found, home);
+        assert_eq!(settled[0], one("photos", "/pictures"));
+        assert_eq!(settled[1], one("videos", "/h/Accounts/alice/Videos"));
+        for hostile in ["..", "../../etc", "a/b", "/etc", "", "."] {
+            assert_eq!(settle(&request(hostile), &found, home), found.collections, "{hostile}");
+        }
+    }
 
     #[test]
     fn collections_are_names_with_folders() {

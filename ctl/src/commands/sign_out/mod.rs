@@ -155,7 +155,9 @@ async fn leave(
         proxy.sign_out(&plan.digest, SignOutOptions { keep, password: Some(fd) }).await
     })
     .await?;
-    context.terminal.line("");
+    if context.terminal.interactive() {
+        context.terminal.line("");
+    }
     let answers = Answers {
         identity: &plan.identity,
         password: given,

@@ -39,7 +39,7 @@ pub fn show(context: &Context<'_>, plan: &Plan) {
     context.field("Last sync", &last_sync(plan.last_sync));
     terminal.line("");
     collections(context, plan);
-    section(context, "A copy cannot carry", Tone::Warning, &losses(plan));
+    section(context, "What the copies lack", Tone::Warning, &losses(plan));
     section(context, "Good to know", Tone::Strong, &remarks(plan));
     if !plan.policy.allowed || !plan.policy.explanation.is_empty() {
         terminal.line("");

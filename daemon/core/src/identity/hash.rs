@@ -64,10 +64,18 @@ pub struct Cost {
 impl Cost {
     /// What a real record costs: 64 MiB and three passes, RFC 9106's second recommendation with
     /// one lane, because a device checks one password at a time.
-    pub const REAL: Self = Self { memory_kib: 64 * 1024, passes: 3, lanes: 1 };
+    pub const REAL: Self = Self {
+        memory_kib: 64 * 1024,
+        passes: 3,
+        lanes: 1,
+    };
 
     fn params(self) -> Result<Params, String> {
-        let Self { memory_kib, passes, lanes } = self;
+        let Self {
+            memory_kib,
+            passes,
+            lanes,
+        } = self;
         if memory_kib > MAX_MEMORY_KIB {
             return Err(format!("m={memory_kib} is beyond {MAX_MEMORY_KIB} KiB"));
         }
@@ -96,8 +104,14 @@ impl Hash {
         let salt = Salt::new(salt).map_err(|e| failed(e.to_string()))?;
         let output = compute(secret, &salt, cost)?;
         let mut params = ParamsString::new();
-        for (name, value) in [("m", cost.memory_kib), ("t", cost.passes), ("p", cost.lanes)] {
-            params.add_decimal(name, value).map_err(|e| failed(e.to_string()))?;
+        for (name, value) in [
+            ("m", cost.memory_kib),
+            ("t", cost.passes),
+            ("p", cost.lanes),
+        ] {
+            params
+                .add_decimal(name, value)
+                .map_err(|e| failed(e.to_string()))?;
         }
         let phc = PasswordHash {
             algorithm: ARGON2ID_IDENT,
@@ -106,7 +120,12 @@ impl Hash {
             salt: Some(salt),
             hash: Some(output),
         };
-        Ok(Self { phc: phc.to_string(), cost, salt, output })
+        Ok(Self {
+            phc: phc.to_string(),
+            cost,
+            salt,
+            output,
+        })
     }
 
     /// Reads a hash; refuses everything but argon2id v19 with known, bounded parameters.
@@ -122,9 +141,15 @@ impl Hash {
         if phc.version != Some(Version::V0x13.into()) {
             return Err("it is not argon2 version 19".to_owned());
         }
-        let mut cost = Cost { memory_kib: 0, passes: 0, lanes: 0 };
+        let mut cost = Cost {
+            memory_kib: 0,
+            passes: 0,
+            lanes: 0,
+        };
         for (name, value) in phc.params.iter() {
-            let value = value.decimal().map_err(|_| format!("{name} is no number"))?;
+            let value = value
+                .decimal()
+                .map_err(|_| format!("{name} is no number"))?;
             match name.as_str() {
                 "m" => cost.memory_kib = value,
                 "t" => cost.passes = value,
@@ -136,12 +161,20 @@ impl Hash {
         let salt = phc.salt.ok_or("it has no salt")?;
         let output = phc.hash.ok_or("it has no hash")?;
         if output.len() != OUTPUT_BYTES {
-            return Err(format!("the hash has {} bytes, not {OUTPUT_BYTES}", output.len()));
+            return Err(format!(
+                "the hash has {} bytes, not {OUTPUT_BYTES}",
+                output.len()
+            ));
         }
         if AsRef::<[u8]>::as_ref(&salt).len() < argon2::MIN_SALT_LEN {
             return Err("the salt is too short".to_owned());
         }
-        Ok(Self { phc: text.to_owned(), cost, salt, output })
+        Ok(Self {
+            phc: text.to_owned(),
+            cost,
+            salt,
+            output,
+        })
     }
 
     pub(super) fn phc(&self) -> &str {
@@ -156,7 +189,9 @@ impl Hash {
 
 impl fmt::Debug for Hash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Hash").field("cost", &self.cost).finish_non_exhaustive()
+        f.debug_struct("Hash")
+            .field("cost", &self.cost)
+            .finish_non_exhaustive()
     }
 }
 

@@ -1,5 +1,8 @@
 //! What is asked of a sign-in, and whether it fits what is there.
 
+use std::path::Path;
+
+use mooring_core::collection::Collection;
 use mooring_core::identity::{Password, Record};
 use zbus::OwnedFd;
 
@@ -8,17 +11,39 @@ use crate::account::Chosen;
 use crate::failure::Failure;
 use crate::random;
 
-/// An account as a person wants it: bounds checked, defaults filled in.
+/// A collection, and its folder, absolute, or none for the default.
+pub type Asked = (Collection, Option<Vec<u8>>);
+
+/// An account as a person wants it, with its bounds checked.
 #[derive(Debug, Clone)]
 pub struct Wanted {
     /// The kind of provider.
     pub provider: String,
-    /// The identity; empty for a mere look.
-    pub identity: String,
+    /// The identity; a mere look does without.
+    pub identity: Option<String>,
     /// The storage's folder, absolute.
     pub storage: Vec<u8>,
     /// The collections.
-    pub collections: Vec<Chosen>,
+    pub collections: Vec<Asked>,
+}
+
+impl Wanted {
+    /// The collections with their folders. The default ones are named by the identity; before
+    /// anybody said who, the folder above stands for them.
+    pub(super) fn chosen(&self, identity: Option<&str>, home: &Path) -> Vec<Chosen> {
+        let above = home.join("Accounts").join(identity.unwrap_or_default());
+        let default = |collection: Collection| {
+            above
+                .join(collection.folder())
+                .into_os_string()
+                .into_encoded_bytes()
+        };
+        let chosen = |(collection, root): &Asked| Chosen {
+            collection: *collection,
+            root: root.clone().unwrap_or_else(|| default(*collection)),
+        };
+        self.collections.iter().map(chosen).collect()
+    }
 }
 
 /// A sign-in as a person wants it.
@@ -43,7 +68,9 @@ pub struct Request {
 pub struct Found {
     /// The storage's record, if it has one.
     pub record: Option<Record>,
-    /// The collections whose folder holds files.
+    /// The collections with the folders that would be used.
+    pub collections: Vec<Chosen>,
+    /// Those of them whose folder holds files.
     pub not_empty: Vec<Chosen>,
     /// Sentences a person should know.
     pub warnings: Vec<String>,
@@ -55,8 +82,11 @@ impl Request {
         if found.not_empty.is_empty() || self.adopt {
             return Ok(());
         }
-        let folders: Vec<String> =
-            found.not_empty.iter().map(|c| mooring_core::receipt::readable(&c.root)).collect();
+        let folders: Vec<String> = found
+            .not_empty
+            .iter()
+            .map(|c| mooring_core::receipt::readable(&c.root))
+            .collect();
         Err(invalid(format!(
             "there are files already in {}: agree to take them up (--adopt), or choose other \
              folders",
@@ -66,9 +96,9 @@ impl Request {
 
     /// How the person proves who they are.
     pub(super) fn into_proof(self, found: Found) -> Result<Proof, Failure> {
-        let identity = &self.wanted.identity;
+        let identity = self.wanted.identity.as_deref().unwrap_or_default();
         match found.record {
-            Some(record) if record.identity != *identity => Err(invalid(format!(
+            Some(record) if record.identity != identity => Err(invalid(format!(
                 "this storage belongs to {}, not to {identity}",
                 record.identity
             ))),
@@ -77,13 +107,17 @@ impl Request {
                 "this storage has no identity yet: agree to make {identity} (--create)"
             ))),
             None => {
-                let password = self.password.ok_or_else(|| {
-                    invalid("a new identity needs a password".to_owned())
-                })?;
+                let password = self
+                    .password
+                    .ok_or_else(|| invalid("a new identity needs a password".to_owned()))?;
                 let recovery_code = self.recovery_code.ok_or_else(|| {
                     invalid("a new identity needs a place to write its recovery code to".to_owned())
                 })?;
-                Ok(Proof::New { password, recovery_code, storage_id: random::bytes()? })
+                Ok(Proof::New {
+                    password,
+                    recovery_code,
+                    storage_id: random::bytes()?,
+                })
             }
         }
     }

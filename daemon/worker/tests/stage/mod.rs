@@ -74,6 +74,11 @@ impl Stage {
         Self::on(self.twin.clone(), self.nas, "desktop", home)
     }
 
+    /// The same machine, as a hook of its files sees it.
+    pub fn seen(twin: TwinFiles, nas: DiskId) -> Self {
+        Self::on(twin, nas, DEVICE, HOME)
+    }
+
     fn on(twin: TwinFiles, nas: DiskId, device: &'static str, home: &'static str) -> Self {
         let nr = NUMBER.fetch_add(1, Ordering::Relaxed);
         let database = format!("file:stage{nr}?mode=memory&cache=shared");
@@ -217,7 +222,7 @@ impl Stage {
     /// All content that is anywhere: in the storage, on the device, staged or not.
     pub fn everything(&self) -> BTreeSet<Vec<u8>> {
         let mut all: BTreeSet<_> = self.contents(STORAGE).into_values().collect();
-        all.extend(self.contents(HOME).into_values());
+        all.extend(self.contents("/home").into_values());
         all
     }
 }

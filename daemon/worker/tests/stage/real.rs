@@ -86,7 +86,7 @@ impl Real {
     }
 
     pub fn sync(&self) -> Result<u64> {
-        signin::sync_now(&self.account()).map(|ledger| ledger.waiting.total)
+        signin::sync_now(&self.account(), true).map(|ledger| ledger.waiting.total)
     }
 
     /// Signs out, and stores a receipt. Answers what the removal said.

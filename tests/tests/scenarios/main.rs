@@ -1,0 +1,7 @@
+//! What must not go wrong, tried on the real binaries: deaths, hostile calls, storage that is not
+//! what it was, policy that changes under way, and secrets that must not be found anywhere.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod stage;
+
+mod deaths;
