@@ -16,7 +16,7 @@ use crate::files::Files;
 use crate::hash::{self, Failed};
 use crate::place::{self, Place, STORE, os, path};
 use crate::staging;
-use crate::state::Key;
+use crate::state::{Item, Key};
 use crate::sync::Work;
 use crate::trouble::Ledger;
 
@@ -66,6 +66,9 @@ pub fn set_aside<F: Files>(
     ledger.copies_here += 1;
     let aside = Key { name, ..key.clone() };
     work.ups.push(Load { key: aside, way: Way::Up, replaces: None, item: None });
+    if let (Phase::Leaving, Some(item)) = (phase, &change.seen.item) {
+        work.agreed.push((key.clone(), Item { local: None, ..item.clone() }));
+    }
     if phase == Phase::Active {
         let mut down = change.load(Way::Down);
         down.replaces = None;

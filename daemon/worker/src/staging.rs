@@ -173,6 +173,10 @@ pub fn restore_one<F: Files>(
     let dir = durable::ensure_dir(files, root, path(&key.folder), true)?;
     let taken = |e: &io::Error| e.kind() == io::ErrorKind::AlreadyExists;
     match files.rename_new(staging, name, &dir, os(&key.name)) {
+        // Half of a rename: both names are one file.
+        Err(e) if taken(&e) && is_one_file(files, (staging, name), (&dir, os(&key.name)))? => {
+            files.unlink(staging, name)?;
+        }
         Err(e) if taken(&e) => {
             // A link, or what cannot be read, gets a name of its own all the same.
             let hash = bytes_of(account, staging, name)?
@@ -190,6 +194,15 @@ pub fn restore_one<F: Files>(
         result => result?,
     }
     files.sync_dir(&dir)
+}
+
+fn is_one_file<F: Files>(
+    files: &F,
+    (a_dir, a): (&F::Dir, &OsStr),
+    (b_dir, b): (&F::Dir, &OsStr),
+) -> io::Result<bool> {
+    let (one, other) = (files.stat(a_dir, a)?, files.stat(b_dir, b)?);
+    Ok((one.dev, one.ino) == (other.dev, other.ino))
 }
 
 /// The UTC date of a moment (ns), as `YYYY-MM-DD`.

@@ -55,10 +55,17 @@ pub fn verify<F: Files>(
     keep: &[Collection],
     receipt: &str,
 ) -> Result<(VerifyReport, Option<Verified>)> {
-    if account.state.epoch()? < Epoch::Leaving {
+    let epoch = account.state.epoch()?;
+    if epoch < Epoch::Leaving {
         return Err(Error::Refused("only an account that is leaving is verified".to_owned()));
     }
-    let mut books = Books::default();
+    let mut books = Books {
+        epoch,
+        proven: Counts::default(),
+        read_back: Counts::default(),
+        unproven: Named::default(),
+        absent: Vec::new(),
+    };
     for collection in account.leaving(keep)? {
         let place = place::open(account, collection)?;
         staging::tidy(account, &place)?;
@@ -70,7 +77,7 @@ pub fn verify<F: Files>(
                 account.files.sync_dir(dir).map_err(fail)?;
             }
             examine_folder(account, &place, look, &mut checks, &mut books);
-            if checks.len() >= BATCH {
+            if checks.len() + books.absent.len() >= BATCH {
                 settle(account, &place, mem::take(&mut checks), &mut books)?;
             }
             Ok(())
@@ -92,11 +99,13 @@ pub fn verify<F: Files>(
     Ok((report, Some(proof)))
 }
 
-#[derive(Default)]
 struct Books {
+    epoch: Epoch,
     proven: Counts,
     read_back: Counts,
     unproven: Named,
+    /// Items that are not on this device any more.
+    absent: Vec<(Key, Item)>,
 }
 
 impl Books {
@@ -125,10 +134,19 @@ fn examine_folder<F: Files>(
     books: &mut Books,
 ) {
     for seen in look.names {
-        let Seen { name, local: Some(local), remote, item } = seen else { continue };
-        let shown = place.shown(&look.path, &name);
+        let Seen { name, local, remote, item } = seen;
         // What is not in the inventory is not removed, so it needs no proof: it stays, named.
         let Some(item) = item.filter(|item| !item.gone) else { continue };
+        let Some(local) = local else {
+            // It left before the removal began: the receipt must not claim it.
+            if books.epoch == Epoch::Leaving && item.local.is_some() {
+                let folder = look.path.clone();
+                let key = Key { collection: place.collection, folder, name };
+                books.absent.push((key, Item { local: None, ..item }));
+            }
+            continue;
+        };
+        let shown = place.shown(&look.path, &name);
         let Some(remote) = remote else {
             books.unproven.add(shown, "the storage has no copy");
             continue;
@@ -181,7 +199,7 @@ fn settle<F: Files>(
     if reads_back {
         make_durable(account, place)?;
     }
-    let mut items = Vec::new();
+    let mut items = mem::take(&mut books.absent);
     for (check, result) in checks.into_iter().zip(results) {
         match result {
             Ok((local, proof)) => {

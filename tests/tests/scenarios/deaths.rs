@@ -121,6 +121,7 @@ async fn is_gone(world: &World, before: &Manifest) {
     before.assert_same(&copies(world));
     assert_eq!(remains(world), 0, "files are left on the device");
     let left = world.manifest(world.account_folder(ALICE));
+    let left: Vec<_> = left.0.keys().map(|name| String::from_utf8_lossy(name)).collect();
     assert!(!world.account_folder(ALICE).exists(), "left on the device: {left:?}");
     assert!(world.account(ALICE).await.is_none());
     let manager = world.manager().await;
@@ -219,14 +220,27 @@ async fn a_worker_may_die_over_any_file() {
 #[tokio::test]
 async fn a_worker_may_die_over_any_batch() {
     rounds(&[
-        ["worker/sync-all:1", "worker/sync-all:1", "worker/sync-all:1"],
-        ["worker/sync-all:2", "worker/sync-all:3", "worker/sync-all:4"],
-        ["worker/commit-items:1", "worker/commit-gone:1", "worker/commit-items:1"],
-        ["worker/exchange:1", "worker/commit-gone:2", "worker/commit-items:3"],
+        ["worker/sync-all:1", "worker/sync-all:1", "worker/commit-roots:2"],
+        ["worker/sync-all:2", "worker/sync-all:3", "worker/commit-meta:2"],
+        ["worker/commit-items:1", "worker/commit-gone:1", "worker/write-meta:9"],
+        ["worker/exchange:1", "worker/commit-gone:2", "worker/rename:45"],
         ["worker/commit-meta:1", "worker/commit-meta:1", "worker/commit-meta:1"],
-        ["worker/make-dir:1", "worker/commit-meta:3", "worker/commit-meta:4"],
-        ["worker/commit-meta:2", "worker/commit-destroy:1", "worker/make-dir:3"],
-        ["worker/commit-items:2", "worker/remove-dir:4", "worker/commit-roots:1"],
+        ["worker/make-dir:1", "worker/commit-meta:2", "worker/commit-meta:3"],
+        ["worker/commit-meta:2", "worker/commit-destroy:1", "worker/commit-roots:1"],
+        ["worker/commit-items:2", "worker/remove-dir:4", "worker/commit-roots:3"],
+    ])
+    .await;
+}
+
+#[tokio::test]
+#[ignore = "known: folders made just before a death in a sign-in count as here before, and stay"]
+async fn folders_made_before_a_death_in_a_sign_in_are_the_accounts_own() {
+    let (sync, sign_out) = ("worker/commit-items:1", "worker/commit-gone:1");
+    rounds(&[
+        [sync, sign_out, "worker/sync-all:1"],
+        [sync, sign_out, "worker/commit-items:4"],
+        [sync, sign_out, "worker/make-dir:12"],
+        [sync, sign_out, "worker/rename:1"],
     ])
     .await;
 }
