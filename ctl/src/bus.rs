@@ -103,14 +103,20 @@ impl Daemon {
     pub async fn connect() -> Result<Self> {
         let connection = Connection::session().await.map_err(|e| {
             let said = text::sentence(&e.to_string());
-            Failure::unreachable(format!("There is no session bus to find the daemon on: {said}."))
+            Failure::unreachable(format!(
+                "There is no session bus to find the daemon on: {said}."
+            ))
         })?;
         let watch = Watch::new(&connection).await?;
         let manager = ManagerProxy::builder(&connection)
             .cache_properties(CacheProperties::No)
             .build()
             .await?;
-        Ok(Self { connection, manager, watch })
+        Ok(Self {
+            connection,
+            manager,
+            watch,
+        })
     }
 
     /// Every account, by identity.
@@ -156,8 +162,9 @@ impl Daemon {
         if let Some(i) = accounts.iter().position(|a| a.state.id == name) {
             return Ok(accounts.swap_remove(i));
         }
-        let fits: Vec<usize> =
-            (0..accounts.len()).filter(|&i| accounts[i].state.identity == name).collect();
+        let fits: Vec<usize> = (0..accounts.len())
+            .filter(|&i| accounts[i].state.identity == name)
+            .collect();
         match fits[..] {
             [i] => Ok(accounts.swap_remove(i)),
             [] if accounts.is_empty() => Err(none_signed_in()),
@@ -171,10 +178,14 @@ impl Daemon {
                 .hint(format!("There is {}.", names(&accounts))))
             }
             _ => {
-                let ids: Vec<String> =
-                    fits.iter().map(|&i| text::path(accounts[i].state.id.as_bytes())).collect();
-                Err(Failure::usage("This identity is signed in more than once: give the ID.")
-                    .hint(format!("The IDs are {}.", ids.join(", "))))
+                let ids: Vec<String> = fits
+                    .iter()
+                    .map(|&i| text::path(accounts[i].state.id.as_bytes()))
+                    .collect();
+                Err(
+                    Failure::usage("This identity is signed in more than once: give the ID.")
+                        .hint(format!("The IDs are {}.", ids.join(", "))),
+                )
             }
         }
     }
@@ -255,10 +266,18 @@ impl Daemon {
         Ok(objects
             .into_iter()
             .filter(|(path, _)| {
-                path.as_str().strip_prefix(below).is_some_and(|rest| rest.starts_with('/'))
+                path.as_str()
+                    .strip_prefix(below)
+                    .is_some_and(|rest| rest.starts_with('/'))
             })
             .map(|(path, interfaces)| {
-                (path, interfaces.into_keys().map(|name| name.to_string()).collect())
+                (
+                    path,
+                    interfaces
+                        .into_keys()
+                        .map(|name| name.to_string())
+                        .collect(),
+                )
             })
             .collect())
     }
@@ -295,8 +314,10 @@ pub fn job_path(number: u64) -> Result<OwnedObjectPath> {
 }
 
 fn names(accounts: &[Account]) -> String {
-    let names: Vec<String> =
-        accounts.iter().map(|a| text::path(a.state.identity.as_bytes())).collect();
+    let names: Vec<String> = accounts
+        .iter()
+        .map(|a| text::path(a.state.identity.as_bytes()))
+        .collect();
     names.join(", ")
 }
 

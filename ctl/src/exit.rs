@@ -129,23 +129,26 @@ impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         let (exit, hint) = match &error {
             Error::ZBus(inner) => return transport(inner),
-            Error::PolicyDenied(_) => {
-                (Exit::PolicyDenied, "`mooringctl policy explain` says who decided this and why.")
-            }
+            Error::PolicyDenied(_) => (
+                Exit::PolicyDenied,
+                "`mooringctl policy explain` says who decided this and why.",
+            ),
             Error::NotAuthorized(_) => (Exit::NotAuthorized, ""),
             Error::IncorrectPassword(_) => (Exit::NotAuthorized, ""),
             Error::TooManyAttempts(_) => (Exit::NotAuthorized, "Wait, then try again."),
-            Error::ReauthRequired(_) => {
-                (Exit::NotAuthorized, "Run the command in a terminal, or give --password-fd.")
-            }
+            Error::ReauthRequired(_) => (
+                Exit::NotAuthorized,
+                "Run the command in a terminal, or give --password-fd.",
+            ),
             Error::UnsyncedData(_) => (
                 Exit::Blocked,
                 "Make room or reconnect the storage and try again, or keep these files on this \
                  device with --keep-here.",
             ),
-            Error::PlanStale(_) => {
-                (Exit::Blocked, "Look at the plan again with `mooringctl sign-out --dry-run`.")
-            }
+            Error::PlanStale(_) => (
+                Exit::Blocked,
+                "Look at the plan again with `mooringctl sign-out --dry-run`.",
+            ),
             Error::BackupRequired(_) => (Exit::Blocked, "Make the backup first."),
             Error::Inhibited(_) => (Exit::Blocked, "Try again when it is done."),
             Error::Busy(_) => (Exit::Blocked, "`mooringctl jobs` shows what is under way."),
@@ -155,11 +158,14 @@ impl From<Error> for Failure {
             Error::InvalidArgument(_) => (Exit::Usage, ""),
             Error::NotFound(_) => (Exit::Failed, "`mooringctl` lists what there is."),
             Error::Cancelled(_) => (Exit::Cancelled, ""),
-            Error::Failed(_) => {
-                (Exit::Failed, "The daemon's log has more: `journalctl --user -u mooringd`.")
-            }
+            Error::Failed(_) => (
+                Exit::Failed,
+                "The daemon's log has more: `journalctl --user -u mooringd`.",
+            ),
         };
-        Self::new(exit, text::full(error.message())).kind(error.kind()).hint(hint)
+        Self::new(exit, text::full(error.message()))
+            .kind(error.kind())
+            .hint(hint)
     }
 }
 
@@ -178,9 +184,10 @@ fn transport(error: &zbus::Error) -> Failure {
     }
     match error {
         zbus::Error::FDO(inner) => match &**inner {
-            Fdo::AccessDenied(_) | Fdo::AuthFailed(_) => {
-                Failure::new(Exit::NotAuthorized, format!("The bus refused the call: {said}."))
-            }
+            Fdo::AccessDenied(_) | Fdo::AuthFailed(_) => Failure::new(
+                Exit::NotAuthorized,
+                format!("The bus refused the call: {said}."),
+            ),
             Fdo::UnknownObject(_) => Failure::new(Exit::Failed, "There is no such object.")
                 .kind("NotFound")
                 .hint("`mooringctl` lists the accounts, `mooringctl jobs` the jobs."),
@@ -191,8 +198,11 @@ fn transport(error: &zbus::Error) -> Failure {
 }
 
 fn other_version(said: &str) -> Failure {
-    Failure::new(Exit::Failed, format!("The daemon's answer was not understood: {said}."))
-        .hint("The daemon and mooringctl may be of different versions: restart the daemon.")
+    Failure::new(
+        Exit::Failed,
+        format!("The daemon's answer was not understood: {said}."),
+    )
+    .hint("The daemon and mooringctl may be of different versions: restart the daemon.")
 }
 
 /// Whether an error means that nobody answers: no daemon, no bus, or gone in mid-call.
@@ -259,6 +269,9 @@ mod tests {
 
     #[test]
     fn messages_of_the_daemon_cannot_drive_the_terminal() {
-        assert_eq!(Failure::of_kind("Failed", "a\x1b[2Jb").message, "a\\x1b[2Jb.");
+        assert_eq!(
+            Failure::of_kind("Failed", "a\x1b[2Jb").message,
+            "a\\x1b[2Jb."
+        );
     }
 }

@@ -49,10 +49,12 @@ fn put_paths(object: &mut Map<String, Value>, key: &str, paths: &[Vec<u8>]) {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut out, byte| {
-        let _ = write!(out, "{byte:02x}");
-        out
-    })
+    bytes
+        .iter()
+        .fold(String::with_capacity(2 * bytes.len()), |mut out, byte| {
+            let _ = write!(out, "{byte:02x}");
+            out
+        })
 }
 
 fn object(value: Value) -> Map<String, Value> {
@@ -183,8 +185,11 @@ pub fn outcome(o: &JobOutcome) -> Value {
 /// What a sign-out would do.
 pub fn plan(p: &Plan) -> Value {
     let collections: Vec<Value> = p.collections.iter().map(plan_collection).collect();
-    let blockers: Vec<Value> =
-        p.blockers.iter().map(|b| json!({ "error": b.error, "message": b.message })).collect();
+    let blockers: Vec<Value> = p
+        .blockers
+        .iter()
+        .map(|b| json!({ "error": b.error, "message": b.message }))
+        .collect();
     let mut out = object(json!({
         "digest": p.digest,
         "verb": p.verb,

@@ -33,7 +33,10 @@ fn main() -> ExitCode {
     // Before anything opens a descriptor of its own under that number.
     let number = cli.command.as_ref().and_then(Command::password_fd);
     let password = number.map(secret::from_descriptor).transpose();
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+    let runtime = match tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+    {
         Ok(runtime) => runtime,
         Err(e) => {
             eprintln!("error: mooringctl cannot start: {e}.");
@@ -65,7 +68,11 @@ async fn run(cli: Cli, password: Result<Option<Password>>) -> ExitCode {
 async fn command(cli: Cli, terminal: &Terminal, password: Option<Password>) -> Result<Value> {
     let daemon = terminal.patient(Daemon::connect()).await?;
     let daemon_wait = Duration::from_secs(cli.global.daemon_wait);
-    let context = Context { daemon: &daemon, terminal, daemon_wait };
+    let context = Context {
+        daemon: &daemon,
+        terminal,
+        daemon_wait,
+    };
     match cli.command {
         None => terminal.patient(overview::run(&context)).await,
         Some(Command::SignIn(args)) => sign_in::run(&context, args, password).await,
@@ -96,7 +103,10 @@ fn finish(terminal: &Terminal, result: Result<Value>) -> ExitCode {
     };
     match terminal.write_error() {
         Some(e) => {
-            terminal.failure(&Failure::new(Exit::Failed, format!("The output was lost: {e}.")));
+            terminal.failure(&Failure::new(
+                Exit::Failed,
+                format!("The output was lost: {e}."),
+            ));
             Exit::Failed.into()
         }
         None => code,

@@ -66,10 +66,14 @@ fn reopen(number: u32) -> std::result::Result<File, String> {
             }
             _ => format!("it is neither a file nor a pipe ({e})."),
         })?;
-    let kind = file.metadata().map_err(|e| format!("it cannot be looked at ({e})."))?.file_type();
+    let kind = file
+        .metadata()
+        .map_err(|e| format!("it cannot be looked at ({e})."))?
+        .file_type();
     if kind.is_file() {
         let place = offset(number)?;
-        file.seek(SeekFrom::Start(place)).map_err(|e| format!("it cannot be read ({e})."))?;
+        file.seek(SeekFrom::Start(place))
+            .map_err(|e| format!("it cannot be read ({e})."))?;
     } else if !kind.is_fifo() && !kind.is_char_device() {
         return Err("it is neither a file nor a pipe.".to_owned());
     }
@@ -113,7 +117,9 @@ fn read_line(
         let end = chunk[..n].iter().position(|&b| b == b'\n');
         let part = &chunk[..end.unwrap_or(n)];
         if secret.len() + part.len() > MAX_SECRET_BYTES {
-            return Err(format!("a password has at most {MAX_SECRET_BYTES} bytes; this goes on."));
+            return Err(format!(
+                "a password has at most {MAX_SECRET_BYTES} bytes; this goes on."
+            ));
         }
         secret.extend_from_slice(part);
         if end.is_some() || n == 0 {
@@ -136,9 +142,15 @@ fn wait_readable(
         // Rounded up, so that the last millisecond does not spin.
         let millis = u16::try_from(left.as_millis() + 1).unwrap_or(u16::MAX);
         if left.is_zero() {
-            return Err(format!("no password arrived within {} seconds.", limit.as_secs()));
+            return Err(format!(
+                "no password arrived within {} seconds.",
+                limit.as_secs()
+            ));
         }
-        match poll(&mut [PollFd::new(fd, PollFlags::POLLIN)], PollTimeout::from(millis)) {
+        match poll(
+            &mut [PollFd::new(fd, PollFlags::POLLIN)],
+            PollTimeout::from(millis),
+        ) {
             Ok(0) | Err(Errno::EINTR) => {}
             Ok(_) => return Ok(()),
             Err(e) => return Err(format!("it cannot be waited for ({e}).")),
@@ -152,7 +164,10 @@ fn wait_readable(
 /// [`Exit::Failed`] when the kernel has no memory for it.
 pub fn sealed(name: &str, content: &[u8]) -> Result<zbus::OwnedFd> {
     seal(name, content).map(zbus::OwnedFd::from).map_err(|e| {
-        Failure::new(Exit::Failed, format!("A sealed memory file could not be made: {e}."))
+        Failure::new(
+            Exit::Failed,
+            format!("A sealed memory file could not be made: {e}."),
+        )
     })
 }
 
@@ -178,9 +193,14 @@ impl RecoveryPipe {
     /// # Errors
     /// [`Exit::Failed`] when there are no descriptors left.
     pub fn new() -> Result<(Self, zbus::OwnedFd)> {
-        let made = nix::unistd::pipe2(OFlag::O_CLOEXEC).map_err(std::io::Error::from).and_then(
-            |(read, write)| Ok((tokio::net::unix::pipe::Receiver::from_owned_fd(read)?, write)),
-        );
+        let made = nix::unistd::pipe2(OFlag::O_CLOEXEC)
+            .map_err(std::io::Error::from)
+            .and_then(|(read, write)| {
+                Ok((
+                    tokio::net::unix::pipe::Receiver::from_owned_fd(read)?,
+                    write,
+                ))
+            });
         let (read, write) = made.map_err(|e| {
             Failure::new(Exit::Failed, format!("No pipe for the recovery code: {e}."))
         })?;
@@ -226,7 +246,9 @@ pub fn small_file(path: &std::path::Path, limit: u64) -> std::result::Result<Vec
         return Err("not a regular file".to_owned());
     }
     let mut content = Vec::new();
-    file.take(limit + 1).read_to_end(&mut content).map_err(|e| e.to_string())?;
+    file.take(limit + 1)
+        .read_to_end(&mut content)
+        .map_err(|e| e.to_string())?;
     if content.len() as u64 > limit {
         return Err(format!("longer than {} bytes", crate::text::number(limit)));
     }
@@ -272,7 +294,11 @@ mod tests {
         drop(writer);
         assert!(read(&fd).unwrap_err().contains("no password in it"));
         assert!(read_descriptor(1, SHORT).is_err());
-        assert!(read_descriptor(4_000_000, SHORT).unwrap_err().contains("closed"));
+        assert!(
+            read_descriptor(4_000_000, SHORT)
+                .unwrap_err()
+                .contains("closed")
+        );
     }
 
     #[test]

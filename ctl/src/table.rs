@@ -15,7 +15,13 @@ const GAP: usize = 3;
 /// Lays rows out under each other. Every row has as many cells as there are columns.
 pub fn lay_out(columns: &[Align], rows: &[Vec<String>]) -> Vec<String> {
     let widths: Vec<usize> = (0..columns.len())
-        .map(|i| rows.iter().filter_map(|row| row.get(i)).map(|c| width(c)).max().unwrap_or(0))
+        .map(|i| {
+            rows.iter()
+                .filter_map(|row| row.get(i))
+                .map(|c| width(c))
+                .max()
+                .unwrap_or(0)
+        })
         .collect();
     rows.iter().map(|row| line(columns, &widths, row)).collect()
 }

@@ -35,7 +35,11 @@ pub fn path(bytes: &[u8]) -> String {
 pub fn sentence(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
-        if is_unsafe(c) { escape(&mut out, c) } else { out.push(c) }
+        if is_unsafe(c) {
+            escape(&mut out, c)
+        } else {
+            out.push(c)
+        }
     }
     out
 }
@@ -132,7 +136,9 @@ pub fn timestamp(seconds: u64) -> String {
 
 /// Seconds since the Unix epoch, now; 0 when the clock stands before it.
 pub fn now() -> u64 {
-    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |d| d.as_secs())
+    SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .map_or(0, |d| d.as_secs())
 }
 
 /// The name of a job kind or a stage as words: `backed-up` becomes `Backed up`.
@@ -159,7 +165,10 @@ mod tests {
     fn hostile_names_are_shown_and_not_obeyed() {
         assert_eq!(path(b"plain name.jpg"), "plain name.jpg");
         assert_eq!(path(b"\x1b[2J\n\xff\\"), "\\x1b[2J\\x0a\\xff\\x5c");
-        assert_eq!(path("caf\u{e9}\u{202e}gpj.exe".as_bytes()), "caf\u{e9}\\xe2\\x80\\xaegpj.exe");
+        assert_eq!(
+            path("caf\u{e9}\u{202e}gpj.exe".as_bytes()),
+            "caf\u{e9}\\xe2\\x80\\xaegpj.exe"
+        );
         assert_eq!(path("\u{9b}31m".as_bytes()), "\\xc2\\x9b31m");
         assert_eq!(sentence("a \\xff \r b"), "a \\xff \\x0d b");
         assert_eq!(full("the storage is full"), "the storage is full.");

@@ -10,7 +10,10 @@ use fake::service::Service;
 use fake::{Fake, Run, Script};
 
 fn hanging() -> Script {
-    Script { hangs: true, ..Script::alice() }
+    Script {
+        hangs: true,
+        ..Script::alice()
+    }
 }
 
 const CTRL_C: &str = "\x03";
@@ -18,7 +21,10 @@ const CTRL_C: &str = "\x03";
 #[test]
 fn a_daemon_that_stays_away_is_told() {
     let fake = Fake::start(hanging());
-    let child = fake.command(&["--daemon-wait", "0", "sync", "--wait"]).spawn().unwrap();
+    let child = fake
+        .command(&["--daemon-wait", "0", "sync", "--wait"])
+        .spawn()
+        .unwrap();
     fake.job_reads().recv().unwrap();
     let bus = fake.vanish();
     let run = Run::of(child.wait_with_output().unwrap());
@@ -55,7 +61,10 @@ fn an_interrupt_without_a_terminal_cancels() {
 
 #[test]
 fn an_interrupt_after_the_first_removal_leaves_the_job() {
-    let fake = Fake::start(Script { removing: true, ..hanging() });
+    let fake = Fake::start(Script {
+        removing: true,
+        ..hanging()
+    });
     let child = fake.command(&["sync", "--wait"]).spawn().unwrap();
     fake.job_reads().recv().unwrap();
     interrupt_child_of(child.id());
@@ -72,12 +81,21 @@ fn interrupt_child_of(pid: u32) {
         "" => pid.to_string(),
         child => child.to_owned(),
     };
-    assert!(Command::new("kill").args(["-INT", &target]).status().unwrap().success());
+    assert!(
+        Command::new("kill")
+            .args(["-INT", &target])
+            .status()
+            .unwrap()
+            .success()
+    );
 }
 
 #[test]
 fn at_a_terminal_a_wrong_password_is_asked_for_again() {
-    let fake = Fake::start(Script { delay: 1, ..Script::alice() });
+    let fake = Fake::start(Script {
+        delay: 1,
+        ..Script::alice()
+    });
     let mut session = Session::start(&fake.bus, &["sign-out", "alice", "--color", "never"]);
     session.expect("Sign out alice and remove 1,204 files from this device? [y/N]");
     session.send("y\n");
@@ -89,7 +107,10 @@ fn at_a_terminal_a_wrong_password_is_asked_for_again() {
     session.expect("alice is signed out of this device.");
     let (code, shown) = session.end();
     assert_eq!(code, 0, "{shown}");
-    assert!(!shown.contains("guess") && !shown.contains("secret"), "{shown}");
+    assert!(
+        !shown.contains("guess") && !shown.contains("secret"),
+        "{shown}"
+    );
 }
 
 #[test]
@@ -101,7 +122,10 @@ fn at_a_terminal_unsynced_files_are_a_question() {
         items_total: 1,
         ..Default::default()
     };
-    let fake = Fake::start(Script { block: Some(blocked), ..Script::alice() });
+    let fake = Fake::start(Script {
+        block: Some(blocked),
+        ..Script::alice()
+    });
     let mut session = Session::start(&fake.bus, &["sign-out", "alice", "--yes"]);
     session.expect("Password for alice:");
     session.send("secret\n");
@@ -156,7 +180,14 @@ fn ctrl_c_while_a_job_runs_is_a_question() {
 #[test]
 fn a_new_identity_chooses_its_password_twice_and_sees_the_code_once() {
     let fake = Fake::start(Script::nobody());
-    let args = ["sign-in", "local", "--storage", "/mnt/nas", "--identity", "alice"];
+    let args = [
+        "sign-in",
+        "local",
+        "--storage",
+        "/mnt/nas",
+        "--identity",
+        "alice",
+    ];
     let mut session = Session::start(&fake.bus, &args);
     session.expect("Make the account alice? [y/N]");
     session.send("y\n");

@@ -14,7 +14,10 @@ fn without_a_daemon_the_way_to_start_it_is_told() {
     assert_eq!(run.code, 6, "{run:?}");
     assert!(run.err.contains("mooringd --session"), "{}", run.err);
     let run = Run::of(bus.command(&["--json", "jobs"]).output().unwrap());
-    assert_eq!((run.code, &run.json()["error"]["exit-code"]), (6, &6.into()));
+    assert_eq!(
+        (run.code, &run.json()["error"]["exit-code"]),
+        (6, &6.into())
+    );
 }
 
 #[test]
@@ -22,7 +25,10 @@ fn without_a_bus_the_daemon_is_out_of_reach() {
     let bus = Bus::start();
     let mut command = bus.command(&[]);
     let run = Run::of(
-        command.env("DBUS_SESSION_BUS_ADDRESS", "unix:path=/nonexistent/bus").output().unwrap(),
+        command
+            .env("DBUS_SESSION_BUS_ADDRESS", "unix:path=/nonexistent/bus")
+            .output()
+            .unwrap(),
     );
     assert_eq!(run.code, 6, "{run:?}");
 }
@@ -32,12 +38,21 @@ fn the_overview_shows_accounts_or_the_way_to_one() {
     let fake = Fake::start(Script::alice());
     let run = fake.run(&[]);
     assert_eq!(run.code, 0, "{run:?}");
-    for part in ["Account & Sync", "alice", "signed in", "1,204 files", "3.1 GB"] {
+    for part in [
+        "Account & Sync",
+        "alice",
+        "signed in",
+        "1,204 files",
+        "3.1 GB",
+    ] {
         assert!(run.out.contains(part), "{part} in {}", run.out);
     }
     let document = fake.run(&["--json"]).json();
     assert_eq!(document["daemon"]["mode"], "session");
-    assert_eq!(document["accounts"][0]["collections"][0]["bytes"], 3_100_000_000_u64);
+    assert_eq!(
+        document["accounts"][0]["collections"][0]["bytes"],
+        3_100_000_000_u64
+    );
     assert_eq!(document["accounts"][0]["job"], serde_json::Value::Null);
 
     let fake = Fake::start(Script::nobody());
@@ -62,11 +77,19 @@ fn an_account_is_shown_by_identity_or_id() {
     for name in ["alice", "a1"] {
         let run = fake.run(&["show", name]);
         assert_eq!(run.code, 0, "{run:?}");
-        assert!(run.out.contains("/home/alice/Accounts/alice/Photos"), "{}", run.out);
+        assert!(
+            run.out.contains("/home/alice/Accounts/alice/Photos"),
+            "{}",
+            run.out
+        );
     }
     let run = fake.run(&["show", "bob\x1b[2J"]);
     assert_eq!(run.code, 1, "{run:?}");
-    assert!(run.err.contains("bob\\x1b[2J") && run.err.contains("alice"), "{}", run.err);
+    assert!(
+        run.err.contains("bob\\x1b[2J") && run.err.contains("alice"),
+        "{}",
+        run.err
+    );
 }
 
 #[test]
@@ -75,7 +98,11 @@ fn a_sync_is_started_or_followed() {
     script.outcome.uploaded = 2;
     let fake = Fake::start(script);
     let run = fake.run(&["sync"]);
-    assert_eq!((run.code, run.out.as_str()), (0, "Started as job 7.\n"), "{run:?}");
+    assert_eq!(
+        (run.code, run.out.as_str()),
+        (0, "Started as job 7.\n"),
+        "{run:?}"
+    );
     let run = Fake::start(fake.script.lock().unwrap().clone()).run(&["sync", "alice", "--wait"]);
     assert_eq!(run.code, 0, "{run:?}");
     assert!(run.out.contains("2 files uploaded."), "{}", run.out);
@@ -85,7 +112,11 @@ fn a_sync_is_started_or_followed() {
 fn policy_files_are_checked_line_by_line() {
     let mut script = Script::alice();
     let message = "an unknown key".to_owned();
-    script.findings = vec![Finding { line: 3, column: 1, message }];
+    script.findings = vec![Finding {
+        line: 3,
+        column: 1,
+        message,
+    }];
     let fake = Fake::start(script);
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("10-school.toml");
@@ -115,15 +146,28 @@ fn policy_is_shown_and_explained() {
 fn receipts_are_listed_and_printed_byte_for_byte() {
     let fake = Fake::start(Script::alice());
     let run = fake.run(&["receipts"]);
-    assert!(run.out.contains("r1") && run.out.contains("2023-11-14T22:13:20Z"), "{}", run.out);
-    assert_eq!(fake.run(&["receipts", "show", "r1"]).out, "# A receipt\nid = \"r1\"\n");
+    assert!(
+        run.out.contains("r1") && run.out.contains("2023-11-14T22:13:20Z"),
+        "{}",
+        run.out
+    );
+    assert_eq!(
+        fake.run(&["receipts", "show", "r1"]).out,
+        "# A receipt\nid = \"r1\"\n"
+    );
     let run = fake.run(&["receipts", "show", "r2", "--json"]);
-    assert_eq!((run.code, &run.json()["error"]["kind"]), (1, &"NotFound".into()));
+    assert_eq!(
+        (run.code, &run.json()["error"]["kind"]),
+        (1, &"NotFound".into())
+    );
 }
 
 #[test]
 fn jobs_are_listed_cancelled_and_missed() {
-    let fake = Fake::start(Script { hangs: true, ..Script::alice() });
+    let fake = Fake::start(Script {
+        hangs: true,
+        ..Script::alice()
+    });
     assert!(fake.run(&["jobs"]).out.contains("no jobs"));
     assert_eq!(fake.run(&["jobs", "cancel", "7"]).code, 1);
     assert_eq!(fake.run(&["sync"]).code, 0);

@@ -6,7 +6,14 @@ mod fake;
 use fake::{Fake, Script};
 use mooring_api::{CollectionSpec, ReturnCheck};
 
-const ALICE: [&str; 6] = ["sign-in", "local", "--storage", "/mnt/nas", "--password-fd", "0"];
+const ALICE: [&str; 6] = [
+    "sign-in",
+    "local",
+    "--storage",
+    "/mnt/nas",
+    "--password-fd",
+    "0",
+];
 
 fn with<'a>(more: &[&'a str]) -> Vec<&'a str> {
     [&ALICE[..], more].concat()
@@ -18,7 +25,10 @@ fn an_existing_identity_is_found_by_its_storage() {
     let run = fake.run_with("secret\n", &ALICE);
     assert_eq!(run.code, 0, "{run:?}");
     assert!(run.out.contains("Signed in as alice."), "{}", run.out);
-    assert_eq!(fake.calls(), ["Inspect local", "SignIn alice create=false adopt=false"]);
+    assert_eq!(
+        fake.calls(),
+        ["Inspect local", "SignIn alice create=false adopt=false"]
+    );
     let run = fake.run_with("secret", &with(&["--identity", "bob"]));
     assert_eq!(run.code, 1, "{run:?}");
 }
@@ -27,7 +37,10 @@ fn an_existing_identity_is_found_by_its_storage() {
 fn a_wrong_password_is_told_by_the_exit_code() {
     let fake = Fake::start(Script::alice());
     let run = fake.run_with("guess", &with(&["--json"]));
-    assert_eq!((run.code, &run.json()["error"]["kind"]), (4, &"IncorrectPassword".into()));
+    assert_eq!(
+        (run.code, &run.json()["error"]["kind"]),
+        (4, &"IncorrectPassword".into())
+    );
 }
 
 #[test]
@@ -56,12 +69,18 @@ fn the_recovery_code_never_goes_to_the_standard_output() {
 #[test]
 fn folders_with_files_need_consent() {
     let mut script = Script::alice();
-    script.found.not_empty = vec![CollectionSpec { name: "photos".into(), root: b"/p".to_vec() }];
+    script.found.not_empty = vec![CollectionSpec {
+        name: "photos".into(),
+        root: b"/p".to_vec(),
+    }];
     let fake = Fake::start(script);
     let run = fake.run_with("secret", &ALICE);
     assert_eq!(run.code, 2, "{run:?}");
     assert_eq!(fake.run_with("secret", &with(&["--adopt"])).code, 0);
-    assert_eq!(fake.calls().last().unwrap(), "SignIn alice create=false adopt=true");
+    assert_eq!(
+        fake.calls().last().unwrap(),
+        "SignIn alice create=false adopt=true"
+    );
 }
 
 fn returning(check: ReturnCheck) -> Fake {
@@ -72,7 +91,11 @@ fn returning(check: ReturnCheck) -> Fake {
 
 #[test]
 fn what_came_back_is_counted() {
-    let check = ReturnCheck { expected: 1204, checked: 1204, ..ReturnCheck::default() };
+    let check = ReturnCheck {
+        expected: 1204,
+        checked: 1204,
+        ..ReturnCheck::default()
+    };
     let run = returning(check).run_with("secret", &ALICE);
     assert_eq!(run.code, 0, "{run:?}");
     assert!(run.out.contains("1,204 of 1,204 checked"), "{}", run.out);

@@ -17,7 +17,12 @@ fn a_dry_run_shows_the_plan_and_changes_nothing() {
     let fake = Fake::start(Script::alice());
     let run = fake.run(&["sign-out", "alice", "--dry-run"]);
     assert_eq!(run.code, 0, "{run:?}");
-    for part in ["1,204", "3.1 GB", "removed", "0123456789abcdef0123456789abcdef"] {
+    for part in [
+        "1,204",
+        "3.1 GB",
+        "removed",
+        "0123456789abcdef0123456789abcdef",
+    ] {
         assert!(run.out.contains(part), "{part} in {}", run.out);
     }
     assert!(!run.out.contains('\x1b'), "no colours into a pipe");
@@ -31,8 +36,15 @@ fn a_whole_sign_out_ends_with_the_receipt() {
     assert_eq!(run.code, 0, "{run:?}");
     assert!(run.out.contains("✓ Every copy read back"), "{}", run.out);
     assert!(run.out.contains("1,204 files removed."), "{}", run.out);
-    assert!(run.out.contains("Receipt: /state/receipts/r1.toml"), "{}", run.out);
-    assert_eq!(fake.calls(), ["SignOut 0123456789abcdef0123456789abcdef keep="]);
+    assert!(
+        run.out.contains("Receipt: /state/receipts/r1.toml"),
+        "{}",
+        run.out
+    );
+    assert_eq!(
+        fake.calls(),
+        ["SignOut 0123456789abcdef0123456789abcdef keep="]
+    );
 }
 
 #[test]
@@ -53,7 +65,10 @@ fn keeping_is_passed_on_and_shown() {
     let run = fake.run_with("secret", &[&SIGN_OUT[..], &["--keep", "photos"]].concat());
     assert_eq!(run.code, 0, "{run:?}");
     assert!(run.out.contains("kept"), "{}", run.out);
-    assert_eq!(fake.calls(), ["SignOut 0123456789abcdef0123456789abcdef keep=photos"]);
+    assert_eq!(
+        fake.calls(),
+        ["SignOut 0123456789abcdef0123456789abcdef keep=photos"]
+    );
 }
 
 #[test]
@@ -64,7 +79,10 @@ fn a_wrong_password_on_a_descriptor_cancels_the_job() {
     assert_eq!(run.json()["error"]["kind"], "IncorrectPassword");
     assert_eq!(run.json()["outcome"]["error"], "Cancelled");
     assert_eq!(fake.calls().last().unwrap(), "Cancel");
-    assert!(!fake.calls().contains(&"Authenticate".to_owned()), "no second try");
+    assert!(
+        !fake.calls().contains(&"Authenticate".to_owned()),
+        "no second try"
+    );
 }
 
 #[test]
@@ -84,17 +102,32 @@ fn descriptors_that_hold_no_password_are_refused() {
     let fake = Fake::start(Script::alice());
     let with = |n| ["sign-out", "alice", "--yes", "--password-fd", n];
     let closed = fake.run(&with("9"));
-    assert_eq!((closed.code, closed.err.contains("closed")), (2, true), "{closed:?}");
+    assert_eq!(
+        (closed.code, closed.err.contains("closed")),
+        (2, true),
+        "{closed:?}"
+    );
     let empty = fake.run_with("\n", &with("0"));
-    assert_eq!((empty.code, empty.err.contains("no password")), (2, true), "{empty:?}");
+    assert_eq!(
+        (empty.code, empty.err.contains("no password")),
+        (2, true),
+        "{empty:?}"
+    );
     let endless = fake.run_with(&"x".repeat(5000), &with("0"));
-    assert_eq!((endless.code, endless.err.contains("at most 4096")), (2, true), "{endless:?}");
+    assert_eq!(
+        (endless.code, endless.err.contains("at most 4096")),
+        (2, true),
+        "{endless:?}"
+    );
 }
 
 #[test]
 fn another_digest_is_stale() {
     let fake = Fake::start(Script::alice());
-    let run = fake.run_with("secret", &[&json(&SIGN_OUT)[..], &["--plan", "ffff"]].concat());
+    let run = fake.run_with(
+        "secret",
+        &[&json(&SIGN_OUT)[..], &["--plan", "ffff"]].concat(),
+    );
     assert_eq!(run.code, 5, "{run:?}");
     assert_eq!(run.json()["error"]["kind"], "PlanStale");
     assert_eq!(fake.calls(), Vec::<String>::new());
@@ -110,7 +143,12 @@ fn a_denial_names_who_where_and_why() {
         let run = fake.run_with("secret", args);
         assert_eq!(run.code, 3, "{run:?}");
         let place = "/etc/mooring/policy.d/10-school.toml:7";
-        for part in ["Example School", place, "Exams are under way.", "it@school.example"] {
+        for part in [
+            "Example School",
+            place,
+            "Exams are under way.",
+            "it@school.example",
+        ] {
             assert!(run.out.contains(part), "{part} in {}", run.out);
         }
     }
@@ -136,7 +174,10 @@ fn unsynced() -> Script {
         items_total: 1,
         ..Blocked::default()
     };
-    Script { block: Some(blocked), ..Script::alice() }
+    Script {
+        block: Some(blocked),
+        ..Script::alice()
+    }
 }
 
 #[test]
@@ -144,7 +185,11 @@ fn unsynced_files_are_named_and_the_job_cancelled() {
     let fake = Fake::start(unsynced());
     let run = fake.run_with("secret", &SIGN_OUT);
     assert_eq!(run.code, 5, "{run:?}");
-    assert!(run.err.contains("/home/alice/new\\x1b[2J\\xff.jpg"), "{}", run.err);
+    assert!(
+        run.err.contains("/home/alice/new\\x1b[2J\\xff.jpg"),
+        "{}",
+        run.err
+    );
     assert!(!run.err.contains('\x1b'));
     assert_eq!(fake.calls().last().unwrap(), "Cancel");
 }

@@ -257,12 +257,12 @@ count() {
 }
 
 # One line a name, newlines in it as \001: of a file kind, permissions, size, time, and again with its
-# SHA-256; of a folder the name.
+# SHA-256; of a folder name and permissions.
 manifest() {
     (
         cd "$1"
         find . -mindepth 1 ! -name '.mooring-*' \
-            \( -type d -printf '%y - - - %P\0' -o -printf '%y %m %s %T@ %P\0' \) | sort -z
+            \( -type d -printf '%y %m - - %P\0' -o -printf '%y %m %s %T@ %P\0' \) | sort -z
         find . -type f ! -name '.mooring-*' -print0 | sort -z | xargs -0 -r sha256sum -z --
     ) | tr '\n\0' '\001\n'
 }

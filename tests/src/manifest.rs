@@ -79,18 +79,6 @@ impl Manifest {
         self
     }
 
-    /// The same with folders known by their names only: permissions of folders are not carried to
-    /// a storage, and what comes back is closed to everybody else.
-    #[must_use]
-    pub fn with_plain_folders(mut self) -> Self {
-        let folders = self
-            .0
-            .values_mut()
-            .filter(|entry| entry.kind == Kind::Folder);
-        folders.for_each(|entry| entry.mode = 0);
-        self
-    }
-
     /// How many files there are.
     pub fn files(&self) -> usize {
         self.0

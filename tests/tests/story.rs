@@ -29,10 +29,7 @@ fn own(name: &[u8]) -> bool {
 
 /// What a person has in their account's folders.
 fn belongings(world: &World) -> Manifest {
-    world
-        .manifest(world.account_folder(ALICE))
-        .without(own)
-        .with_plain_folders()
+    world.manifest(world.account_folder(ALICE)).without(own)
 }
 
 /// What the storage holds of it.

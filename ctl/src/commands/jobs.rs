@@ -72,7 +72,11 @@ async fn list(context: &Context<'_>) -> Result<Value> {
     if jobs.is_empty() {
         terminal.line("There are no jobs.");
     } else {
-        let mut rows = vec![["Job", "Kind", "Account", "State"].map(str::to_owned).to_vec()];
+        let mut rows = vec![
+            ["Job", "Kind", "Account", "State"]
+                .map(str::to_owned)
+                .to_vec(),
+        ];
         rows.extend(jobs.iter().map(|(_, job)| {
             vec![
                 text::number(job.number),
@@ -102,7 +106,12 @@ async fn watch(context: &Context<'_>, path: &OwnedObjectPath) -> Result<Value> {
     };
     let identity = terminal.patient(look).await?;
     let daemon_wait = context.daemon_wait;
-    let answers = Answers { identity: &identity, password: None, keep_here: false, daemon_wait };
+    let answers = Answers {
+        identity: &identity,
+        password: None,
+        keep_here: false,
+        daemon_wait,
+    };
     match follow(context.daemon, terminal, path, &answers).await? {
         End::Left => Ok(json!({ "job": json::job_ref(path), "outcome": null })),
         End::Done(outcome) => {
@@ -126,13 +135,17 @@ async fn cancel(context: &Context<'_>, number: u64) -> Result<Value> {
         }
         Err(e) => return Err(e.into()),
     }
-    context.terminal.line(&format!("Job {number} is being cancelled."));
+    context
+        .terminal
+        .line(&format!("Job {number} is being cancelled."));
     Ok(json!({ "job": json::job_ref(&path) }))
 }
 
 async fn retry(context: &Context<'_>, number: u64, keep_here: bool) -> Result<Value> {
     let path = job_path(number)?;
-    let options = RetryOptions { keep_here: Some(keep_here) };
+    let options = RetryOptions {
+        keep_here: Some(keep_here),
+    };
     context.daemon.job(&path).await?.retry(options).await?;
     context.terminal.line(&format!(
         "Job {number} tries again. Watch it with `mooringctl jobs follow {number}`."

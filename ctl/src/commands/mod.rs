@@ -34,7 +34,12 @@ pub struct Context<'a> {
 impl Context<'_> {
     /// Answers for a job that was told nothing in advance.
     fn answers<'b>(&self, identity: &'b str, password: Option<Password>) -> Answers<'b> {
-        Answers { identity, password, keep_here: false, daemon_wait: self.daemon_wait }
+        Answers {
+            identity,
+            password,
+            keep_here: false,
+            daemon_wait: self.daemon_wait,
+        }
     }
 
     /// A line with a label in front.
@@ -45,7 +50,8 @@ impl Context<'_> {
     /// A warning, as one line.
     fn warn(&self, sentence: &str) {
         let mark = self.terminal.paint(Tone::Warning, "!");
-        self.terminal.line(&format!("  {mark} {}", text::full(sentence)));
+        self.terminal
+            .line(&format!("  {mark} {}", text::full(sentence)));
     }
 
     /// What a sync or a sign-in carried, and what it could not.
@@ -70,7 +76,9 @@ impl Context<'_> {
         }
         if outcome.held > 0 {
             let n = count(outcome.held, "file");
-            self.warn(&format!("{n} held: gone on one side, and not deleted on the other."));
+            self.warn(&format!(
+                "{n} held: gone on one side, and not deleted on the other."
+            ));
         }
         if outcome.pending_total > 0 {
             self.warn(&format!(

@@ -21,8 +21,12 @@ pub async fn run(context: &Context<'_>) -> Result<Value> {
     let mode = daemon.manager.mode().await?;
     let policy = daemon.manager.policy_state().await?;
     let accounts = daemon.accounts().await?;
-    let jobs: Vec<_> =
-        daemon.jobs().await?.into_iter().filter(|(_, job)| job.state != "finished").collect();
+    let jobs: Vec<_> = daemon
+        .jobs()
+        .await?
+        .into_iter()
+        .filter(|(_, job)| job.state != "finished")
+        .collect();
     let attention = attention(&accounts, &jobs, &policy);
 
     let terminal = context.terminal;
@@ -163,7 +167,9 @@ fn attention(
             }
             if c.conflicts > 0 {
                 let n = text::count(c.conflicts, "file");
-                out.push(format!("{who}, {name}: {n} with both versions kept after a conflict."));
+                out.push(format!(
+                    "{who}, {name}: {n} with both versions kept after a conflict."
+                ));
             }
         }
     }
@@ -171,7 +177,9 @@ fn attention(
         let what = text::title(&job.kind);
         let said = text::full(&job.blocked.message);
         let n = job.number;
-        out.push(format!("{what} waits: {said} Answer with `mooringctl jobs follow {n}`."));
+        out.push(format!(
+            "{what} waits: {said} Answer with `mooringctl jobs follow {n}`."
+        ));
     }
     if matches!(policy, "last-good" | "invalid") {
         out.push("A policy file is wrong: `mooringctl policy show` says where.".to_owned());

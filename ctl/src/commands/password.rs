@@ -22,8 +22,10 @@ pub fn need(context: &Context<'_>, given: Option<&Password>) -> Result<()> {
     if given.is_some() || context.terminal.interactive() {
         return Ok(());
     }
-    Err(Failure::usage("There is no terminal to ask for the password.")
-        .hint("Give it on a descriptor: --password-fd 3 3< FILE."))
+    Err(
+        Failure::usage("There is no terminal to ask for the password.")
+            .hint("Give it on a descriptor: --password-fd 3 3< FILE."),
+    )
 }
 
 /// Makes a call that takes a password and answers a job.
@@ -58,7 +60,9 @@ pub async fn call(
                 if given.is_none() && prompts < MAX_PROMPTS =>
             {
                 let mark = context.terminal.paint(Tone::Bad, "✗");
-                context.terminal.line(&format!("  {mark} {}", text::full(&message)));
+                context
+                    .terminal
+                    .line(&format!("  {mark} {}", text::full(&message)));
             }
             Err(e) => return Err(e.into()),
         }
@@ -67,9 +71,16 @@ pub async fn call(
 
 async fn ask(context: &Context<'_>, identity: &str) -> Result<Password> {
     let who = text::path(identity.as_bytes());
-    match context.terminal.password(&format!("Password for {who}: ")).await? {
+    match context
+        .terminal
+        .password(&format!("Password for {who}: "))
+        .await?
+    {
         Some(password) => Ok(password),
-        None => Err(Failure::new(Exit::Cancelled, "No password was given. Nothing was changed.")),
+        None => Err(Failure::new(
+            Exit::Cancelled,
+            "No password was given. Nothing was changed.",
+        )),
     }
 }
 
@@ -80,14 +91,22 @@ async fn ask(context: &Context<'_>, identity: &str) -> Result<Password> {
 pub async fn choose(context: &Context<'_>, identity: &str) -> Result<Password> {
     let who = text::path(identity.as_bytes());
     for _ in 0..MAX_PROMPTS {
-        let Some(first) = context.terminal.password(&format!("New password for {who}: ")).await?
+        let Some(first) = context
+            .terminal
+            .password(&format!("New password for {who}: "))
+            .await?
         else {
             break;
         };
         match context.terminal.password("The same once more: ").await? {
             Some(second) if second == first => return Ok(first),
-            _ => context.terminal.line("The two are not the same. Once again:"),
+            _ => context
+                .terminal
+                .line("The two are not the same. Once again:"),
         }
     }
-    Err(Failure::new(Exit::Cancelled, "No password was chosen. Nothing was changed."))
+    Err(Failure::new(
+        Exit::Cancelled,
+        "No password was chosen. Nothing was changed.",
+    ))
 }

@@ -68,9 +68,11 @@ pub async fn run(context: &Context<'_>, command: Policy) -> Result<Value> {
     match command {
         Policy::Show => show(context).await,
         Policy::Check { file } => check(context, &file).await,
-        Policy::Explain { verb, account, actor } => {
-            explain(context, &verb, account.as_deref(), actor).await
-        }
+        Policy::Explain {
+            verb,
+            account,
+            actor,
+        } => explain(context, &verb, account.as_deref(), actor).await,
     }
 }
 
@@ -100,9 +102,13 @@ fn section(context: &Context<'_>, title: &str, lines: &[String]) {
         return;
     }
     context.terminal.line("");
-    context.terminal.line(&context.terminal.paint(Tone::Strong, title));
+    context
+        .terminal
+        .line(&context.terminal.paint(Tone::Strong, title));
     for line in lines {
-        context.terminal.line(format!("  {}", text::sentence(line)).trim_end());
+        context
+            .terminal
+            .line(format!("  {}", text::sentence(line)).trim_end());
     }
 }
 
@@ -111,15 +117,24 @@ async fn check(context: &Context<'_>, file: &Path) -> Result<Value> {
     let content = secret::small_file(file, MAX_FILE_BYTES)
         .map_err(|e| Failure::new(Exit::Failed, format!("{shown} cannot be checked: {e}.")))?;
     let fd = secret::sealed("policy", &content)?;
-    let name = file.file_name().unwrap_or(file.as_os_str()).to_string_lossy();
+    let name = file
+        .file_name()
+        .unwrap_or(file.as_os_str())
+        .to_string_lossy();
     let findings = context.daemon.manager.check_policy(&name, fd).await?;
     let document = json!(findings.iter().map(finding).collect::<Vec<_>>());
     if findings.is_empty() {
-        context.terminal.line(&format!("{shown}: nothing to remark."));
+        context
+            .terminal
+            .line(&format!("{shown}: nothing to remark."));
         return Ok(json!({ "findings": document }));
     }
     for f in &findings {
-        context.terminal.line(&format!("{shown}{}: {}", place(f), text::sentence(&f.message)));
+        context.terminal.line(&format!(
+            "{shown}{}: {}",
+            place(f),
+            text::sentence(&f.message)
+        ));
     }
     let n = text::count(findings.len() as u64, "finding");
     Err(Failure::new(Exit::Failed, format!("{n} in {shown}."))
@@ -148,7 +163,11 @@ async fn explain(
 ) -> Result<Value> {
     let account = context.daemon.account(account).await?;
     let id = &account.state.id;
-    let decision = context.daemon.manager.explain_policy(verb, id, actor.name()).await?;
+    let decision = context
+        .daemon
+        .manager
+        .explain_policy(verb, id, actor.name())
+        .await?;
     show_decision(context, &decision);
     Ok(json::decision(&decision))
 }
@@ -161,7 +180,12 @@ pub fn show_decision(context: &Context<'_>, decision: &PolicyDecision) {
         false => terminal.paint(Tone::Bad, "Denied."),
     };
     terminal.line(&format!("  {verdict}"));
-    for sentence in &decision.explanation {
+    // With a denial, the fields below say the same, better ordered.
+    let sentences = decision
+        .explanation
+        .iter()
+        .filter(|_| decision.denials.is_empty());
+    for sentence in sentences {
         terminal.line(&format!("  {}", text::full(sentence)));
     }
     for d in &decision.denials {

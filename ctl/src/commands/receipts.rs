@@ -58,7 +58,13 @@ async fn list(context: &Context<'_>) -> Result<Value> {
                 text::number(r.left),
             ]
         }));
-        let columns = [Align::Left, Align::Left, Align::Left, Align::Right, Align::Right];
+        let columns = [
+            Align::Left,
+            Align::Left,
+            Align::Left,
+            Align::Right,
+            Align::Right,
+        ];
         for (i, line) in lay_out(&columns, &rows).iter().enumerate() {
             match i {
                 0 => terminal.line(&terminal.paint(Tone::Faint, line)),
@@ -73,7 +79,9 @@ async fn show(context: &Context<'_>, id: &str) -> Result<Value> {
     let content = context.daemon.manager.read_receipt(id).await?;
     if !context.terminal.json() {
         if std::io::stdout().is_terminal() {
-            content.lines().for_each(|line| context.terminal.line(&text::sentence(line)));
+            content
+                .lines()
+                .for_each(|line| context.terminal.line(&text::sentence(line)));
         } else {
             // Into a file or a program: byte for byte, so that digests fit.
             context.terminal.raw(&content);

@@ -43,7 +43,10 @@ pub async fn run(context: &Context<'_>, args: Show) -> Result<Value> {
     }
     if let Some(files) = &account.files {
         context.field("Last sync", &last_sync(files.last_sync));
-        files.collections.iter().for_each(|c| show_collection(context, c));
+        files
+            .collections
+            .iter()
+            .for_each(|c| show_collection(context, c));
     }
     Ok(json::account(&account))
 }
@@ -53,20 +56,38 @@ fn show_collection(context: &Context<'_>, c: &CollectionStatus) {
     terminal.line("");
     terminal.line(&terminal.paint(Tone::Strong, &format!("  {}", collection(&c.name))));
     context.field("Folder", &text::path(&c.root));
-    context.field("Files", &format!("{}, {}", text::number(c.items), text::size(c.bytes)));
+    context.field(
+        "Files",
+        &format!("{}, {}", text::number(c.items), text::size(c.bytes)),
+    );
     if c.items > 0 {
         let (safe, all) = (text::number(c.verified), text::number(c.items));
-        context.field("Safe", &format!("{safe} of {all} read back from the storage"));
+        context.field(
+            "Safe",
+            &format!("{safe} of {all} read back from the storage"),
+        );
     }
     let more = [
         (c.unsynced, "To upload", ""),
-        (c.held, "Held", "gone on one side, and not deleted on the other"),
+        (
+            c.held,
+            "Held",
+            "gone on one side, and not deleted on the other",
+        ),
         (c.conflicts, "Conflicts", "both versions are kept"),
         (c.here_before, "Before", "here before the account came"),
-        (c.skipped, "Skipped", "never synced or removed: links, sockets and the like"),
+        (
+            c.skipped,
+            "Skipped",
+            "never synced or removed: links, sockets and the like",
+        ),
     ];
     for (n, label, words) in more.into_iter().filter(|(n, _, _)| *n > 0) {
-        let words = if words.is_empty() { String::new() } else { format!(" {words}") };
+        let words = if words.is_empty() {
+            String::new()
+        } else {
+            format!(" {words}")
+        };
         context.field(label, &format!("{}{words}", text::number(n)));
     }
     if c.mode != "sync" {

@@ -63,12 +63,22 @@ async fn password(follower: &mut Follower<'_>, blocked: &Blocked) -> Result<Repl
     }
     if !waits_for_first {
         let mark = follower.terminal.paint(Tone::Bad, "✗");
-        follower.view.line(&format!("  {mark} {}", text::full(&blocked.message)));
+        follower
+            .view
+            .line(&format!("  {mark} {}", text::full(&blocked.message)));
     }
     wait_until(follower, blocked.next_attempt).await?;
     let who = text::path(follower.answers.identity.as_bytes());
-    let stop = if waits_for_first { "" } else { " (Enter alone to stop)" };
-    match follower.terminal.password(&format!("Password for {who}{stop}: ")).await? {
+    let stop = if waits_for_first {
+        ""
+    } else {
+        " (Enter alone to stop)"
+    };
+    match follower
+        .terminal
+        .password(&format!("Password for {who}{stop}: "))
+        .await?
+    {
         Some(password) => authenticate(follower, &password).await,
         None => {
             let stopped = Failure::new(Exit::Cancelled, "Stopped. Everything is as it was before.");
@@ -95,7 +105,10 @@ async fn wait_until(follower: &Follower<'_>, time: u64) -> Result<()> {
     if seconds == 0 {
         return Ok(());
     }
-    follower.view.line(&format!("    The next try is allowed in {}.", text::wait(seconds)));
+    follower.view.line(&format!(
+        "    The next try is allowed in {}.",
+        text::wait(seconds)
+    ));
     tokio::select! {
         () = tokio::time::sleep(Duration::from_secs(seconds)) => Ok(()),
         () = follower.terminal.interrupted() => Err(Failure::new(Exit::Cancelled, "Stopped.")),
@@ -119,27 +132,47 @@ async fn unsynced(follower: &mut Follower<'_>, blocked: &Blocked) -> Result<Repl
     }
     show(follower, blocked);
     let choices = [
-        Choice { key: 'r', meaning: "try again" },
+        Choice {
+            key: 'r',
+            meaning: "try again",
+        },
         Choice {
             key: 'k',
             meaning: "keep these files on this device, moved to a folder of their own",
         },
-        Choice { key: 'c', meaning: "cancel, and put everything back" },
-        Choice { key: 'l', meaning: "leave the job waiting" },
+        Choice {
+            key: 'c',
+            meaning: "cancel, and put everything back",
+        },
+        Choice {
+            key: 'l',
+            meaning: "leave the job waiting",
+        },
     ];
     chosen(follower, blocked, &choices).await
 }
 
 async fn stuck(follower: &mut Follower<'_>, blocked: &Blocked) -> Result<Reply> {
     if !follower.terminal.interactive() {
-        follower.cancel(Failure::of_kind(&blocked.error, &blocked.message)).await?;
+        follower
+            .cancel(Failure::of_kind(&blocked.error, &blocked.message))
+            .await?;
         return Ok(Reply::Given);
     }
     show(follower, blocked);
     let choices = [
-        Choice { key: 'r', meaning: "try again" },
-        Choice { key: 'c', meaning: "cancel, and put everything back" },
-        Choice { key: 'l', meaning: "leave the job waiting" },
+        Choice {
+            key: 'r',
+            meaning: "try again",
+        },
+        Choice {
+            key: 'c',
+            meaning: "cancel, and put everything back",
+        },
+        Choice {
+            key: 'l',
+            meaning: "leave the job waiting",
+        },
     ];
     chosen(follower, blocked, &choices).await
 }
@@ -163,7 +196,13 @@ async fn chosen(
 }
 
 async fn retry(follower: &Follower<'_>, keep_here: bool) -> Result<Reply> {
-    match follower.proxy.retry(RetryOptions { keep_here: Some(keep_here) }).await {
+    match follower
+        .proxy
+        .retry(RetryOptions {
+            keep_here: Some(keep_here),
+        })
+        .await
+    {
         Ok(()) => Ok(Reply::Given),
         Err(Error::ZBus(e)) if crate::exit::is_gone(&e) => Ok(Reply::Again),
         Err(e) => Err(e.into()),
@@ -172,7 +211,9 @@ async fn retry(follower: &Follower<'_>, keep_here: bool) -> Result<Reply> {
 
 fn show(follower: &Follower<'_>, blocked: &Blocked) {
     let mark = follower.terminal.paint(Tone::Warning, "!");
-    follower.view.line(&format!("  {mark} {}", text::full(&blocked.message)));
+    follower
+        .view
+        .line(&format!("  {mark} {}", text::full(&blocked.message)));
     for line in list(&blocked.items, blocked.items_total) {
         follower.view.line(&line);
     }
@@ -180,8 +221,11 @@ fn show(follower: &Follower<'_>, blocked: &Blocked) {
 
 /// Names of files, one a line, and how many more there are.
 pub fn list(items: &[Vec<u8>], total: u64) -> Vec<String> {
-    let mut lines: Vec<String> =
-        items.iter().take(MAX_LISTED).map(|item| format!("      {}", text::path(item))).collect();
+    let mut lines: Vec<String> = items
+        .iter()
+        .take(MAX_LISTED)
+        .map(|item| format!("      {}", text::path(item)))
+        .collect();
     let more = total.saturating_sub(lines.len() as u64);
     if more > 0 && !lines.is_empty() {
         lines.push(format!("      and {} more", text::number(more)));

@@ -89,7 +89,10 @@ pub async fn follow<'a>(
         lost: 0,
         reason: None,
     };
-    follower.run().await.map_err(|f| f.with("job", json::job_ref(path)))
+    follower
+        .run()
+        .await
+        .map_err(|f| f.with("job", json::job_ref(path)))
 }
 
 impl Follower<'_> {
@@ -146,14 +149,15 @@ impl Follower<'_> {
             Err(f) if f.exit == Exit::Unreachable => Ok(Look::Gone),
             Err(f) if f.kind == "NotFound" => match heard.borrow().outcome(self.path) {
                 Some(outcome) => Ok(Look::Ended(Box::new(outcome.clone()))),
-                None => {
-                    Err(Failure::new(Exit::Failed, "The daemon does not know this job any more.")
-                        .kind("NotFound")
-                        .hint(
-                            "`mooringctl` shows how the accounts stand, `mooringctl receipts` what \
+                None => Err(Failure::new(
+                    Exit::Failed,
+                    "The daemon does not know this job any more.",
+                )
+                .kind("NotFound")
+                .hint(
+                    "`mooringctl` shows how the accounts stand, `mooringctl receipts` what \
                            was signed out.",
-                        ))
-                }
+                )),
             },
             Err(f) => Err(f),
         }
@@ -170,7 +174,9 @@ impl Follower<'_> {
                 "The daemon went away while the job was under way. What was done so far is \
                  written down, and it carries on from there when it is started again.",
             )
-            .hint(format!("{start} Then look with `mooringctl jobs follow {number}`."))
+            .hint(format!(
+                "{start} Then look with `mooringctl jobs follow {number}`."
+            ))
         };
         if limit.is_zero() || self.lost >= MAX_LOST {
             return Err(gone());
@@ -182,8 +188,14 @@ impl Follower<'_> {
         if !told {
             return Ok(());
         }
-        let note = format!("The daemon went away; waiting {} for it.", text::wait(limit.as_secs()));
-        self.view.line(&format!("  {} {note}", self.terminal.paint(Tone::Warning, "!")));
+        let note = format!(
+            "The daemon went away; waiting {} for it.",
+            text::wait(limit.as_secs())
+        );
+        self.view.line(&format!(
+            "  {} {note}",
+            self.terminal.paint(Tone::Warning, "!")
+        ));
         let back = heard.wait_for(|h| h.closed || !h.gone);
         tokio::select! {
             back = tokio::time::timeout(limit, back) => match back {
@@ -204,25 +216,39 @@ impl Follower<'_> {
             if !state.cancellable {
                 return Ok(false);
             }
-            let stopped =
-                Failure::new(Exit::Cancelled, "Cancelled. Everything is as it was before.");
+            let stopped = Failure::new(
+                Exit::Cancelled,
+                "Cancelled. Everything is as it was before.",
+            );
             self.cancel(stopped).await?;
             return Ok(true);
         }
         self.terminal.line("");
-        let undo = Choice { key: 'c', meaning: "cancel, and put everything back" };
-        let leave = Choice { key: 'l', meaning: "leave it running, and stop watching" };
-        let watch = Choice { key: 'w', meaning: "go on watching" };
+        let undo = Choice {
+            key: 'c',
+            meaning: "cancel, and put everything back",
+        };
+        let leave = Choice {
+            key: 'l',
+            meaning: "leave it running, and stop watching",
+        };
+        let watch = Choice {
+            key: 'w',
+            meaning: "go on watching",
+        };
         let chosen = if state.cancellable {
             self.terminal.choose(&[undo, leave, watch]).await
         } else {
-            self.terminal.line("Files are being removed already, so this can no longer be undone.");
+            self.terminal
+                .line("Files are being removed already, so this can no longer be undone.");
             self.terminal.choose(&[leave, watch]).await
         };
         match chosen {
             Ok('c') => {
-                let stopped =
-                    Failure::new(Exit::Cancelled, "Cancelled. Everything is as it was before.");
+                let stopped = Failure::new(
+                    Exit::Cancelled,
+                    "Cancelled. Everything is as it was before.",
+                );
                 self.cancel(stopped).await?;
                 Ok(true)
             }
@@ -242,7 +268,8 @@ impl Follower<'_> {
                 Ok(())
             }
             Err(Error::Busy(_)) if self.terminal.interactive() => {
-                self.view.line("Files are being removed already, so this can no longer be undone.");
+                self.view
+                    .line("Files are being removed already, so this can no longer be undone.");
                 Ok(())
             }
             Err(Error::Busy(_)) => {

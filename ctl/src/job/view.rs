@@ -22,7 +22,11 @@ pub struct View<'a> {
 impl<'a> View<'a> {
     /// A view that has shown nothing yet.
     pub fn new(terminal: &'a Terminal) -> Self {
-        Self { terminal, shown: 0, bar: None }
+        Self {
+            terminal,
+            shown: 0,
+            bar: None,
+        }
     }
 
     /// Shows what is new in a state of the job.
@@ -32,7 +36,11 @@ impl<'a> View<'a> {
             None => 0,
         };
         let finished = state.state == "finished";
-        let reached = if finished && state.outcome.success { state.stages.len() } else { reached };
+        let reached = if finished && state.outcome.success {
+            state.stages.len()
+        } else {
+            reached
+        };
         for stage in state.stages.iter().take(reached).skip(self.shown) {
             if let Some(words) = done(&state.kind, stage) {
                 let mark = self.terminal.paint(Tone::Good, "✓");
@@ -158,7 +166,11 @@ mod tests {
 
     #[test]
     fn amounts_leave_out_what_is_not_known() {
-        let mut progress = Progress { done: 812, total: 1204, ..Progress::default() };
+        let mut progress = Progress {
+            done: 812,
+            total: 1204,
+            ..Progress::default()
+        };
         assert_eq!(amount(&progress), "812 of 1,204 files");
         progress.total_bytes = 3_100_000_000;
         assert_eq!(amount(&progress), "812 of 1,204 files, 0 B of 3.1 GB");
@@ -167,7 +179,10 @@ mod tests {
 
     #[test]
     fn unknown_stages_are_shown_as_words() {
-        assert_eq!(done("sign-in", "files-brought").as_deref(), Some("Files brought"));
+        assert_eq!(
+            done("sign-in", "files-brought").as_deref(),
+            Some("Files brought")
+        );
         assert_eq!(done("sign-in", "\x1b[2J").as_deref(), Some("\\x1b[2J"));
     }
 }

@@ -31,7 +31,10 @@ pub struct Heard {
 impl Heard {
     /// How a job ended, when it told so.
     pub fn outcome(&self, job: &OwnedObjectPath) -> Option<&JobOutcome> {
-        self.outcomes.iter().find(|(path, _)| path == job).map(|(_, outcome)| outcome)
+        self.outcomes
+            .iter()
+            .find(|(path, _)| path == job)
+            .map(|(_, outcome)| outcome)
     }
 }
 
@@ -62,7 +65,12 @@ impl Watch {
         let jobs = MessageStream::for_match_rule(jobs, connection, None).await?;
         let owner = MessageStream::for_match_rule(owner, connection, None).await?;
         let (sender, heard) = watch::channel(Heard::default());
-        let task = tokio::spawn(listen(jobs, owner, current_owner(connection).await?, sender));
+        let task = tokio::spawn(listen(
+            jobs,
+            owner,
+            current_owner(connection).await?,
+            sender,
+        ));
         Ok(Self { heard, task })
     }
 

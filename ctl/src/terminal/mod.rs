@@ -239,8 +239,10 @@ impl Terminal {
 /// Writes a line where only a person reads: on the terminal, or, without one, on the standard
 /// error.
 pub fn tty_line(text: &str) {
-    let on_tty =
-        OpenOptions::new().write(true).open(TTY).and_then(|mut tty| writeln!(tty, "{text}"));
+    let on_tty = OpenOptions::new()
+        .write(true)
+        .open(TTY)
+        .and_then(|mut tty| writeln!(tty, "{text}"));
     if on_tty.is_err() {
         // There is nowhere else left to write to.
         let _ = writeln!(io::stderr().lock(), "{text}");
@@ -248,5 +250,9 @@ pub fn tty_line(text: &str) {
 }
 
 fn paint(color: bool, tone: Tone, text: &str) -> String {
-    if color { format!("\x1b[{}m{text}\x1b[0m", tone.sgr()) } else { text.to_owned() }
+    if color {
+        format!("\x1b[{}m{text}\x1b[0m", tone.sgr())
+    } else {
+        text.to_owned()
+    }
 }

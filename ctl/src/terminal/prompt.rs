@@ -42,8 +42,9 @@ impl Terminal {
         let keys: Vec<String> = choices.iter().map(|c| c.key.to_string()).collect();
         loop {
             let answer = self.ask(&format!("{}? ", keys.join("/"))).await?;
-            if let Some(c) =
-                choices.iter().find(|c| answer.trim().eq_ignore_ascii_case(&c.key.to_string()))
+            if let Some(c) = choices
+                .iter()
+                .find(|c| answer.trim().eq_ignore_ascii_case(&c.key.to_string()))
             {
                 return Ok(c.key);
             }
@@ -81,7 +82,10 @@ impl Terminal {
         // The reader shows the prompt first and sets the terminal then: whoever types fast would
         // see the password, and a fast Ctrl-C would be a signal that the reader does not notice.
         self.silence().map_err(|e| {
-            Failure::new(Exit::Failed, format!("The terminal's echo cannot be turned off: {e}."))
+            Failure::new(
+                Exit::Failed,
+                format!("The terminal's echo cannot be turned off: {e}."),
+            )
         })?;
         let prompt = prompt.to_owned();
         let mut typing = tokio::task::spawn_blocking(move || rpassword::prompt_password(prompt));
@@ -103,7 +107,9 @@ impl Terminal {
                 let password = Zeroizing::new(text.into_bytes());
                 if password.len() > mooring_api::MAX_SECRET_BYTES {
                     let max = mooring_api::MAX_SECRET_BYTES;
-                    return Err(Failure::usage(format!("A password has at most {max} bytes.")));
+                    return Err(Failure::usage(format!(
+                        "A password has at most {max} bytes."
+                    )));
                 }
                 Ok((!password.is_empty()).then_some(password))
             }
@@ -113,10 +119,14 @@ impl Terminal {
                 Err(stopped())
             }
             Ok(Err(e)) if e.kind() == ErrorKind::UnexpectedEof => Err(stopped()),
-            Ok(Err(e)) => {
-                Err(Failure::new(Exit::Failed, format!("The terminal cannot be read: {e}.")))
-            }
-            Err(e) => Err(Failure::new(Exit::Failed, format!("The terminal cannot be read: {e}."))),
+            Ok(Err(e)) => Err(Failure::new(
+                Exit::Failed,
+                format!("The terminal cannot be read: {e}."),
+            )),
+            Err(e) => Err(Failure::new(
+                Exit::Failed,
+                format!("The terminal cannot be read: {e}."),
+            )),
         }
     }
 

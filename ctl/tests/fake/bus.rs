@@ -16,15 +16,24 @@ impl Bus {
         let folder = tempfile::tempdir().unwrap();
         let mut child = Command::new("dbus-daemon")
             .arg("--session")
-            .arg(format!("--address=unix:path={}/bus", folder.path().display()))
+            .arg(format!(
+                "--address=unix:path={}/bus",
+                folder.path().display()
+            ))
             .args(["--nofork", "--print-address"])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()
             .expect("dbus-daemon is installed");
         let mut address = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut address).unwrap();
-        Self { address: address.trim().to_owned(), child, _folder: folder }
+        BufReader::new(child.stdout.take().unwrap())
+            .read_line(&mut address)
+            .unwrap();
+        Self {
+            address: address.trim().to_owned(),
+            child,
+            _folder: folder,
+        }
     }
 
     /// A `mooringctl` that finds this bus. In a session of its own, so that it has no terminal

@@ -12,7 +12,10 @@ use super::service::ACCOUNT;
 use super::{Shared, read};
 
 fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap()
+        .as_secs()
 }
 
 /// Serves a job that was given this password, or none.
@@ -42,7 +45,14 @@ pub struct Job {
 impl Job {
     pub fn new(kind: &'static str, script: &Shared, reads: &Sender<()>) -> Self {
         let stages: &[&str] = match kind {
-            "sign-out" => &["planned", "authorised", "drained", "verified", "removed", "forgotten"],
+            "sign-out" => &[
+                "planned",
+                "authorised",
+                "drained",
+                "verified",
+                "removed",
+                "forgotten",
+            ],
             _ => &["listed", "carried"],
         };
         Self {
@@ -140,7 +150,11 @@ impl Job {
         password: OwnedFd,
         #[zbus(signal_emitter)] emitter: SignalEmitter<'_>,
     ) -> Result<()> {
-        self.script.lock().unwrap().calls.push("Authenticate".into());
+        self.script
+            .lock()
+            .unwrap()
+            .calls
+            .push("Authenticate".into());
         self.try_password(read(Some(password)));
         self.tell(&emitter).await
     }
@@ -185,7 +199,12 @@ impl Job {
 
     #[zbus(property)]
     async fn progress(&self) -> Progress {
-        Progress { activity: "uploading".into(), done: 1, total: 2, ..Progress::default() }
+        Progress {
+            activity: "uploading".into(),
+            done: 1,
+            total: 2,
+            ..Progress::default()
+        }
     }
 
     #[zbus(property)]

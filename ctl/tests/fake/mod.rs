@@ -98,9 +98,16 @@ impl Script {
         };
         Self {
             signed_in: true,
-            found: AccountFound { exists: true, identity: "alice".into(), ..Default::default() },
+            found: AccountFound {
+                exists: true,
+                identity: "alice".into(),
+                ..Default::default()
+            },
             plan,
-            policy: PolicyStatus { state: "none".into(), ..Default::default() },
+            policy: PolicyStatus {
+                state: "none".into(),
+                ..Default::default()
+            },
             receipts: vec![ReceiptSummary {
                 id: "r1".into(),
                 identity: "alice".into(),
@@ -132,7 +139,11 @@ impl Script {
                 }],
                 ..Default::default()
             },
-            outcome: JobOutcome { success: true, uploaded: 3, ..Default::default() },
+            outcome: JobOutcome {
+                success: true,
+                uploaded: 3,
+                ..Default::default()
+            },
             ..Self::alice()
         }
     }
@@ -152,7 +163,10 @@ pub fn denial() -> Denial {
 
 /// A blocker of a plan.
 pub fn blocker(error: &str, message: &str) -> Blocker {
-    Blocker { error: error.into(), message: message.into() }
+    Blocker {
+        error: error.into(),
+        message: message.into(),
+    }
 }
 
 /// The stand-in, running.
@@ -167,7 +181,11 @@ impl Fake {
         let bus = bus::Bus::start();
         let script = Arc::new(Mutex::new(script));
         let service = service::Service::start(&bus.address, script.clone());
-        Self { bus, script, service }
+        Self {
+            bus,
+            script,
+            service,
+        }
     }
 
     /// Tells each time the state of a job is read.

@@ -47,13 +47,23 @@ impl Session {
             let mut chunk = [0; 1024];
             // The end of a terminal is EIO.
             while let Ok(n @ 1..) = reader.read(&mut chunk) {
-                writer.0.lock().unwrap().0.push_str(&String::from_utf8_lossy(&chunk[..n]));
+                writer
+                    .0
+                    .lock()
+                    .unwrap()
+                    .0
+                    .push_str(&String::from_utf8_lossy(&chunk[..n]));
                 writer.1.notify_all();
             }
             writer.0.lock().unwrap().1 = true;
             writer.1.notify_all();
         });
-        Self { child, keyboard, shown, seen: 0 }
+        Self {
+            child,
+            keyboard,
+            shown,
+            seen: 0,
+        }
     }
 
     /// Waits until `text` is shown, after what was waited for before.
@@ -66,7 +76,11 @@ impl Session {
                 return;
             }
             let left = deadline.saturating_duration_since(Instant::now());
-            assert!(!left.is_zero() && !state.1, "waited for {text:?} in:\n{}", state.0);
+            assert!(
+                !left.is_zero() && !state.1,
+                "waited for {text:?} in:\n{}",
+                state.0
+            );
             state = self.shown.1.wait_timeout(state, left).unwrap().0;
         }
     }
@@ -77,7 +91,12 @@ impl Session {
 
     /// Waits for the end. Answers the exit code and all that was shown.
     pub fn end(mut self) -> (i32, String) {
-        let code = self.child.wait().unwrap().code().expect("ended by a signal");
+        let code = self
+            .child
+            .wait()
+            .unwrap()
+            .code()
+            .expect("ended by a signal");
         let deadline = Instant::now() + PATIENCE;
         let mut state = self.shown.0.lock().unwrap();
         while !state.1 {

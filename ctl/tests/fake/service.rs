@@ -39,8 +39,10 @@ impl Service {
         let (reads, job_reads) = channel();
         let address = address.to_owned();
         let thread = std::thread::spawn(move || {
-            let runtime =
-                tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .unwrap();
             runtime.block_on(async {
                 let connection = serve(&address, script, reads, resumes).await.unwrap();
                 ready.send(()).unwrap();
@@ -49,7 +51,11 @@ impl Service {
             });
         });
         is_ready.recv().unwrap();
-        Self { job_reads, stop: Some(stop), thread: Some(thread) }
+        Self {
+            job_reads,
+            stop: Some(stop),
+            thread: Some(thread),
+        }
     }
 
     /// Leaves the bus without a word to anybody.
@@ -80,7 +86,10 @@ async fn serve(
     resumes: bool,
 ) -> zbus::Result<zbus::Connection> {
     let signed_in = script.lock().unwrap().signed_in;
-    let manager = Manager { script: script.clone(), reads: reads.clone() };
+    let manager = Manager {
+        script: script.clone(),
+        reads: reads.clone(),
+    };
     let connection = zbus::connection::Builder::address(address)
         .serve_at("/org/mooring1", zbus::fdo::ObjectManager)
         .serve_at("/org/mooring1", manager)
@@ -89,11 +98,21 @@ async fn serve(
     if resumes {
         let password = script.lock().unwrap().password.clone();
         let job = Job::new("sync", &script, &reads);
-        start(connection.object_server(), job, Some(password)).await.unwrap();
+        start(connection.object_server(), job, Some(password))
+            .await
+            .unwrap();
     }
     if signed_in {
         let server = connection.object_server();
-        server.at(ACCOUNT, Account { script: script.clone(), reads: reads.clone() }).await?;
+        server
+            .at(
+                ACCOUNT,
+                Account {
+                    script: script.clone(),
+                    reads: reads.clone(),
+                },
+            )
+            .await?;
         server.at(ACCOUNT, Files { script, reads }).await?;
     }
     connection.request_name("org.mooring1").await?;
@@ -110,8 +129,13 @@ impl Manager {
     async fn inspect(&self, provider: String, options: SignInOptions) -> Result<AccountFound> {
         let mut script = self.script.lock().unwrap();
         script.calls.push(format!("Inspect {provider}"));
-        let collections = options.collections.unwrap_or(script.found.collections.clone());
-        Ok(AccountFound { collections, ..script.found.clone() })
+        let collections = options
+            .collections
+            .unwrap_or(script.found.collections.clone());
+        Ok(AccountFound {
+            collections,
+            ..script.found.clone()
+        })
     }
 
     async fn sign_in(
@@ -125,7 +149,9 @@ impl Manager {
         let (create, adopt) = (options.create == Some(true), options.adopt == Some(true));
         {
             let mut script = self.script.lock().unwrap();
-            script.calls.push(format!("SignIn {identity} create={create} adopt={adopt}"));
+            script
+                .calls
+                .push(format!("SignIn {identity} create={create} adopt={adopt}"));
             script.asked = options.collections.unwrap_or_default();
             if !create && password.as_ref() != Some(&script.password) {
                 return Err(Error::IncorrectPassword("The password is wrong.".into()));
@@ -133,7 +159,9 @@ impl Manager {
         }
         if let Some(fd) = options.recovery_code {
             let fd: std::os::fd::OwnedFd = fd.into();
-            File::from(fd).write_all(b"anchor bridge cedar dune\n").unwrap();
+            File::from(fd)
+                .write_all(b"anchor bridge cedar dune\n")
+                .unwrap();
         }
         let job = Job::new("sign-in", &self.script, &self.reads);
         let right = self.script.lock().unwrap().password.clone();
@@ -162,7 +190,9 @@ impl Manager {
         actor: String,
     ) -> Result<PolicyDecision> {
         let mut script = self.script.lock().unwrap();
-        script.calls.push(format!("ExplainPolicy {verb} {account} {actor}"));
+        script
+            .calls
+            .push(format!("ExplainPolicy {verb} {account} {actor}"));
         Ok(script.plan.policy.clone())
     }
 
@@ -205,7 +235,9 @@ impl Account {
         let mut plan = script.plan.clone();
         for collection in &mut plan.collections {
             let keep = options.keep.iter().flatten();
-            collection.keep = keep.into_iter().any(|k| k == "all" || *k == collection.name);
+            collection.keep = keep
+                .into_iter()
+                .any(|k| k == "all" || *k == collection.name);
         }
         Ok(plan)
     }
@@ -217,8 +249,17 @@ impl Account {
         #[zbus(object_server)] server: &ObjectServer,
     ) -> Result<OwnedObjectPath> {
         let keep = options.keep.unwrap_or_default().join(",");
-        self.script.lock().unwrap().calls.push(format!("SignOut {digest} keep={keep}"));
-        start(server, Job::new("sign-out", &self.script, &self.reads), read(options.password)).await
+        self.script
+            .lock()
+            .unwrap()
+            .calls
+            .push(format!("SignOut {digest} keep={keep}"));
+        start(
+            server,
+            Job::new("sign-out", &self.script, &self.reads),
+            read(options.password),
+        )
+        .await
     }
 
     #[zbus(property(emits_changed_signal = "const"))]
@@ -276,7 +317,12 @@ struct Files {
 impl Files {
     async fn sync(&self, #[zbus(object_server)] server: &ObjectServer) -> Result<OwnedObjectPath> {
         let password = self.script.lock().unwrap().password.clone();
-        start(server, Job::new("sync", &self.script, &self.reads), Some(password)).await
+        start(
+            server,
+            Job::new("sync", &self.script, &self.reads),
+            Some(password),
+        )
+        .await
     }
 
     #[zbus(property)]

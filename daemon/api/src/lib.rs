@@ -15,13 +15,11 @@ mod proxy;
 mod types;
 
 pub use error::{Error, Result};
-pub use proxy::{
-    AccountProxy, FilesProxy, Finished, FinishedStream, JobProxy, ManagerProxy,
-};
+pub use proxy::{AccountProxy, FilesProxy, Finished, FinishedStream, JobProxy, ManagerProxy};
 pub use types::{
-    AccountFound, Blocked, Blocker, CollectionSpec, CollectionStatus, Denial, Finding,
-    JobOutcome, Plan, PlanCollection, PlanOptions, PolicyDecision, PolicyStatus, Progress,
-    ReceiptSummary, RetryOptions, ReturnCheck, SignInOptions, SignOutOptions,
+    AccountFound, Blocked, Blocker, CollectionSpec, CollectionStatus, Denial, Finding, JobOutcome,
+    Plan, PlanCollection, PlanOptions, PolicyDecision, PolicyStatus, Progress, ReceiptSummary,
+    RetryOptions, ReturnCheck, SignInOptions, SignOutOptions,
 };
 
 /// The well-known bus name of the daemon.
@@ -39,8 +37,20 @@ pub const SECRET_TIMEOUT_SECONDS: u64 = 5;
 
 /// The checked-in introspection XML of every interface, by interface name.
 pub const INTROSPECTION: [(&str, &str); 4] = [
-    ("org.mooring1.Manager", include_str!("../introspection/org.mooring1.Manager.xml")),
-    ("org.mooring1.Account", include_str!("../introspection/org.mooring1.Account.xml")),
-    ("org.mooring1.Account.Files", include_str!("../introspection/org.mooring1.Account.Files.xml")),
-    ("org.mooring1.Job", include_str!("../introspection/org.mooring1.Job.xml")),
+    (
+        "org.mooring1.Manager",
+        include_str!("../introspection/org.mooring1.Manager.xml"),
+    ),
+    (
+        "org.mooring1.Account",
+        include_str!("../introspection/org.mooring1.Account.xml"),
+    ),
+    (
+        "org.mooring1.Account.Files",
+        include_str!("../introspection/org.mooring1.Account.Files.xml"),
+    ),
+    (
+        "org.mooring1.Job",
+        include_str!("../introspection/org.mooring1.Job.xml"),
+    ),
 ];

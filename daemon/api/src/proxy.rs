@@ -86,7 +86,10 @@ pub trait Account {
 }
 
 /// The capability of an account to keep files.
-#[proxy(interface = "org.mooring1.Account.Files", default_service = "org.mooring1")]
+#[proxy(
+    interface = "org.mooring1.Account.Files",
+    default_service = "org.mooring1"
+)]
 pub trait Files {
     /// Brings both sides in step. Answers the job.
     fn sync(&self) -> Result<OwnedObjectPath>;

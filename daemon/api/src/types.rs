@@ -14,7 +14,7 @@ pub struct CollectionSpec {
 
 /// Options of `Manager.Inspect` and `Manager.SignIn`.
 ///
-/// `Inspect` needs `storage` and looks at `collections`; it ignores the rest.
+/// `Inspect` needs `storage` and looks at `collections` and `identity`; it ignores the rest.
 #[derive(Debug, Default, SerializeDict, DeserializeDict, Type)]
 #[zbus(signature = "dict", rename_all = "kebab-case")]
 pub struct SignInOptions {
@@ -33,6 +33,9 @@ pub struct SignInOptions {
     pub recovery_code: Option<OwnedFd>,
     /// The name of this device, as other devices see it; the host name by default.
     pub device: Option<String>,
+    /// For `Inspect`: whose default folders to look at; by default those of the identity that the
+    /// storage holds. `SignIn` has an argument for it.
+    pub identity: Option<String>,
 }
 
 /// What `Manager.Inspect` found at a storage.

@@ -119,7 +119,10 @@ pub fn transition(from: State, event: Event) -> Result<State, Illegal> {
         }
         (S::SigningOut(_), Event::SignOutUndone) => Ok(S::Active),
         (S::SigningOut(_), Event::Forgotten) => Ok(S::SignedOut),
-        (from, event) => Err(Illegal { from: from.name(), event }),
+        (from, event) => Err(Illegal {
+            from: from.name(),
+            event,
+        }),
     }
 }
 
@@ -143,7 +146,10 @@ mod tests {
         let leaving = State::SigningOut(Stage::Drained);
         assert!(transition(leaving, Event::Recovered).is_err());
         assert!(transition(leaving, Event::SignInEnded).is_err());
-        assert_eq!(transition(leaving, Event::SignOutUndone).unwrap(), State::Active);
+        assert_eq!(
+            transition(leaving, Event::SignOutUndone).unwrap(),
+            State::Active
+        );
     }
 
     #[test]

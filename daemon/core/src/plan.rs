@@ -79,7 +79,10 @@ mod tests {
             account: ("a1".into(), "s1".into()),
             verb: "sign-out".into(),
             storage: (b"/mnt/nas".to_vec(), "st".into()),
-            fates: vec![fate(Collection::Photos, false), fate(Collection::Videos, true)],
+            fates: vec![
+                fate(Collection::Photos, false),
+                fate(Collection::Videos, true),
+            ],
             policy: (true, "ask".into()),
         }
     }

@@ -185,7 +185,9 @@ pub fn timestamp(seconds_since_epoch: u64) -> String {
 /// The time behind [`timestamp`], in seconds since the Unix epoch; `None` for any other text.
 pub fn seconds(timestamp: &str) -> Option<u64> {
     let time = humantime::parse_rfc3339(timestamp).ok()?;
-    time.duration_since(SystemTime::UNIX_EPOCH).ok().map(|d| d.as_secs())
+    time.duration_since(SystemTime::UNIX_EPOCH)
+        .ok()
+        .map(|d| d.as_secs())
 }
 
 #[cfg(test)]
@@ -194,8 +196,13 @@ mod tests {
 
     #[test]
     fn names_survive_being_made_readable() {
-        let names: [&[u8]; 5] =
-            [b"plain.jpg", b"new\nline", b"\xff\xfe", "caf\u{e9} \u{202e}".as_bytes(), b"a\\x41"];
+        let names: [&[u8]; 5] = [
+            b"plain.jpg",
+            b"new\nline",
+            b"\xff\xfe",
+            "caf\u{e9} \u{202e}".as_bytes(),
+            b"a\\x41",
+        ];
         for name in names {
             let text = readable(name);
             assert!(!text.contains('\n'));

@@ -128,7 +128,11 @@ pub fn next(facts: &Facts) -> Step {
         return Step::Done;
     }
     if facts.removal == Removal::Done {
-        return if facts.revoked { Step::Forget } else { Step::Revoke };
+        return if facts.revoked {
+            Step::Forget
+        } else {
+            Step::Revoke
+        };
     }
     // Half a removal is worse than a whole one, and what is gone was proven: go on.
     if facts.removal == Removal::NotBegun && !facts.allowed {
@@ -138,7 +142,11 @@ pub fn next(facts: &Facts) -> Step {
         return Step::Authorise;
     }
     if !facts.drained {
-        return if facts.rounds >= MAX_ROUNDS { Step::AskAboutUnsynced } else { Step::Drain };
+        return if facts.rounds >= MAX_ROUNDS {
+            Step::AskAboutUnsynced
+        } else {
+            Step::Drain
+        };
     }
     if facts.backup_missing {
         return Step::BackUp;

@@ -80,14 +80,22 @@ pub fn decide(local: Side, remote: Side, agreed: Option<Agreed>, phase: Phase) -
         // Only a hash tells an edit from a touch, and equality from a conflict. A name that one
         // side alone ever had needs none: carrying it over finds the hash.
         (Side::Unhashed, Side::Absent) | (Side::Absent, Side::Unhashed) if agreed.is_none() => {
-            if local == Side::Absent { Op::Download } else { Op::Upload }
+            if local == Side::Absent {
+                Op::Download
+            } else {
+                Op::Upload
+            }
         }
         (Side::Unhashed, _) | (_, Side::Unhashed) => Op::Hash,
 
         (Side::Content(_), Side::Absent | Side::AsAgreed) => Op::Upload,
         (Side::Absent | Side::AsAgreed, Side::Content(_)) => Op::Download,
         (Side::Content(here), Side::Content(there)) => {
-            if here == there { Op::Adopt } else { Op::SetAside }
+            if here == there {
+                Op::Adopt
+            } else {
+                Op::SetAside
+            }
         }
     };
     match phase {
@@ -126,7 +134,8 @@ const DEVICE_MAX: usize = 32;
 
 /// Whether a name is that of a conflict copy. A copy is never copied again.
 pub fn is_conflict_copy(name: &[u8]) -> bool {
-    name.windows(CONFLICT_MARK.len()).any(|w| w == CONFLICT_MARK.as_bytes())
+    name.windows(CONFLICT_MARK.len())
+        .any(|w| w == CONFLICT_MARK.as_bytes())
 }
 
 /// The name of a conflict copy: `stem (conflict DEVICE DATE HASH).ext`, at most 255 bytes.
@@ -136,16 +145,29 @@ pub fn conflict_name(name: &[u8], device: &str, date: &str, hash: &Hash, digits:
     let hex: String = hash.iter().map(|b| format!("{b:02x}")).collect();
     let device: String = device
         .chars()
-        .map(|c| if c.is_alphanumeric() || c == '-' || c == '_' { c } else { '-' })
+        .map(|c| {
+            if c.is_alphanumeric() || c == '-' || c == '_' {
+                c
+            } else {
+                '-'
+            }
+        })
         .scan(0, |used, c| {
             *used += c.len_utf8();
             (*used <= DEVICE_MAX).then_some(c)
         })
         .collect();
     // A leading dot is part of the stem: `.profile` has no extension.
-    let dot = name.iter().rposition(|&b| b == b'.').filter(|&at| at > 0).unwrap_or(name.len());
+    let dot = name
+        .iter()
+        .rposition(|&b| b == b'.')
+        .filter(|&at| at > 0)
+        .unwrap_or(name.len());
     let (stem, extension) = name.split_at(dot);
-    let mark = format!("{CONFLICT_MARK}{device} {date} {})", &hex[..digits.min(hex.len())]);
+    let mark = format!(
+        "{CONFLICT_MARK}{device} {date} {})",
+        &hex[..digits.min(hex.len())]
+    );
     let room = NAME_MAX.saturating_sub(mark.len());
     let extension = &extension[..extension.len().min(room / 2)];
     let mut out = shorten(stem, room - extension.len()).to_vec();
@@ -173,7 +195,10 @@ mod tests {
     const A: Hash = [1; 32];
     const B: Hash = [2; 32];
     const C: Hash = [3; 32];
-    const PAIR: Option<Agreed> = Some(Agreed { local: A, remote: A });
+    const PAIR: Option<Agreed> = Some(Agreed {
+        local: A,
+        remote: A,
+    });
 
     fn active(local: Side, remote: Side, agreed: Option<Agreed>) -> Option<Op> {
         decide(local, remote, agreed, Phase::Active)
@@ -202,7 +227,11 @@ mod tests {
             (Absent, Absent, None, None),
         ];
         for (local, remote, agreed, expected) in table {
-            assert_eq!(active(local, remote, agreed), expected, "{local:?} {remote:?} {agreed:?}");
+            assert_eq!(
+                active(local, remote, agreed),
+                expected,
+                "{local:?} {remote:?} {agreed:?}"
+            );
         }
     }
 

@@ -3,9 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use mooring_core::signout::{
-    Facts, MAX_ROUNDS, Removal, Stage, Step, cancellable, next, stage,
-};
+use mooring_core::signout::{Facts, MAX_ROUNDS, Removal, Stage, Step, cancellable, next, stage};
 use proptest::prelude::*;
 
 fn facts() -> impl Strategy<Value = Facts> {
@@ -54,24 +52,56 @@ fn turns() -> impl Strategy<Value = Vec<Turn>> {
 
 /// A start after a death: what only lived in the process is gone.
 fn reborn(facts: Facts) -> Facts {
-    Facts { drained: false, proven: false, rounds: 0, ..facts }
+    Facts {
+        drained: false,
+        proven: false,
+        rounds: 0,
+        ..facts
+    }
 }
 
 fn after(facts: Facts, step: Step, again: bool) -> Facts {
-    let round = |facts: Facts| Facts { rounds: facts.rounds + 1, drained: false, ..facts };
+    let round = |facts: Facts| Facts {
+        rounds: facts.rounds + 1,
+        drained: false,
+        ..facts
+    };
     match step {
-        Step::Authorise => Facts { authorised: true, ..facts },
+        Step::Authorise => Facts {
+            authorised: true,
+            ..facts
+        },
         Step::Drain if again => round(facts),
-        Step::Drain => Facts { drained: true, ..facts },
-        Step::BackUp => Facts { backup_missing: false, ..facts },
+        Step::Drain => Facts {
+            drained: true,
+            ..facts
+        },
+        Step::BackUp => Facts {
+            backup_missing: false,
+            ..facts
+        },
         Step::Verify if again => round(facts),
-        Step::Verify => Facts { proven: true, ..facts },
-        Step::Remove if again => {
-            Facts { removal: Removal::Begun, proven: false, ..round(facts) }
-        }
-        Step::Remove => Facts { removal: Removal::Done, ..facts },
-        Step::Revoke => Facts { revoked: true, ..facts },
-        Step::Forget => Facts { forgotten: true, ..facts },
+        Step::Verify => Facts {
+            proven: true,
+            ..facts
+        },
+        Step::Remove if again => Facts {
+            removal: Removal::Begun,
+            proven: false,
+            ..round(facts)
+        },
+        Step::Remove => Facts {
+            removal: Removal::Done,
+            ..facts
+        },
+        Step::Revoke => Facts {
+            revoked: true,
+            ..facts
+        },
+        Step::Forget => Facts {
+            forgotten: true,
+            ..facts
+        },
         Step::AskAboutUnsynced => Facts { rounds: 0, ..facts },
         Step::Deny | Step::Done => facts,
     }

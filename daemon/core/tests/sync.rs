@@ -15,16 +15,30 @@ type Files = BTreeMap<Name, Hash>;
 #[derive(Debug, Clone)]
 enum Act {
     /// A person writes on a device.
-    Edit { device: usize, name: usize },
+    Edit {
+        device: usize,
+        name: usize,
+    },
     /// A person deletes on a device.
-    Delete { device: usize, name: usize },
+    Delete {
+        device: usize,
+        name: usize,
+    },
     /// Somebody edits in the storage itself.
-    EditStored { name: usize },
+    EditStored {
+        name: usize,
+    },
     /// Somebody deletes in the storage itself.
-    DeleteStored { name: usize },
-    Sync { device: usize },
+    DeleteStored {
+        name: usize,
+    },
+    Sync {
+        device: usize,
+    },
     /// A device leaves and comes back.
-    Leave { device: usize },
+    Leave {
+        device: usize,
+    },
 }
 
 fn acts() -> impl Strategy<Value = Vec<Act>> {
@@ -79,7 +93,12 @@ impl World {
         for _ in 0..2 {
             let names: BTreeSet<Name> = {
                 let d = &self.devices[device];
-                d.files.keys().chain(self.storage.keys()).chain(d.agreed.keys()).cloned().collect()
+                d.files
+                    .keys()
+                    .chain(self.storage.keys())
+                    .chain(d.agreed.keys())
+                    .cloned()
+                    .collect()
             };
             for name in names {
                 self.sync_name(device, &name, phase);
@@ -91,7 +110,10 @@ impl World {
         let d = &mut self.devices[device];
         let (local, remote) = (d.files.get(name).copied(), self.storage.get(name).copied());
         let agreed = d.agreed.get(name).copied();
-        let both = |hash| Agreed { local: hash, remote: hash };
+        let both = |hash| Agreed {
+            local: hash,
+            remote: hash,
+        };
         match decide(side(local.as_ref()), side(remote.as_ref()), agreed, phase) {
             None | Some(Op::Hold(_)) => {}
             Some(Op::Hash) => panic!("every hash is known"),
@@ -101,7 +123,10 @@ impl World {
             Some(Op::Upload) => {
                 let hash = local.unwrap();
                 let agreed_remote = agreed.map(|a| a.remote);
-                assert!(remote.is_none() || remote == agreed_remote, "overwrites blindly");
+                assert!(
+                    remote.is_none() || remote == agreed_remote,
+                    "overwrites blindly"
+                );
                 self.storage.insert(name.clone(), hash);
                 d.agreed.insert(name.clone(), both(hash));
             }
@@ -109,7 +134,10 @@ impl World {
                 assert_eq!(phase, Phase::Active, "a leaving account downloads");
                 let hash = remote.unwrap();
                 let agreed_local = agreed.map(|a| a.local);
-                assert!(local.is_none() || local == agreed_local, "overwrites blindly");
+                assert!(
+                    local.is_none() || local == agreed_local,
+                    "overwrites blindly"
+                );
                 d.files.insert(name.clone(), hash);
                 d.agreed.insert(name.clone(), both(hash));
             }
@@ -139,7 +167,9 @@ impl World {
         let agreed = std::mem::take(&mut d.agreed);
         d.files.retain(|name, hash| {
             let proven = agreed.get(name).is_some_and(|a| a.local == *hash)
-                && storage.get(name).is_some_and(|s| Some(s) == agreed.get(name).map(|a| &a.remote));
+                && storage
+                    .get(name)
+                    .is_some_and(|s| Some(s) == agreed.get(name).map(|a| &a.remote));
             !proven
         });
     }

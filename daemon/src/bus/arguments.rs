@@ -26,7 +26,10 @@ const LOCAL: &str = "local";
 
 /// Reads the arguments of `Inspect`.
 pub(super) fn inspect(provider: &str, options: &SignInOptions) -> Result<sign_in::Wanted, Failure> {
-    wanted(provider, None, options)
+    if let Some(identity) = &options.identity {
+        identity::check_name(identity)?;
+    }
+    wanted(provider, options.identity.as_deref(), options)
 }
 
 /// Reads the arguments of `SignIn`, the password too.

@@ -40,7 +40,11 @@ pub fn point(process: Process, name: &str) {
         let (name, rest) = rest.split_once(':')?;
         let (at, mark) = rest.split_once('@')?;
         Some(Fault {
-            process: if process == "broker" { "broker" } else { "worker" },
+            process: if process == "broker" {
+                "broker"
+            } else {
+                "worker"
+            },
             name: name.to_owned(),
             at: at.parse().ok()?,
             mark: mark.into(),

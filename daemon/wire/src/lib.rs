@@ -23,7 +23,11 @@ pub const WORKER_PATH: &str = "/org/mooring1/worker";
 ///
 /// Every method can be repeated after a crash of either side: "already done" is success. Methods
 /// that name an account need an earlier [`Worker::attach`] in this worker's life.
-#[zbus::proxy(interface = "org.mooring1.Worker", default_path = "/org/mooring1/worker", assume_defaults = false)]
+#[zbus::proxy(
+    interface = "org.mooring1.Worker",
+    default_path = "/org/mooring1/worker",
+    assume_defaults = false
+)]
 pub trait Worker {
     /// Answers [`VERSION`].
     fn hello(&self) -> Result<String>;

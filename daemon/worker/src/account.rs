@@ -80,7 +80,11 @@ impl<F: Files> Account<F> {
     /// # Errors
     /// [`Error::Cancelled`].
     pub fn check_stop(&self) -> Result<()> {
-        if self.stop.load(Ordering::Relaxed) { Err(Error::Cancelled) } else { Ok(()) }
+        if self.stop.load(Ordering::Relaxed) {
+            Err(Error::Cancelled)
+        } else {
+            Ok(())
+        }
     }
 
     /// The collections that are not kept.
@@ -91,7 +95,13 @@ impl<F: Files> Account<F> {
         for kept in keep {
             self.spec.root(*kept)?;
         }
-        Ok(self.spec.collections.iter().map(|(c, _)| *c).filter(|c| !keep.contains(c)).collect())
+        Ok(self
+            .spec
+            .collections
+            .iter()
+            .map(|(c, _)| *c)
+            .filter(|c| !keep.contains(c))
+            .collect())
     }
 
     /// Tells how far an operation is.

@@ -23,8 +23,9 @@ use crate::state::{Item, Key};
 const HEAD: &str = "mooring base 1";
 /// The longest receipt that is stored or read, in bytes: it names everything that was left.
 pub const MAX_RECEIPT: u64 = 64 * 1024 * 1024;
-/// The longest line that is read: a path of 4 KiB, all of it escaped, and the rest.
-const MAX_LINE: u64 = 4 * 4096 + 512;
+/// The longest line that is read, in bytes. Paths may be longer than `PATH_MAX`, folder in folder,
+/// and each of their bytes may be escaped.
+const MAX_LINE: u64 = 4 * 1024 * 1024;
 
 /// The folder for receipts and bases in the storage.
 pub fn receipts_dir<F: Files>(account: &Account<F>) -> Result<F::Dir> {
@@ -51,17 +52,26 @@ pub fn is_receipt_id(id: &str) -> bool {
 /// When the storage is gone or full.
 pub fn write<F: Files>(account: &Account<F>, keep: &[Collection], receipt: &str) -> Result<String> {
     if !is_receipt_id(receipt) {
-        return Err(Error::Refused(format!("{receipt:?} cannot be the name of a receipt")));
+        return Err(Error::Refused(format!(
+            "{receipt:?} cannot be the name of a receipt"
+        )));
     }
     let dir = receipts_dir(account)?;
     let name = format!("{receipt}.base");
     let mut hash = None;
     let mut trouble = None;
     let written = durable::replace(&account.files, &dir, &name, |file| {
-        let mut out = Hashing { out: BufWriter::new(file), hasher: blake3::Hasher::new() };
+        let mut out = Hashing {
+            out: BufWriter::new(file),
+            hasher: blake3::Hasher::new(),
+        };
         writeln!(out, "{HEAD}")?;
         for (collection, _) in &account.spec.collections {
-            let fate = if keep.contains(collection) { "kept" } else { "removed" };
+            let fate = if keep.contains(collection) {
+                "kept"
+            } else {
+                "removed"
+            };
             let lines = account.state.each_item(*collection, |key, item| {
                 write_line(&mut out, &key, &item, fate)
                     .map_err(|e| Error::io("write the base in", &account.spec.storage, e))
@@ -101,7 +111,9 @@ impl<W: Write> Write for Hashing<W> {
 
 fn write_line(out: &mut impl Write, key: &Key, item: &Item, fate: &str) -> io::Result<()> {
     // Held because it was deleted here: it neither leaves this device nor has to come back.
-    let Some(local) = item.local else { return Ok(()) };
+    let Some(local) = item.local else {
+        return Ok(());
+    };
     writeln!(
         out,
         "{} {} {} {} {:o} {fate} {}/{}",
@@ -147,7 +159,9 @@ pub fn read(
             break;
         }
         hasher.update(&line);
-        let text = line.strip_suffix(b"\n").and_then(|l| std::str::from_utf8(l).ok());
+        let text = line
+            .strip_suffix(b"\n")
+            .and_then(|l| std::str::from_utf8(l).ok());
         let text = text.ok_or_else(|| bad(format!("line {nr} is too long, cut or no text")))?;
         if nr == 1 {
             if text != HEAD {
@@ -157,14 +171,23 @@ pub fn read(
         }
         each(parse(text).ok_or_else(|| bad(format!("line {nr} is malformed")))?)?;
     }
-    let same = blake3::Hash::from_hex(blake3_hex).is_ok_and(|expected| expected == hasher.finalize());
-    if same { Ok(()) } else { Err(bad("its hash is not the one in the receipt".to_owned())) }
+    let same =
+        blake3::Hash::from_hex(blake3_hex).is_ok_and(|expected| expected == hasher.finalize());
+    if same {
+        Ok(())
+    } else {
+        Err(bad("its hash is not the one in the receipt".to_owned()))
+    }
 }
 
 fn parse(text: &str) -> Option<Line> {
     let mut parts = text.splitn(7, ' ');
-    let mut hash = || -> Option<Hash> { Some(*blake3::Hash::from_hex(parts.next()?).ok()?.as_bytes()) };
-    let agreed = Agreed { local: hash()?, remote: hash()? };
+    let mut hash =
+        || -> Option<Hash> { Some(*blake3::Hash::from_hex(parts.next()?).ok()?.as_bytes()) };
+    let agreed = Agreed {
+        local: hash()?,
+        remote: hash()?,
+    };
     let (_size, _mtime, _mode) = (parts.next()?, parts.next()?, parts.next()?);
     let kept = match parts.next()? {
         "kept" => true,
@@ -177,6 +200,10 @@ fn parse(text: &str) -> Option<Line> {
         Some(at) => (path[..at].to_vec(), path[at + 1..].to_vec()),
         None => (Vec::new(), path),
     };
-    let key = Key { collection: collection.parse().ok()?, folder, name };
+    let key = Key {
+        collection: collection.parse().ok()?,
+        folder,
+        name,
+    };
     Some(Line { agreed, kept, key })
 }

@@ -132,7 +132,10 @@ pub fn sync_all<F: Files>(account: &Account<F>, place: &Place<F>, way: Way) -> R
         Way::Up => (&place.remote, &place.remote_path),
         Way::Down => (&place.local, &place.local_path),
     };
-    account.files.sync_all(dir).map_err(|e| Error::io("make durable", shown, e))
+    account
+        .files
+        .sync_all(dir)
+        .map_err(|e| Error::io("make durable", shown, e))
 }
 
 /// The destination's root and the folder beside it where copies wait.
@@ -200,7 +203,12 @@ fn stage<'a, F: Files>(
     let name = OsString::from(format!("new-{}-{nr}", account.spec.id));
     let from = (&source, os(&load.key.name));
     let (reading, copy) = hash::copy(files, from, (waiting, &name), sync, &account.stop)?;
-    Ok(Staged { load, name, reading, copy })
+    Ok(Staged {
+        load,
+        name,
+        reading,
+        copy,
+    })
 }
 
 fn install<F: Files>(
@@ -229,7 +237,9 @@ fn install<F: Files>(
     let same = (placed.ino, placed.size, placed.mtime)
         == (staged.copy.ino, staged.copy.size, staged.copy.mtime);
     if !same {
-        return Err(Failed::one("changed on the other side right after it was carried over"));
+        return Err(Failed::one(
+            "changed on the other side right after it was carried over",
+        ));
     }
     Ok(item(staged, &placed, files.now()))
 }
@@ -243,10 +253,13 @@ fn put<F: Files>(
     sync: bool,
 ) -> std::result::Result<F::Dir, Failed> {
     let files = &account.files;
-    let Load { key, way, replaces, .. } = staged.load;
+    let Load {
+        key, way, replaces, ..
+    } = staged.load;
     let (root, waiting) = sides(place, *way);
-    let dir = folders
-        .get(&key.folder, || durable::ensure_dir(files, root, path(&key.folder), sync))?;
+    let dir = folders.get(&key.folder, || {
+        durable::ensure_dir(files, root, path(&key.folder), sync)
+    })?;
     match replaces {
         None => files.rename_new(waiting, &staged.name, &dir, os(&key.name))?,
         Some(expected) => {
@@ -269,7 +282,10 @@ fn clear_away<F: Files>(
     let files = &account.files;
     let key = &staged.load.key;
     let (root, waiting) = sides(place, staged.load.way);
-    let swapped = staged.load.replaces.map(|e| staging::swap_name(account, key, &e.bytes));
+    let swapped = staged
+        .load
+        .replaces
+        .map(|e| staging::swap_name(account, key, &e.bytes));
     for name in [Some(staged.name.clone()), swapped].into_iter().flatten() {
         match files.stat(waiting, &name) {
             Ok(stat) if (stat.dev, stat.ino) == (staged.copy.dev, staged.copy.ino) => {
@@ -305,7 +321,9 @@ fn replace<F: Files>(
         return files.unlink(waiting, &staged.name).map_err(Failed::All);
     }
     // Somebody was faster, or it cannot be told: swap back, and look again at the next sync.
-    files.exchange(waiting, &staged.name, dir, name).map_err(Failed::All)?;
+    files
+        .exchange(waiting, &staged.name, dir, name)
+        .map_err(Failed::All)?;
     is_it.and(Err(Failed::one("changed on the other side meanwhile")))
 }
 
@@ -339,7 +357,11 @@ fn is_expected<F: Files>(
     account: &Account<F>,
     dir: &F::Dir,
     name: &OsStr,
-    Expected { stamp, bytes, young }: Expected,
+    Expected {
+        stamp,
+        bytes,
+        young,
+    }: Expected,
 ) -> std::result::Result<bool, Failed> {
     let files = &account.files;
     let file = files.open(dir, name)?;
@@ -362,10 +384,16 @@ fn item(staged: &Staged<'_>, placed: &Stat, now: i64) -> Item {
         Way::Up => (reading.proof, proof),
         Way::Down => (proof, reading.proof),
     };
-    let (local, remote) = here_and_there(Proof { stamp: Stamp::from(placed), at: now });
+    let (local, remote) = here_and_there(Proof {
+        stamp: Stamp::from(placed),
+        at: now,
+    });
     Item {
         name: load.key.name.clone(),
-        agreed: Agreed { local: hash, remote: hash },
+        agreed: Agreed {
+            local: hash,
+            remote: hash,
+        },
         local: Some(local),
         mode: reading.stat.mode,
         remote: Some(remote),

@@ -26,7 +26,14 @@ impl Change {
     /// A name as it was seen.
     pub fn new(key: Key, seen: Seen) -> Self {
         let (local, remote) = (seen.local_side(), seen.remote_side());
-        Self { key, seen, local, remote, local_read: None, remote_read: None }
+        Self {
+            key,
+            seen,
+            local,
+            remote,
+            local_read: None,
+            remote_read: None,
+        }
     }
 
     /// What is to be done about it, as far as is known.
@@ -54,7 +61,8 @@ impl Change {
     /// Whether both files are, by their stamps alone, the ones that were agreed on.
     pub fn stamps_are_known(&self) -> bool {
         let known = |stat: Option<Stat>, proof: Option<Proof>| {
-            stat.zip(proof).is_some_and(|(stat, proof)| Stamp::from(&stat) == proof.stamp)
+            stat.zip(proof)
+                .is_some_and(|(stat, proof)| Stamp::from(&stat) == proof.stamp)
         };
         self.seen.item.as_ref().is_some_and(|item| {
             known(self.seen.local, item.local) && known(self.seen.remote, item.remote)
@@ -63,8 +71,12 @@ impl Change {
 
     /// Whether the local file has a new time or mode, and the same bytes.
     pub fn looks_new(&self) -> bool {
-        let (Some(local), Some(remote)) = (self.seen.local, self.seen.remote) else { return false };
-        let Some(item) = &self.seen.item else { return false };
+        let (Some(local), Some(remote)) = (self.seen.local, self.seen.remote) else {
+            return false;
+        };
+        let Some(item) = &self.seen.item else {
+            return false;
+        };
         let moved = item.local.is_none_or(|p| p.stamp.mtime != local.mtime);
         let carried = |stat: &Stat| (stat.mtime, stat.mode & CARRIED_MODE);
         (moved || item.mode != local.mode) && carried(&local) != carried(&remote)
@@ -74,8 +86,18 @@ impl Change {
     pub fn load(&self, way: Way) -> Load {
         let agreed = self.seen.agreed();
         let (target, side, read, agreed) = match way {
-            Way::Up => (self.seen.remote, self.remote, self.remote_read, agreed.map(|a| a.remote)),
-            Way::Down => (self.seen.local, self.local, self.local_read, agreed.map(|a| a.local)),
+            Way::Up => (
+                self.seen.remote,
+                self.remote,
+                self.remote_read,
+                agreed.map(|a| a.remote),
+            ),
+            Way::Down => (
+                self.seen.local,
+                self.local,
+                self.local_read,
+                agreed.map(|a| a.local),
+            ),
         };
         let young = read.is_some_and(|p| p.stamp.mtime > p.at.saturating_sub(RACY));
         let bytes = match side {

@@ -64,10 +64,24 @@ pub fn set_aside<F: Files>(
     };
     ledger.conflicts += 1;
     ledger.copies_here += 1;
-    let aside = Key { name, ..key.clone() };
-    work.ups.push(Load { key: aside, way: Way::Up, replaces: None, item: None });
+    let aside = Key {
+        name,
+        ..key.clone()
+    };
+    work.ups.push(Load {
+        key: aside,
+        way: Way::Up,
+        replaces: None,
+        item: None,
+    });
     if let (Phase::Leaving, Some(item)) = (phase, &change.seen.item) {
-        work.agreed.push((key.clone(), Item { local: None, ..item.clone() }));
+        work.agreed.push((
+            key.clone(),
+            Item {
+                local: None,
+                ..item.clone()
+            },
+        ));
     }
     if phase == Phase::Active {
         let mut down = change.load(Way::Down);
@@ -88,7 +102,9 @@ fn rename<F: Files>(
     let date = staging::date(files.now());
     let to = |digits| {
         let name = conflict_name(&key.name, &account.spec.device, &date, hash, digits);
-        files.rename_new(&dir, os(&key.name), &dir, os(&name)).map(|()| name)
+        files
+            .rename_new(&dir, os(&key.name), &dir, os(&name))
+            .map(|()| name)
     };
     match to(DIGITS) {
         Err(e) if e.kind() == io::ErrorKind::AlreadyExists => to(MANY_DIGITS),
@@ -108,7 +124,9 @@ fn set_aside_in_store<F: Files>(
 ) -> Result<()> {
     let files = &account.files;
     let key = &change.key;
-    let below = Path::new(STORE).join("conflicts").join(key.collection.folder());
+    let below = Path::new(STORE)
+        .join("conflicts")
+        .join(key.collection.folder());
     let shown = account.spec.storage.join(&below);
     let fail = |e| Error::io("keep a conflict in", &shown, e);
     let storage = place::open_storage(account)?;
@@ -142,8 +160,13 @@ fn keep_copy<F: Files>(
     // One of an earlier try may be there, whole or torn.
     durable::remove_if_there(files, dir, name).map_err(Failed::All)?;
     let source = files.open_dir(&place.local, path(&key.folder))?;
-    let (reading, _) =
-        hash::copy(files, (&source, os(&key.name)), (dir, name), true, &account.stop)?;
+    let (reading, _) = hash::copy(
+        files,
+        (&source, os(&key.name)),
+        (dir, name),
+        true,
+        &account.stop,
+    )?;
     if reading.hash != *hash {
         files.unlink(dir, name).map_err(Failed::All)?;
         return Err(Failed::one("changed while it was read"));

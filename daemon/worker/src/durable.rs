@@ -10,7 +10,7 @@ use crate::files::{Files, Kind};
 /// What the name of a file that is being written begins with.
 pub const NEW: &str = ".mooring-new-";
 /// The mode of folders that Mooring makes: the person's alone.
-const FOLDER_MODE: u32 = 0o700;
+pub const FOLDER_MODE: u32 = 0o700;
 
 /// The bytes of a small file; `None` when there is none.
 ///
@@ -25,16 +25,25 @@ pub fn read<F: Files>(
     let name = OsStr::new(name);
     match files.stat(dir, name) {
         Ok(stat) if stat.kind != Kind::File => {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, "not a regular file"));
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                "not a regular file",
+            ));
         }
         Ok(_) => {}
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(e) => return Err(e),
     }
     let mut bytes = Vec::new();
-    files.open(dir, name)?.take(max + 1).read_to_end(&mut bytes)?;
+    files
+        .open(dir, name)?
+        .take(max + 1)
+        .read_to_end(&mut bytes)?;
     if bytes.len() as u64 > max {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, format!("longer than {max} bytes")));
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            format!("longer than {max} bytes"),
+        ));
     }
     Ok(Some(bytes))
 }
@@ -67,7 +76,9 @@ fn write<F: Files>(
     // A dead predecessor may have left one; only the holder of the account's lock writes here.
     remove_if_there(files, dir, temporary)?;
     let mut file = files.create(dir, temporary)?;
-    let written = fill(&mut file).and_then(|()| file.flush()).and_then(|()| files.sync_file(&file));
+    let written = fill(&mut file)
+        .and_then(|()| file.flush())
+        .and_then(|()| files.sync_file(&file));
     let installed = written.and_then(|()| match files.rename_new(dir, temporary, dir, name) {
         Err(e) if over && e.kind() == io::ErrorKind::AlreadyExists => {
             supersede(files, dir, temporary, name)
@@ -80,7 +91,10 @@ fn write<F: Files>(
         if (wrote.dev, wrote.ino) == (there.dev, there.ino) {
             Ok(())
         } else {
-            Err(io::Error::new(io::ErrorKind::AlreadyExists, "another device wrote it meanwhile"))
+            Err(io::Error::new(
+                io::ErrorKind::AlreadyExists,
+                "another device wrote it meanwhile",
+            ))
         }
     });
     if let Err(e) = installed {
@@ -120,6 +134,18 @@ pub fn ensure_dir<F: Files>(
     path: &Path,
     sync: bool,
 ) -> io::Result<F::Dir> {
+    ensure_dir_with(files, root, path, FOLDER_MODE, sync)
+}
+
+/// [`ensure_dir`], with a mode for the folder itself; parents that are missing are the person's
+/// alone.
+pub fn ensure_dir_with<F: Files>(
+    files: &F,
+    root: &F::Dir,
+    path: &Path,
+    mode: u32,
+    sync: bool,
+) -> io::Result<F::Dir> {
     match files.open_dir(root, path) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => {}
         result => return result,
@@ -128,7 +154,7 @@ pub fn ensure_dir<F: Files>(
         return files.open_dir(root, path);
     };
     let parent = ensure_dir(files, root, parent, sync)?;
-    match files.make_dir(&parent, name, FOLDER_MODE) {
+    match files.make_dir(&parent, name, mode) {
         Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
         result => result?,
     }

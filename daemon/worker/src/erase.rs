@@ -38,12 +38,7 @@ pub fn erase_roots<F: Files>(account: &Account<F>, keep: &[Collection]) -> Resul
     Ok(left)
 }
 
-fn clean_root<F: Files>(
-    files: &F,
-    spec: &Spec,
-    collection: Collection,
-    path: &Path,
-) -> Result<()> {
+fn clean_root<F: Files>(files: &F, spec: &Spec, collection: Collection, path: &Path) -> Result<()> {
     let root = match files.open_root(path) {
         Ok(root) => root,
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -67,7 +62,9 @@ fn clean_root<F: Files>(
                 }
                 files.unlink(&staging, &entry.name).map_err(fail)?;
             }
-            files.remove_dir(&root, os(STAGING.as_bytes())).map_err(fail)?;
+            files
+                .remove_dir(&root, os(STAGING.as_bytes()))
+                .map_err(fail)?;
         }
         Err(e) if e.kind() == io::ErrorKind::NotFound => {}
         Err(e) => return Err(fail(e)),
@@ -78,7 +75,9 @@ fn clean_root<F: Files>(
 }
 
 fn remove_if_empty<F: Files>(files: &F, path: &Path) -> Result<()> {
-    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { return Ok(()) };
+    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+        return Ok(());
+    };
     let removed = files.open_root(parent).and_then(|dir| {
         files.remove_dir(&dir, name)?;
         files.sync_dir(&dir)

@@ -69,7 +69,11 @@ impl Error {
             io::ErrorKind::QuotaExceeded => Self::NoSpace(format!(
                 "the quota is used up at {shown}: free some space and try again"
             )),
-            _ => Self::Io { doing, path: shown, source },
+            _ => Self::Io {
+                doing,
+                path: shown,
+                source,
+            },
         }
     }
 }

@@ -120,8 +120,15 @@ pub fn read_into<F: Files>(
     if Stamp::from(&stat) != Stamp::from(&before) {
         return Err(Failed::one("changed while it was read"));
     }
-    let proof = Proof { stamp: Stamp::from(&stat), at };
-    Ok(Reading { hash: hasher.finalize().into(), proof, stat })
+    let proof = Proof {
+        stamp: Stamp::from(&stat),
+        at,
+    };
+    Ok(Reading {
+        hash: hasher.finalize().into(),
+        proof,
+        stat,
+    })
 }
 
 /// Hashes a whole file.
@@ -150,15 +157,19 @@ pub fn copy<F: Files>(
     stop: &AtomicBool,
 ) -> Result<(Reading, Stat), Failed> {
     let mut out = files.create(to_dir, to_name).map_err(Failed::All)?;
-    let copied = read_into(files, dir, name, Source::Cache, stop, |chunk| out.write_all(chunk))
-        .and_then(|read| {
-            let mode = read.stat.mode & CARRIED_MODE;
-            files.set_meta(&out, mode, read.stat.mtime).map_err(Failed::All)?;
-            if sync {
-                files.sync_file(&out).map_err(Failed::All)?;
-            }
-            Ok((read, files.stat_file(&out).map_err(Failed::All)?))
-        });
+    let copied = read_into(files, dir, name, Source::Cache, stop, |chunk| {
+        out.write_all(chunk)
+    })
+    .and_then(|read| {
+        let mode = read.stat.mode & CARRIED_MODE;
+        files
+            .set_meta(&out, mode, read.stat.mtime)
+            .map_err(Failed::All)?;
+        if sync {
+            files.sync_file(&out).map_err(Failed::All)?;
+        }
+        Ok((read, files.stat_file(&out).map_err(Failed::All)?))
+    });
     if copied.is_err() {
         drop(out);
         // What is left of it is swept up before the next sync.

@@ -30,7 +30,9 @@ const ROUNDS: u64 = 3;
 pub fn drain<F: Files>(account: &Account<F>, keep: &[Collection]) -> Result<DrainReport> {
     match account.state.epoch()? {
         Epoch::New => {
-            return Err(Error::Refused("the account is still being signed in".to_owned()));
+            return Err(Error::Refused(
+                "the account is still being signed in".to_owned(),
+            ));
         }
         Epoch::Active => account.state.set_epoch(Epoch::Leaving)?,
         Epoch::Leaving | Epoch::Removing => {}
@@ -70,9 +72,18 @@ pub fn stay<F: Files>(account: &Account<F>) -> Result<()> {
 /// # Errors
 /// When a path is in no collection, or a file cannot be moved; those before it are moved.
 pub fn keep_here<F: Files>(account: &Account<F>, paths: &[Vec<u8>]) -> Result<u64> {
-    let target = account.spec.home.join(format!("Kept from {}", account.spec.identity));
-    account.files.make_root(&target).map_err(|e| Error::io("make the folder", &target, e))?;
-    let root = account.files.open_root(&target).map_err(|e| Error::io("open", &target, e))?;
+    let target = account
+        .spec
+        .home
+        .join(format!("Kept from {}", account.spec.identity));
+    account
+        .files
+        .make_root(&target)
+        .map_err(|e| Error::io("make the folder", &target, e))?;
+    let root = account
+        .files
+        .open_root(&target)
+        .map_err(|e| Error::io("open", &target, e))?;
     let mut moved = 0;
     for shown in paths {
         let key = locate(account, shown)?;
@@ -117,7 +128,13 @@ fn another_name<F: Files>(account: &Account<F>, dir: &F::Dir, key: &Key) -> io::
     match hash::hash(files, dir, os(&key.name), Source::Staged, &account.stop) {
         Ok(reading) => {
             let date = staging::date(files.now());
-            Ok(conflict_name(&key.name, &account.spec.device, &date, &reading.hash, 64))
+            Ok(conflict_name(
+                &key.name,
+                &account.spec.device,
+                &date,
+                &reading.hash,
+                64,
+            ))
         }
         Err(Failed::All(e)) => Err(e),
         Err(Failed::One(why)) => Err(io::Error::other(why.0)),
@@ -128,7 +145,10 @@ fn another_name<F: Files>(account: &Account<F>, dir: &F::Dir, key: &Key) -> io::
 /// The key of an absolute local path.
 fn locate<F: Files>(account: &Account<F>, shown: &[u8]) -> Result<Key> {
     let refused = || {
-        Error::Refused(format!("{} is no file of a collection of this account", readable(shown)))
+        Error::Refused(format!(
+            "{} is no file of a collection of this account",
+            readable(shown)
+        ))
     };
     for (collection, root) in &account.spec.collections {
         let Some(below) = shown
@@ -144,7 +164,11 @@ fn locate<F: Files>(account: &Account<F>, shown: &[u8]) -> Result<Key> {
         if name.is_empty() || is_own(folder, name) {
             return Err(refused());
         }
-        return Ok(Key { collection: *collection, folder: folder.to_vec(), name: name.to_vec() });
+        return Ok(Key {
+            collection: *collection,
+            folder: folder.to_vec(),
+            name: name.to_vec(),
+        });
     }
     Err(refused())
 }

@@ -27,15 +27,20 @@ pub fn list<F: Files>(account: &Account<F>, collection: Collection) -> Result<Ve
     let mut left = Vec::new();
     let mut folders = vec![Vec::new()];
     while let Some(folder) = folders.pop() {
-        let listed =
-            account.files.open_dir(&root, path(&folder)).and_then(|dir| account.files.list(&dir));
+        let listed = account
+            .files
+            .open_dir(&root, path(&folder))
+            .and_then(|dir| account.files.list(&dir));
         let mut entries = match listed {
             Ok(entries) => entries,
             Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
             Err(e) => match about_one_file(&e) {
                 Some(why) => {
                     let reason = format!("folder that cannot be looked into: {}", why.0);
-                    left.push(Left { path: shown(&folder), reason });
+                    left.push(Left {
+                        path: shown(&folder),
+                        reason,
+                    });
                     continue;
                 }
                 None => return Err(Error::io("look at", &root_path.join(path(&folder)), e)),
@@ -44,12 +49,24 @@ pub fn list<F: Files>(account: &Account<F>, collection: Collection) -> Result<Ve
         entries.retain(|entry| !is_own(&folder, entry.name.as_bytes()));
         if entries.is_empty() && !folder.is_empty() {
             let reason = "empty folder that was here before, or came later".to_owned();
-            left.push(Left { path: shown(&folder), reason });
+            left.push(Left {
+                path: shown(&folder),
+                reason,
+            });
         }
         for entry in entries {
             let below = join(&folder, entry.name.as_bytes());
-            match reason(account, collection, &folder, entry.name.as_bytes(), entry.stat.kind)? {
-                Some(reason) => left.push(Left { path: shown(&below), reason }),
+            match reason(
+                account,
+                collection,
+                &folder,
+                entry.name.as_bytes(),
+                entry.stat.kind,
+            )? {
+                Some(reason) => left.push(Left {
+                    path: shown(&below),
+                    reason,
+                }),
                 None => folders.push(below),
             }
         }
@@ -71,7 +88,11 @@ fn reason<F: Files>(
         Kind::Symlink => "symbolic link: never followed, uploaded or removed",
         Kind::Special => "socket, FIFO or device: never uploaded or removed",
         Kind::File => {
-            let key = Key { collection, folder: folder.to_vec(), name: name.to_vec() };
+            let key = Key {
+                collection,
+                folder: folder.to_vec(),
+                name: name.to_vec(),
+            };
             match account.state.item(&key)? {
                 Some(item) if !item.gone => "could not be removed safely",
                 Some(_) => "came back after it was removed",
@@ -88,5 +109,7 @@ fn reason<F: Files>(
 /// What the system says.
 pub fn is_empty<F: Files>(files: &F, root: &F::Dir) -> io::Result<bool> {
     let entries = files.list(root)?;
-    Ok(entries.iter().all(|entry| is_own(b"", entry.name.as_bytes())))
+    Ok(entries
+        .iter()
+        .all(|entry| is_own(b"", entry.name.as_bytes())))
 }

@@ -37,12 +37,18 @@ pub struct Seen {
 impl Seen {
     /// The local side, as far as stamps tell.
     pub fn local_side(&self) -> Side {
-        side(self.local.as_ref(), self.item.as_ref().and_then(|i| i.local))
+        side(
+            self.local.as_ref(),
+            self.item.as_ref().and_then(|i| i.local),
+        )
     }
 
     /// The remote side, as far as stamps tell.
     pub fn remote_side(&self) -> Side {
-        side(self.remote.as_ref(), self.item.as_ref().and_then(|i| i.remote))
+        side(
+            self.remote.as_ref(),
+            self.item.as_ref().and_then(|i| i.remote),
+        )
     }
 
     /// The agreement.
@@ -152,7 +158,11 @@ fn walk_in_parallel<F: Files>(
     threads: usize,
     consume: &mut impl FnMut(FolderLook<F>) -> Result<()>,
 ) -> Result<()> {
-    let queue = Mutex::new(Queue { folders: vec![Vec::new()], busy: 0, over: false });
+    let queue = Mutex::new(Queue {
+        folders: vec![Vec::new()],
+        busy: 0,
+        over: false,
+    });
     let changed = Condvar::new();
     std::thread::scope(|scope| {
         let (looks, arriving) = sync_channel(AHEAD);
@@ -192,7 +202,9 @@ fn look_on<F: Files>(
             if let Some(folder) = waiting.folders.pop() {
                 break folder;
             }
-            waiting = changed.wait(waiting).unwrap_or_else(PoisonError::into_inner);
+            waiting = changed
+                .wait(waiting)
+                .unwrap_or_else(PoisonError::into_inner);
         };
         waiting.busy += 1;
         drop(waiting);
@@ -253,13 +265,17 @@ fn look_at<F: Files>(
     if let Some((dir, entries)) = here {
         look.local = Some(dir);
         for entry in entries {
-            both.entry(entry.name.as_bytes().to_vec()).or_default().local = Some(entry.stat);
+            both.entry(entry.name.as_bytes().to_vec())
+                .or_default()
+                .local = Some(entry.stat);
         }
     }
     if let Some((dir, entries)) = there {
         look.remote = Some(dir);
         for entry in entries {
-            both.entry(entry.name.as_bytes().to_vec()).or_default().remote = Some(entry.stat);
+            both.entry(entry.name.as_bytes().to_vec())
+                .or_default()
+                .remote = Some(entry.stat);
         }
     }
     let items = account.state.items(place.collection, &look.path)?;
@@ -298,7 +314,12 @@ fn sort_out<F: Files>(
     let mut items = items.into_iter().peekable();
     for (name, Both { local, remote }) in both {
         while let Some(item) = items.next_if(|item| item.name < name) {
-            look.names.push(Seen { name: item.name.clone(), local: None, remote: None, item: Some(item) });
+            look.names.push(Seen {
+                name: item.name.clone(),
+                local: None,
+                remote: None,
+                item: Some(item),
+            });
         }
         let item = items.next_if(|item| item.name == name);
         if is_own(&look.path, &name) {
@@ -308,16 +329,23 @@ fn sort_out<F: Files>(
         match kinds {
             (Some(Kind::Symlink), _) => look.odd.push((name, Odd::Stays("symbolic link"))),
             (Some(Kind::Special), _) => {
-                look.odd.push((name, Odd::Stays("no regular file (socket, FIFO or device)")));
+                look.odd
+                    .push((name, Odd::Stays("no regular file (socket, FIFO or device)")));
             }
             (None, Some(Kind::Symlink | Kind::Special)) => {
-                look.odd_remote.push((name, Odd::Stays("no regular file in the storage")));
+                look.odd_remote
+                    .push((name, Odd::Stays("no regular file in the storage")));
             }
             (Some(Kind::Dir), Some(Kind::Dir) | None) | (None, Some(Kind::Dir)) => {
                 below.push(join(&look.path, &name));
             }
             (Some(Kind::File) | None, Some(Kind::File) | None) => {
-                look.names.push(Seen { name, local, remote, item });
+                look.names.push(Seen {
+                    name,
+                    local,
+                    remote,
+                    item,
+                });
             }
             (Some(_), Some(_)) => look.odd.push((
                 name,
@@ -328,7 +356,12 @@ fn sort_out<F: Files>(
         }
     }
     for item in items {
-        look.names.push(Seen { name: item.name.clone(), local: None, remote: None, item: Some(item) });
+        look.names.push(Seen {
+            name: item.name.clone(),
+            local: None,
+            remote: None,
+            item: Some(item),
+        });
     }
     below
 }
@@ -349,7 +382,12 @@ fn look_at_vanished<F: Files>(
     let items = account.state.items(place.collection, &folder)?;
     let names = items
         .into_iter()
-        .map(|item| Seen { name: item.name.clone(), local: None, remote: None, item: Some(item) })
+        .map(|item| Seen {
+            name: item.name.clone(),
+            local: None,
+            remote: None,
+            item: Some(item),
+        })
         .collect();
     Ok(Some(FolderLook {
         path: folder,

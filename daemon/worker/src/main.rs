@@ -20,7 +20,11 @@ const OPEN_FILES: u64 = 16 * 1024;
 fn main() -> ExitCode {
     let filter = tracing_subscriber::EnvFilter::try_from_env("MOORING_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).without_time().init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .without_time()
+        .init();
     match run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => {
@@ -32,23 +36,33 @@ fn main() -> ExitCode {
 
 fn run() -> Result<(), Box<dyn std::error::Error>> {
     nix::sys::prctl::set_dumpable(false)?;
-    umask(Mode::from_bits_truncate(0o077));
+    // Every file and folder is made with the mode it is to have, a person's own folders included.
+    // What is Mooring's lies below folders that are closed to others.
+    umask(Mode::empty());
     let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
-    setrlimit(Resource::RLIMIT_NOFILE, OPEN_FILES.clamp(soft, hard.max(soft)), hard)?;
+    setrlimit(
+        Resource::RLIMIT_NOFILE,
+        OPEN_FILES.clamp(soft, hard.max(soft)),
+        hard,
+    )?;
 
     let stdin = io::stdin().as_fd().try_clone_to_owned()?;
     let broker = UnixStream::from(stdin);
     if broker.peer_addr().is_err() {
-        return Err("mooring-worker is started by mooringd, not by hand: its standard input must \
+        return Err(
+            "mooring-worker is started by mooringd, not by hand: its standard input must \
                     be the broker's socket"
-            .into());
+                .into(),
+        );
     }
     let home = PathBuf::from(std::env::var_os("HOME").ok_or("HOME is not set")?);
     let state = std::env::var_os("XDG_STATE_HOME")
         .map(PathBuf::from)
         .filter(|path| path.is_absolute())
         .unwrap_or_else(|| home.join(".local/state"));
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     runtime.block_on(serve(broker, home, state.join("mooring/accounts")))
 }
 
@@ -60,7 +74,10 @@ async fn serve(
     let (progress, told) = mpsc::channel(PROGRESS_AHEAD);
     let connection = zbus::connection::Builder::unix_stream(broker)
         .p2p()
-        .serve_at(mooring_wire::WORKER_PATH, Service::new(home, states, progress))
+        .serve_at(
+            mooring_wire::WORKER_PATH,
+            Service::new(home, states, progress),
+        )
         .build()
         .await?;
     tokio::select! {

@@ -109,9 +109,14 @@ pub fn open_storage<F: Files>(account: &Account<F>) -> Result<F::Dir> {
             readable(path.as_os_str().as_bytes())
         ))
     };
-    let root = account.files.open_root(path).map_err(|e| gone(&format!("cannot be opened ({e})")))?;
+    let root = account
+        .files
+        .open_root(path)
+        .map_err(|e| gone(&format!("cannot be opened ({e})")))?;
     let store = account.files.open_dir(&root, Path::new(STORE));
-    store.map_err(|_| gone("is not there, or the disk is not mounted (it has no .mooring folder)"))?;
+    store.map_err(|_| {
+        gone("is not there, or the disk is not mounted (it has no .mooring folder)")
+    })?;
     Ok(root)
 }
 
@@ -142,17 +147,32 @@ pub fn open<F: Files>(account: &Account<F>, collection: Collection) -> Result<Pl
             readable(local_path.as_os_str().as_bytes())
         ))
     };
-    let local =
-        files.open_root(&local_path).map_err(|e| gone(format!("cannot be opened ({e})")))?;
+    let local = files
+        .open_root(&local_path)
+        .map_err(|e| gone(format!("cannot be opened ({e})")))?;
     check_marker(account, &local, collection, true).map_err(gone)?;
 
     let staging = durable::ensure_dir(files, &local, Path::new(STAGING), true)
         .map_err(|e| Error::io("make the staging folder in", &local_path, e))?;
     let uploads = durable::ensure_dir(files, &storage, &Path::new(STORE).join("uploads"), true)
         .map_err(|e| Error::io("make the upload folder in", &account.spec.storage, e))?;
-    let here = files.abilities(&local).map_err(|e| Error::io("look at", &local_path, e))?;
-    let there = files.abilities(&remote).map_err(|e| Error::io("look at", &remote_path, e))?;
-    Ok(Place { collection, local, local_path, staging, remote, remote_path, uploads, here, there })
+    let here = files
+        .abilities(&local)
+        .map_err(|e| Error::io("look at", &local_path, e))?;
+    let there = files
+        .abilities(&remote)
+        .map_err(|e| Error::io("look at", &remote_path, e))?;
+    Ok(Place {
+        collection,
+        local,
+        local_path,
+        staging,
+        remote,
+        remote_path,
+        uploads,
+        here,
+        there,
+    })
 }
 
 fn check_marker<F: Files>(
@@ -173,22 +193,21 @@ fn check_marker<F: Files>(
 
 /// The marker in a root, if there is one.
 pub fn read_marker<F: Files>(files: &F, root: &F::Dir) -> io::Result<Option<Marker>> {
-    let Some(bytes) = durable::read(files, root, MARKER, MAX_MARKER)? else { return Ok(None) };
+    let Some(bytes) = durable::read(files, root, MARKER, MAX_MARKER)? else {
+        return Ok(None);
+    };
     let text = String::from_utf8(bytes)
         .map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e.utf8_error()))?;
-    toml::from_str(&text).map(Some).map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e))
+    toml::from_str(&text)
+        .map(Some)
+        .map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e))
 }
 
 /// Puts the marker into a root, where there is none yet.
 ///
 /// # Errors
 /// `Refused` when another marker is there.
-pub fn put_marker<F: Files>(
-    files: &F,
-    root: &F::Dir,
-    path: &Path,
-    marker: &Marker,
-) -> Result<()> {
+pub fn put_marker<F: Files>(files: &F, root: &F::Dir, path: &Path, marker: &Marker) -> Result<()> {
     match read_marker(files, root).map_err(|e| Error::io("read the marker in", path, e))? {
         Some(there) if there == *marker => Ok(()),
         Some(_) => Err(Error::Refused(format!(

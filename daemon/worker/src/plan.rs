@@ -74,7 +74,10 @@ pub fn from_state<F: Files>(account: &Account<F>) -> Result<Vec<CollectionFacts>
         let [unsynced, held, conflicts, skipped] = crate::sync::numbers(account, *collection)?;
         all.push(CollectionFacts {
             name: collection.to_string(),
-            items: mooring_wire::Counts { files: tally.files, bytes: tally.bytes },
+            items: mooring_wire::Counts {
+                files: tally.files,
+                bytes: tally.bytes,
+            },
             unsynced,
             held,
             conflicts,
@@ -126,8 +129,10 @@ struct Run<'a, F: Files> {
 
 impl<'a, F: Files> Run<'a, F> {
     fn new(account: &'a Account<F>, place: &'a Place<F>) -> Self {
-        let facts =
-            CollectionFacts { name: place.collection.to_string(), ..CollectionFacts::default() };
+        let facts = CollectionFacts {
+            name: place.collection.to_string(),
+            ..CollectionFacts::default()
+        };
         Self {
             account,
             place,
@@ -149,11 +154,14 @@ impl<'a, F: Files> Run<'a, F> {
                 Odd::Stays(_) => {
                     self.facts.skipped += 1;
                     if self.facts.skipped_names.len() < SHOWN {
-                        self.facts.skipped_names.push(crate::state::join(&look.path, &name));
+                        self.facts
+                            .skipped_names
+                            .push(crate::state::join(&look.path, &name));
                     }
                 }
                 Odd::Trouble(FileTrouble(why)) => {
-                    self.unreadable.add(self.place.shown(&look.path, &name), &why);
+                    self.unreadable
+                        .add(self.place.shown(&look.path, &name), &why);
                 }
             }
         }
@@ -176,7 +184,9 @@ impl<'a, F: Files> Run<'a, F> {
         let files = &self.account.files;
         let here: Vec<_> = names.iter().filter(|seen| seen.local.is_some()).collect();
         let extras = pool::map(files.parallelism(), &here, |seen| {
-            files.open(dir, os(&seen.name)).and_then(|file| files.extras(&file))
+            files
+                .open(dir, os(&seen.name))
+                .and_then(|file| files.extras(&file))
         });
         for (seen, extras) in here.iter().zip(extras) {
             match extras {
@@ -236,7 +246,10 @@ impl<'a, F: Files> Run<'a, F> {
     }
 
     fn blockers(&self, blockers: &mut Vec<(String, String)>) {
-        for (named, what) in [(&self.unreadable, "cannot be uploaded"), (&self.held, "held")] {
+        for (named, what) in [
+            (&self.unreadable, "cannot be uploaded"),
+            (&self.held, "held"),
+        ] {
             if let Some((first, why)) = named.some.first() {
                 let more = match named.total {
                     1 => String::new(),
@@ -256,12 +269,17 @@ impl<'a, F: Files> Run<'a, F> {
             (self.xattrs, "extended attributes"),
             (self.acls, "access control lists (ACLs)"),
             (self.holes, "holes (they come back filled with zeros)"),
-            (self.special_modes, "set-user-ID, set-group-ID and sticky bits"),
+            (
+                self.special_modes,
+                "set-user-ID, set-group-ID and sticky bits",
+            ),
         ];
         for (files, what) in losses {
             if files > 0 {
                 // Without the number: one file more does not change what was consented to.
-                facts.losses.push(format!("{what} are not kept with the copies"));
+                facts
+                    .losses
+                    .push(format!("{what} are not kept with the copies"));
             }
         }
         facts

@@ -20,7 +20,10 @@ pub fn map<T: Sync, R: Send>(threads: usize, items: &[T], work: impl Fn(&T) -> R
                     let Some(item) = items.get(index) else { break };
                     own.push((index, work(item)));
                 }
-                results.lock().unwrap_or_else(PoisonError::into_inner).append(&mut own);
+                results
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .append(&mut own);
             });
         }
     });

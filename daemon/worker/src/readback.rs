@@ -20,7 +20,9 @@ const BATCH: usize = 2048;
 /// Whether an earlier read-back still proves the copy: it is the same file by its stamp, and the
 /// stamp can be trusted there.
 pub fn still_proven(item: &Item, remote: &Stat, known_good: bool) -> bool {
-    let Some(proof) = item.verified else { return false };
+    let Some(proof) = item.verified else {
+        return false;
+    };
     known_good
         && proof.stamp == Stamp::from(remote)
         && proof.stamp.mtime.max(proof.stamp.ctime) <= proof.at.saturating_sub(TICK)
@@ -37,7 +39,11 @@ pub fn same_inode(local: &Stat, remote: &Stat) -> bool {
 /// # Errors
 /// When the storage fails: then nothing of the batch is proven.
 pub fn make_durable<F: Files>(account: &Account<F>, place: &Place<F>) -> Result<()> {
-    if place.there.known_good { sync_all(account, place, Way::Up) } else { Ok(()) }
+    if place.there.known_good {
+        sync_all(account, place, Way::Up)
+    } else {
+        Ok(())
+    }
 }
 
 /// Reads one copy back. Answers the new proof, which counts once [`make_durable`] went well.
@@ -52,7 +58,9 @@ pub fn read_back<F: Files>(
 ) -> std::result::Result<Proof, Failed> {
     let dir = account.files.open_dir(&place.remote, path(&key.folder))?;
     // Where a sync of everything is known to be enough, it is made before and after each batch.
-    let source = Source::Storage { sync: !place.there.known_good };
+    let source = Source::Storage {
+        sync: !place.there.known_good,
+    };
     let reading = hash::hash(&account.files, &dir, os(&key.name), source, &account.stop)?;
     if reading.hash != item.agreed.remote {
         return Err(Failed::one("the copy in the storage has other bytes"));
@@ -73,7 +81,8 @@ pub fn read_back_new<F: Files>(
     let mut batch = Vec::new();
     account.state.each_item(place.collection, |key, item| {
         let known = item.remote.is_some_and(|remote| {
-            item.verified.is_some_and(|proof| proof.stamp == remote.stamp)
+            item.verified
+                .is_some_and(|proof| proof.stamp == remote.stamp)
         });
         if item.local.is_some() && !known {
             batch.push((key, item));
@@ -92,7 +101,11 @@ fn read_back_batch<F: Files>(
     batch: &[(Key, Item)],
     ledger: &mut Ledger,
 ) -> Result<()> {
-    account.tell("reading back", (ledger.read_back, 0), (ledger.read_back + batch.len() as u64, 0));
+    account.tell(
+        "reading back",
+        (ledger.read_back, 0),
+        (ledger.read_back + batch.len() as u64, 0),
+    );
     if batch.is_empty() {
         return Ok(());
     }
@@ -114,7 +127,11 @@ fn read_back_batch<F: Files>(
             }
             Err(Failed::Stopped) => return Err(Error::Cancelled),
             Err(Failed::All(e)) => {
-                return Err(Error::io("read back", &place.remote_path.join(path(&key.path())), e));
+                return Err(Error::io(
+                    "read back",
+                    &place.remote_path.join(path(&key.path())),
+                    e,
+                ));
             }
         }
     }
@@ -127,7 +144,11 @@ pub fn with_proof(item: &Item, proof: Proof) -> Item {
         Some(known) if known.stamp == proof.stamp => Some(known),
         _ => Some(proof),
     };
-    Item { remote, verified: Some(proof), ..item.clone() }
+    Item {
+        remote,
+        verified: Some(proof),
+        ..item.clone()
+    }
 }
 
 /// Whether the local file is, by its stamp, the one that was hashed.

@@ -50,7 +50,9 @@ pub fn remove<F: Files>(
     keep: &[Collection],
 ) -> Result<RemoveReport> {
     if !proof.covers(keep) {
-        return Err(Error::NotVerified("the proof is for a sign-out that keeps others".to_owned()));
+        return Err(Error::NotVerified(
+            "the proof is for a sign-out that keeps others".to_owned(),
+        ));
     }
     // From here on a missing local file is never an operation, whatever dies.
     if account.state.epoch()? != Epoch::Removing {
@@ -100,13 +102,19 @@ fn report<F: Files>(
     }
     for collection in collections {
         let tally = account.state.tally(*collection)?;
-        let counts = Counts { files: tally.gone_files, bytes: tally.gone_bytes };
+        let counts = Counts {
+            files: tally.gone_files,
+            bytes: tally.gone_bytes,
+        };
         report.removed.push((collection.to_string(), counts));
         report.left.extend(left::list(account, *collection)?);
     }
     for collection in keep {
         let tally = account.state.tally(*collection)?;
-        let counts = Counts { files: tally.files, bytes: tally.bytes };
+        let counts = Counts {
+            files: tally.files,
+            bytes: tally.bytes,
+        };
         report.kept.push((collection.to_string(), counts));
     }
     Ok(report)
@@ -121,7 +129,11 @@ struct Progress<'a, F: Files> {
 
 impl<'a, F: Files> Progress<'a, F> {
     fn new(account: &'a Account<F>, collections: &[Collection]) -> Result<Self> {
-        let mut progress = Self { account, done: 0, total: 0 };
+        let mut progress = Self {
+            account,
+            done: 0,
+            total: 0,
+        };
         for collection in collections {
             let tally = account.state.tally(*collection)?;
             progress.done += tally.gone_files;
@@ -133,7 +145,8 @@ impl<'a, F: Files> Progress<'a, F> {
 
     fn tell(&mut self, more: u64) {
         self.done += more;
-        self.account.tell("removing", (self.done, 0), (self.total, 0));
+        self.account
+            .tell("removing", (self.done, 0), (self.total, 0));
     }
 }
 
@@ -154,7 +167,11 @@ struct Batch<D> {
 
 impl<D> Default for Batch<D> {
     fn default() -> Self {
-        Self { tasks: Vec::new(), gone: Vec::new(), folders: 0 }
+        Self {
+            tasks: Vec::new(),
+            gone: Vec::new(),
+            folders: 0,
+        }
     }
 }
 
@@ -165,10 +182,19 @@ impl<D: Clone> Batch<D> {
             let Some(item) = seen.item.filter(|item| !item.gone && item.local.is_some()) else {
                 continue;
             };
-            let key = Key { collection, folder: look.path.clone(), name: seen.name };
+            let key = Key {
+                collection,
+                folder: look.path.clone(),
+                name: seen.name,
+            };
             match (&look.local, seen.local) {
                 (Some(dir), Some(_)) => {
-                    self.tasks.push(Task { key, item, dir: dir.clone(), remote: seen.remote });
+                    self.tasks.push(Task {
+                        key,
+                        item,
+                        dir: dir.clone(),
+                        remote: seen.remote,
+                    });
                 }
                 _ => self.gone.push(key),
             }
@@ -259,7 +285,11 @@ fn remove_one<F: Files>(
         return stays("a program has it open for writing");
     }
     let before = files.stat_file(&file)?;
-    if !task.item.local.is_some_and(|known| known.stamp == Stamp::from(&before)) {
+    if !task
+        .item
+        .local
+        .is_some_and(|known| known.stamp == Stamp::from(&before))
+    {
         return stays("changed since it was verified");
     }
     if let Some(why) = copy_is_missing(account, place, task, &before)? {
@@ -330,14 +360,20 @@ fn copy_is_missing<F: Files>(
     local: &Stat,
 ) -> io::Result<Option<FileTrouble>> {
     let why = |why: &str| Ok(Some(FileTrouble(why.to_owned())));
-    let Some(remote) = &task.remote else { return why("the storage has no copy") };
+    let Some(remote) = &task.remote else {
+        return why("the storage has no copy");
+    };
     if same_inode(local, remote) {
         return why("the copy in the storage is the same file (a hard link)");
     }
     if still_proven(&task.item, remote, place.there.known_good) {
         return Ok(None);
     }
-    if task.item.verified.is_none_or(|proof| proof.stamp != Stamp::from(remote)) {
+    if task
+        .item
+        .verified
+        .is_none_or(|proof| proof.stamp != Stamp::from(remote))
+    {
         return why("the copy in the storage changed after it was read back");
     }
     match read_back(account, place, &task.key, &task.item) {
@@ -361,8 +397,9 @@ pub fn remove_folders<F: Files>(account: &Account<F>, place: &Place<F>) -> Resul
             Some(at) => (&folder.path[..at], &folder.path[at + 1..]),
             None => (&b""[..], &folder.path[..]),
         };
-        let removed =
-            files.open_dir(&place.local, path(parent)).and_then(|dir| files.remove_dir(&dir, os(name)));
+        let removed = files
+            .open_dir(&place.local, path(parent))
+            .and_then(|dir| files.remove_dir(&dir, os(name)));
         match removed {
             Ok(()) => removed_any = true,
             // Not empty, gone or out of reach: the list of what is left tells.

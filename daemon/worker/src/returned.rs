@@ -9,7 +9,7 @@ use mooring_wire::ReturnCheck;
 use crate::account::Account;
 use crate::base::{self, Line};
 use crate::durable;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, about_one_file};
 use crate::files::Files;
 use crate::state::{Item, Key};
 use crate::trouble::NAMED;
@@ -20,11 +20,16 @@ const BATCH: usize = 2048;
 /// Compares what is here with the newest receipt of this device for this identity.
 ///
 /// # Errors
-/// When the storage is gone, or the receipt's base is damaged.
+/// When the storage is gone, or fails. A damaged receipt or base counts as none.
 pub fn check<F: Files>(account: &Account<F>) -> Result<ReturnCheck> {
-    let Some(receipt) = newest_receipt(account)? else { return Ok(ReturnCheck::default()) };
-    let mut check = ReturnCheck { receipt: receipt.id.clone(), ..ReturnCheck::default() };
-    read_base(account, &receipt, |line| {
+    let Some(receipt) = newest_receipt(account)? else {
+        return Ok(ReturnCheck::default());
+    };
+    let mut check = ReturnCheck {
+        receipt: receipt.id.clone(),
+        ..ReturnCheck::default()
+    };
+    let read = read_base(account, &receipt, |line| {
         if account.spec.root(line.key.collection).is_err() {
             // Not brought this time, so it is not missed.
             return Ok(());
@@ -40,13 +45,32 @@ pub fn check<F: Files>(account: &Account<F>) -> Result<ReturnCheck> {
                 if check.missing.len() < NAMED {
                     let root = account.spec.root(line.key.collection)?;
                     let root = root.as_os_str().as_bytes();
-                    check.missing.push(crate::state::join(root, &line.key.path()));
+                    check
+                        .missing
+                        .push(crate::state::join(root, &line.key.path()));
                 }
             }
         }
         Ok(())
-    })?;
-    Ok(check)
+    });
+    pass_over_damage(&receipt, read).map(|whole| if whole { check } else { ReturnCheck::default() })
+}
+
+/// A damaged base is no reason to keep a person from their data: then there is nothing to compare
+/// with. Answers whether it was whole.
+fn pass_over_damage(receipt: &Receipt, read: Result<()>) -> Result<bool> {
+    match read {
+        Err(Error::Io { source, .. })
+            if source.kind() == io::ErrorKind::InvalidData || about_one_file(&source).is_some() =>
+        {
+            tracing::warn!(
+                receipt = receipt.id,
+                "its base is missing or damaged: {source}"
+            );
+            Ok(false)
+        }
+        read => read.map(|()| true),
+    }
 }
 
 /// After a sign-out that kept a collection's files, the receipt's base tells what both sides
@@ -56,11 +80,16 @@ pub fn check<F: Files>(account: &Account<F>) -> Result<ReturnCheck> {
 /// # Errors
 /// As [`check`].
 pub fn remember_kept<F: Files>(account: &Account<F>) -> Result<()> {
-    let Some(receipt) = newest_receipt(account)? else { return Ok(()) };
+    let Some(receipt) = newest_receipt(account)? else {
+        return Ok(());
+    };
     let mut batch: Vec<(Key, Item)> = Vec::new();
-    read_base(account, &receipt, |Line { agreed, kept, key }| {
+    let read = read_base(account, &receipt, |Line { agreed, kept, key }| {
         // Only where the files were left in the same folder as now.
-        let entry = receipt.collections.iter().find(|c| c.name == key.collection.name());
+        let entry = receipt
+            .collections
+            .iter()
+            .find(|c| c.name == key.collection.name());
         let same_root = account.spec.root(key.collection).is_ok_and(|root| {
             let shown = mooring_core::receipt::readable(root.as_os_str().as_bytes());
             entry.is_some_and(|entry| entry.root == shown)
@@ -82,8 +111,11 @@ pub fn remember_kept<F: Files>(account: &Account<F>) -> Result<()> {
             account.state.record(&std::mem::take(&mut batch), &[])?;
         }
         Ok(())
-    })?;
-    account.state.record(&batch, &[])
+    });
+    if pass_over_damage(&receipt, read)? {
+        account.state.record(&batch, &[])?;
+    }
+    Ok(())
 }
 
 fn read_base<F: Files>(
@@ -92,7 +124,11 @@ fn read_base<F: Files>(
     mut each: impl FnMut(Line) -> Result<()>,
 ) -> Result<()> {
     let dir = base::receipts_dir(account)?;
-    let shown = account.spec.storage.join(".mooring/receipts").join(&receipt.proof.base);
+    let shown = account
+        .spec
+        .storage
+        .join(".mooring/receipts")
+        .join(&receipt.proof.base);
     let fail = |e| Error::io("read the base", &shown, e);
     let name = std::ffi::OsStr::new(&receipt.proof.base);
     let pass = |each: &mut dyn FnMut(Line) -> Result<()>| {
@@ -119,7 +155,9 @@ fn newest_receipt<F: Files>(account: &Account<F>) -> Result<Option<Receipt>> {
     let fail = |e| Error::io("list the receipts of", &account.spec.storage, e);
     let mut newest: Option<Receipt> = None;
     for entry in account.files.list(&dir).map_err(fail)? {
-        let Some(id) = entry.name.to_str().and_then(|n| n.strip_suffix(".toml")) else { continue };
+        let Some(id) = entry.name.to_str().and_then(|n| n.strip_suffix(".toml")) else {
+            continue;
+        };
         if !base::is_receipt_id(id) {
             continue;
         }
@@ -143,7 +181,11 @@ fn newest_receipt<F: Files>(account: &Account<F>) -> Result<Option<Receipt>> {
             && receipt.identity == account.spec.identity
             && receipt.storage.id == account.spec.storage_id
             && receipt.proof.base == format!("{id}.base");
-        if ours && newest.as_ref().is_none_or(|n| n.signed_out_at < receipt.signed_out_at) {
+        if ours
+            && newest
+                .as_ref()
+                .is_none_or(|n| n.signed_out_at < receipt.signed_out_at)
+        {
             newest = Some(receipt);
         }
     }

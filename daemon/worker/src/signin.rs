@@ -33,7 +33,11 @@ pub fn sign_in<F: Files>(
         return Err(Error::Refused("the account is signing out".to_owned()));
     }
     let storage = open_storage(account)?;
-    check_roots(&account.files, &account.spec.storage, &account.spec.collections)?;
+    check_roots(
+        &account.files,
+        &account.spec.storage,
+        &account.spec.collections,
+    )?;
     for (collection, root) in &account.spec.collections {
         prepare_remote(account, &storage, *collection)?;
         prepare_local(account, *collection, root, adopt)?;
@@ -91,7 +95,10 @@ pub fn check_roots<F: Files>(
     for (name, path) in &places {
         let normal = path.is_absolute()
             && path.components().all(|c| {
-                matches!(c, std::path::Component::RootDir | std::path::Component::Normal(_))
+                matches!(
+                    c,
+                    std::path::Component::RootDir | std::path::Component::Normal(_)
+                )
             });
         if !normal || path.parent().is_none() {
             return Err(Error::Refused(format!(
@@ -127,7 +134,9 @@ fn lies_in<F: Files>(files: &F, inner: &Path, outer: &Path) -> Result<bool> {
         Err(e) => Err(e),
     };
     let outer_is = identity(outer).map_err(|e| Error::io("look at", outer, e))?;
-    let Some(outer_is) = outer_is else { return Ok(false) };
+    let Some(outer_is) = outer_is else {
+        return Ok(false);
+    };
     for ancestor in inner.ancestors() {
         match identity(ancestor) {
             Ok(Some(is)) if is == outer_is => return Ok(true),
@@ -148,7 +157,9 @@ fn prepare_remote<F: Files>(
     let dir = durable::ensure_dir(files, storage, Path::new(collection.folder()), true)
         .map_err(|e| Error::io("make the folder", &path, e))?;
     put_marker(files, &dir, &path, &account.spec.marker(collection, false))?;
-    files.sync_dir(storage).map_err(|e| Error::io("make durable", &account.spec.storage, e))
+    files
+        .sync_dir(storage)
+        .map_err(|e| Error::io("make durable", &account.spec.storage, e))
 }
 
 fn prepare_local<F: Files>(
@@ -165,18 +176,25 @@ fn prepare_local<F: Files>(
         account.state.add_roots_made(collection, &missing)?;
         files.make_root(path).map_err(fail)?;
     }
-    let root = files.open_root(path).map_err(|e| Error::io("open the folder", path, e))?;
+    let root = files
+        .open_root(path)
+        .map_err(|e| Error::io("open the folder", path, e))?;
     let marker = account.spec.marker(collection, true);
     let ours = place::read_marker(files, &root)
         .map_err(|e| Error::io("read the marker in", path, e))?
         .is_some_and(|there| there == marker);
     // Files that this sign-in brought before it was interrupted need no consent.
-    if !ours && !adopt && !left::is_empty(files, &root).map_err(fail)? {
-        return Err(Error::Refused(format!(
-            "the folder for {collection}, {}, already has files: agree to take them up (adopt), or \
-             choose another folder",
-            readable(path.as_os_str().as_bytes())
-        )));
+    if !ours && !left::is_empty(files, &root).map_err(fail)? {
+        if !adopt {
+            return Err(Error::Refused(format!(
+                "the folder for {collection}, {}, already has files: agree to take them up \
+                 (adopt), or choose another folder",
+                readable(path.as_os_str().as_bytes())
+            )));
+        }
+        account
+            .state
+            .set_meta(&sync::adopted_key(collection), "1")?;
     }
     put_marker(files, &root, path, &marker)
 }
@@ -202,7 +220,9 @@ fn missing_ancestors<F: Files>(files: &F, path: &Path) -> io::Result<Vec<PathBuf
 /// [`Error::Refused`] for an account that is in use already.
 pub fn abandon<F: Files>(account: &Account<F>) -> Result<()> {
     if account.state.epoch()? != Epoch::New {
-        return Err(Error::Refused("the account is signed in: sign out instead".to_owned()));
+        return Err(Error::Refused(
+            "the account is signed in: sign out instead".to_owned(),
+        ));
     }
     for (collection, _) in &account.spec.collections {
         match place::open(account, *collection) {

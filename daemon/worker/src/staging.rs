@@ -31,12 +31,22 @@ pub fn out_name(path: &[u8]) -> OsString {
 /// The name of a copy that waits to be swapped with the file of a key, and then of that file. It
 /// says which bytes may go. The account's ID keeps devices that share a storage apart.
 pub fn swap_name<F: Files>(account: &Account<F>, key: &Key, old: &Hash) -> OsString {
-    OsString::from(format!("{}{}-{}", own("swap", account), hashed(key), shown(old)))
+    OsString::from(format!(
+        "{}{}-{}",
+        own("swap", account),
+        hashed(key),
+        shown(old)
+    ))
 }
 
 /// The name of a file that makes place for its successor, where entries cannot be swapped.
 pub fn old_name<F: Files>(account: &Account<F>, key: &Key, old: &Hash) -> OsString {
-    OsString::from(format!("{}{}-{}", own("old", account), hashed(key), shown(old)))
+    OsString::from(format!(
+        "{}{}-{}",
+        own("old", account),
+        hashed(key),
+        shown(old)
+    ))
 }
 
 fn own<F: Files>(what: &str, account: &Account<F>) -> String {
@@ -70,7 +80,10 @@ pub fn tidy<F: Files>(account: &Account<F>, place: &Place<F>) -> Result<()> {
             let name = entry.name.as_bytes();
             if name.starts_with(new.as_bytes()) {
                 durable::remove_if_there(files, dir, &entry.name).map_err(fail)?;
-            } else if [OUT, swap.as_bytes(), old.as_bytes()].iter().any(|p| name.starts_with(p)) {
+            } else if [OUT, swap.as_bytes(), old.as_bytes()]
+                .iter()
+                .any(|p| name.starts_with(p))
+            {
                 waiting.insert(entry.name);
             }
         }
@@ -94,19 +107,35 @@ fn put_back<F: Files>(
     let prefixes = [own("swap", account), own("old", account)];
     let mut ways_back = Vec::new();
     account.state.each_item(place.collection, |key, _| {
-        ways_back.extend(names.take(&out_name(&key.path())).map(|name| (name, key.clone())));
+        ways_back.extend(
+            names
+                .take(&out_name(&key.path()))
+                .map(|name| (name, key.clone())),
+        );
         for prefix in &prefixes {
             let start = format!("{prefix}{}-", hashed(&key));
             let is_its = |name: &&OsString| name.as_bytes().starts_with(start.as_bytes());
-            let found = names.range(OsString::from(&start)..).next().filter(is_its).cloned();
-            ways_back.extend(found.and_then(|name| names.take(&name)).map(|n| (n, key.clone())));
+            let found = names
+                .range(OsString::from(&start)..)
+                .next()
+                .filter(is_its)
+                .cloned();
+            ways_back.extend(
+                found
+                    .and_then(|name| names.take(&name))
+                    .map(|n| (n, key.clone())),
+            );
         }
         Ok(())
     })?;
     if way == Way::Down {
         // Their paths are not known any more. In the storage they may be of another collection.
         let name = b"recovered".to_vec();
-        let unknown = Key { collection: place.collection, folder: Vec::new(), name };
+        let unknown = Key {
+            collection: place.collection,
+            folder: Vec::new(),
+            name,
+        };
         ways_back.extend(names.into_iter().map(|name| (name, unknown.clone())));
     }
     for (name, key) in &ways_back {
@@ -117,7 +146,10 @@ fn put_back<F: Files>(
             restore_one(account, (staging, name), root, key).map_err(fail)?;
         }
     }
-    account.files.sync_dir(staging).map_err(|e| Error::io("make durable", &place.local_path, e))
+    account
+        .files
+        .sync_dir(staging)
+        .map_err(|e| Error::io("make durable", &place.local_path, e))
 }
 
 /// Whether a file that was in a swap is the one that was to be replaced, or a copy of what the
@@ -134,11 +166,15 @@ fn is_superseded<F: Files>(
     };
     let files = &account.files;
     let holder = |root| files.open_dir(root, path(&key.folder));
-    let taken = holder(root).and_then(|dir| files.stat(&dir, os(&key.name))).is_ok();
+    let taken = holder(root)
+        .and_then(|dir| files.stat(&dir, os(&key.name)))
+        .is_ok();
     if name.as_bytes().starts_with(OUT) || !taken {
         return Ok(false);
     }
-    let Some(bytes) = bytes_of(account, staging, name)? else { return Ok(false) };
+    let Some(bytes) = bytes_of(account, staging, name)? else {
+        return Ok(false);
+    };
     if name.as_bytes().ends_with(shown(&bytes).as_bytes()) {
         return Ok(true);
     }

@@ -34,13 +34,22 @@ pub fn inspect<F: Files>(
 ) -> Result<Inspected> {
     let shown = readable(storage.as_os_str().as_bytes());
     let root = files.open_root(storage).map_err(|e| {
-        Error::StorageGone(format!("the storage {shown} cannot be opened ({e}): is it mounted?"))
+        Error::StorageGone(format!(
+            "the storage {shown} cannot be opened ({e}): is it mounted?"
+        ))
     })?;
     check_roots(files, storage, roots)?;
-    let mut found = Inspected { record: read_identity(files, &root, storage)?, ..Default::default() };
-    let there = files.abilities(&root).map_err(|e| Error::io("look at", storage, e))?;
+    let mut found = Inspected {
+        record: read_identity(files, &root, storage)?,
+        ..Default::default()
+    };
+    let there = files
+        .abilities(&root)
+        .map_err(|e| Error::io("look at", storage, e))?;
     if there.free < LITTLE {
-        found.warnings.push(format!("The storage {shown} has little space left."));
+        found
+            .warnings
+            .push(format!("The storage {shown} has little space left."));
     }
     if there.remote {
         found.warnings.push(format!(
@@ -49,7 +58,10 @@ pub fn inspect<F: Files>(
             there.filesystem
         ));
     }
-    let disk = files.stat_dir(&root).map_err(|e| Error::io("look at", storage, e))?.dev;
+    let disk = files
+        .stat_dir(&root)
+        .map_err(|e| Error::io("look at", storage, e))?
+        .dev;
     let mut same_disk = false;
     for (collection, path) in roots {
         match files.open_root(path) {
@@ -77,7 +89,10 @@ pub fn inspect<F: Files>(
 
 fn disk_of_nearest<F: Files>(files: &F, path: &Path) -> Result<Option<u64>> {
     for ancestor in path.ancestors() {
-        match files.open_root(ancestor).and_then(|dir| files.stat_dir(&dir)) {
+        match files
+            .open_root(ancestor)
+            .and_then(|dir| files.stat_dir(&dir))
+        {
             Ok(stat) => return Ok(Some(stat.dev)),
             Err(e) if e.kind() == io::ErrorKind::NotFound => {}
             Err(e) => return Err(Error::io("look at", ancestor, e)),
@@ -125,7 +140,9 @@ pub fn create_identity<F: Files>(files: &F, storage: &Path, record: &str) -> Res
 /// When the storage is gone or full, or the name cannot be a receipt's.
 pub fn store_receipt<F: Files>(files: &F, storage: &Path, id: &str, text: &str) -> Result<()> {
     if !base::is_receipt_id(id) || text.len() as u64 > base::MAX_RECEIPT {
-        return Err(Error::Refused(format!("{id:?} is no receipt that can be stored")));
+        return Err(Error::Refused(format!(
+            "{id:?} is no receipt that can be stored"
+        )));
     }
     let gone = |e: io::Error| {
         Error::StorageGone(format!(
@@ -139,7 +156,9 @@ pub fn store_receipt<F: Files>(files: &F, storage: &Path, id: &str, text: &str) 
     let fail = |e| Error::io("store the receipt in", storage, e);
     let dir = base::receipts_in(files, &root).map_err(fail)?;
     let name = format!("{id}.toml");
-    durable::replace(files, &dir, &name, |file| io::Write::write_all(file, text.as_bytes()))
-        .map_err(fail)?;
+    durable::replace(files, &dir, &name, |file| {
+        io::Write::write_all(file, text.as_bytes())
+    })
+    .map_err(fail)?;
     Ok(())
 }

@@ -10,10 +10,10 @@ use crate::account::Account;
 use crate::carry::{self, Load, Way};
 use crate::change::Change;
 use crate::conflict;
-use crate::durable;
+use crate::durable::{self, FOLDER_MODE};
 use crate::error::{Error, FileTrouble, Result, about_one_file};
 use crate::files::Files;
-use crate::hash::{self, Failed, Source};
+use crate::hash::{self, CARRIED_MODE, Failed, Source};
 use crate::look::{FolderLook, Odd, walk};
 use crate::place::{self, Place, os, path};
 use crate::pool;
@@ -38,7 +38,9 @@ pub fn sync<F: Files>(
 ) -> Result<Ledger> {
     let epoch = account.state.epoch()?;
     if phase == Phase::Active && epoch >= Epoch::Leaving {
-        return Err(Error::Refused("the account is signing out: nothing is downloaded".to_owned()));
+        return Err(Error::Refused(
+            "the account is signing out: nothing is downloaded".to_owned(),
+        ));
     }
     let mut ledger = Ledger::default();
     // Every side is opened before anything is done: all of the storage is there, or nothing moves.
@@ -47,7 +49,10 @@ pub fn sync<F: Files>(
         .map(|collection| place::open(account, *collection))
         .collect::<Result<Vec<_>>>()?;
     for place in &places {
-        let before = (ledger.waiting.total, ledger.held_here + ledger.held_there.total);
+        let before = (
+            ledger.waiting.total,
+            ledger.held_here + ledger.held_there.total,
+        );
         let before = (before, ledger.copies_here, ledger.skipped);
         sync_place(account, place, phase, &mut ledger)?;
         let numbers = [
@@ -59,6 +64,11 @@ pub fn sync<F: Files>(
         remember_numbers(account, place.collection, numbers)?;
     }
     Ok(ledger)
+}
+
+/// Set in the state when a collection's folder had files before the account came.
+pub fn adopted_key(collection: Collection) -> String {
+    format!("adopted.{collection}")
 }
 
 /// Keeps what only a look at the files tells: unsynced, held, conflict copies, skipped.
@@ -80,7 +90,10 @@ fn remember_numbers<F: Files>(
 /// # Errors
 /// When the state cannot be read.
 pub fn numbers<F: Files>(account: &Account<F>, collection: Collection) -> Result<[u64; 4]> {
-    let text = account.state.meta(&format!("numbers.{collection}"))?.unwrap_or_default();
+    let text = account
+        .state
+        .meta(&format!("numbers.{collection}"))?
+        .unwrap_or_default();
     let mut numbers = text.split(' ').map(|n| n.parse().unwrap_or(0));
     Ok(std::array::from_fn(|_| numbers.next().unwrap_or(0)))
 }
@@ -91,6 +104,8 @@ struct Run<'a, F: Files> {
     place: &'a Place<F>,
     phase: Phase,
     removing: bool,
+    /// The account is being brought to a folder that had files: what both sides have was here.
+    adopting: bool,
     ledger: &'a mut Ledger,
     changes: Vec<Change>,
     bytes: u64,
@@ -113,6 +128,11 @@ fn sync_place<F: Files>(
         place,
         phase,
         removing: account.state.epoch()? == Epoch::Removing,
+        adopting: account.state.epoch()? == Epoch::New
+            && account
+                .state
+                .meta(&adopted_key(place.collection))?
+                .is_some(),
         ledger,
         changes: Vec::new(),
         bytes: 0,
@@ -126,13 +146,15 @@ fn sync_place<F: Files>(
 
 impl<F: Files> Run<'_, F> {
     fn take(&mut self, look: FolderLook<F>) -> Result<()> {
+        self.match_folder(&look)?;
         for (name, odd) in look.odd {
             match odd {
                 Odd::Stays(_) => self.ledger.skipped += 1,
-                Odd::Trouble(why) => self.ledger.pending(self.place.shown(&look.path, &name), why),
+                Odd::Trouble(why) => self
+                    .ledger
+                    .pending(self.place.shown(&look.path, &name), why),
             }
         }
-        self.match_folder(&look.path, look.local.is_some(), look.remote.is_some())?;
         for seen in look.names {
             self.ledger.seen += 1;
             // What this sign-out removed is not missed, and what arrives now stays and is named.
@@ -146,7 +168,11 @@ impl<F: Files> Run<'_, F> {
                 folder: look.path.clone(),
                 name: seen.name.clone(),
             };
-            let size = [seen.local, seen.remote].into_iter().flatten().map(|s| s.size).max();
+            let size = [seen.local, seen.remote]
+                .into_iter()
+                .flatten()
+                .map(|s| s.size)
+                .max();
             let change = Change::new(key, seen);
             match change.decide(self.phase) {
                 None => continue,
@@ -170,7 +196,13 @@ impl<F: Files> Run<'_, F> {
             Held::DeletedHere => {
                 self.ledger.held_here += 1;
                 if let Some(item) = change.seen.item.as_ref().filter(|i| i.local.is_some()) {
-                    self.absent.push((change.key.clone(), Item { local: None, ..item.clone() }));
+                    self.absent.push((
+                        change.key.clone(),
+                        Item {
+                            local: None,
+                            ..item.clone()
+                        },
+                    ));
                 }
             }
             Held::DeletedThere => self.ledger.held_there.add(
@@ -181,38 +213,53 @@ impl<F: Files> Run<'_, F> {
     }
 
     /// A folder on one side only is made on the other, unless both once had it.
-    fn match_folder(&mut self, folder: &[u8], here: bool, there: bool) -> Result<()> {
-        if folder.is_empty() || (!here && !there) {
+    fn match_folder(&mut self, look: &FolderLook<F>) -> Result<()> {
+        let (collection, folder) = (self.place.collection, &look.path);
+        if folder.is_empty() || self.account.state.knows_folder(collection, folder)? {
             return Ok(());
         }
-        let collection = self.place.collection;
-        if self.account.state.knows_folder(collection, folder)? {
-            return Ok(());
-        }
-        let way = match (here, there) {
-            (true, false) => Some(Way::Up),
-            (false, true) if self.phase == Phase::Active => Some(Way::Down),
-            (false, true) => return Ok(()),
-            _ => None,
+        let made = match (&look.local, &look.remote) {
+            (Some(here), None) => self.make_folder(Way::Up, folder, here)?,
+            (None, Some(there)) if self.phase == Phase::Active => {
+                self.make_folder(Way::Down, folder, there)?
+            }
+            (Some(_), Some(_)) => true,
+            _ => false,
         };
-        if let Some(way) = way
-            && !self.make_folder(way, folder)?
-        {
-            return Ok(());
+        if made {
+            let here_before = self.adopting && look.local.is_some() && look.remote.is_some();
+            self.folders.push((
+                collection,
+                Folder {
+                    path: folder.clone(),
+                    ours: !here_before,
+                },
+            ));
         }
-        // On both sides at the first look, and the account is being brought: it was here before.
-        let here_before = here && there && self.account.state.epoch()? == Epoch::New;
-        self.folders.push((collection, Folder { path: folder.to_vec(), ours: !here_before }));
         Ok(())
     }
 
-    /// Makes a folder on the side a way leads to; `false` when that folder has to wait.
-    fn make_folder(&mut self, way: Way, folder: &[u8]) -> Result<bool> {
+    /// Makes a folder like `model` on the side a way leads to; `false` when it has to wait.
+    fn make_folder(&mut self, way: Way, folder: &[u8], model: &F::Dir) -> Result<bool> {
         let (root, shown, known_good) = match way {
-            Way::Up => (&self.place.remote, &self.place.remote_path, self.place.there.known_good),
-            Way::Down => (&self.place.local, &self.place.local_path, self.place.here.known_good),
+            Way::Up => (
+                &self.place.remote,
+                &self.place.remote_path,
+                self.place.there.known_good,
+            ),
+            Way::Down => (
+                &self.place.local,
+                &self.place.local_path,
+                self.place.here.known_good,
+            ),
         };
-        match durable::ensure_dir(&self.account.files, root, path(folder), !known_good) {
+        let files = &self.account.files;
+        let made = files.stat_dir(model).and_then(|model| {
+            // The owner's own bits always, or nothing could be put into it.
+            let mode = model.mode & CARRIED_MODE | FOLDER_MODE;
+            durable::ensure_dir_with(files, root, path(folder), mode, !known_good)
+        });
+        match made {
             Ok(_) => {
                 // Recorded before it is durable, it would look deleted after a power loss.
                 self.unsynced_folders.extend(known_good.then_some(way));
@@ -240,7 +287,9 @@ impl<F: Files> Run<'_, F> {
         for way in mem::take(&mut self.unsynced_folders) {
             carry::sync_all(self.account, self.place, way)?;
         }
-        self.account.state.record(&mem::take(&mut self.absent), &mem::take(&mut self.folders))?;
+        self.account
+            .state
+            .record(&mem::take(&mut self.absent), &mem::take(&mut self.folders))?;
         self.ledger.uploaded += self.carry(Way::Up, &work.ups)?;
         self.ledger.downloaded += self.carry(Way::Down, &work.downs)?;
         self.account.state.record(&work.agreed, &[])?;
@@ -260,7 +309,11 @@ impl<F: Files> Run<'_, F> {
     }
 
     fn tell(&self, way: Way, more: u64) {
-        let activity = if way == Way::Up { "uploading" } else { "downloading" };
+        let activity = if way == Way::Up {
+            "uploading"
+        } else {
+            "downloading"
+        };
         let done = self.ledger.uploaded + self.ledger.downloaded;
         self.account.tell(activity, (done, 0), (done + more, 0));
     }
@@ -272,15 +325,27 @@ impl<F: Files> Run<'_, F> {
             .filter(|(_, change)| change.decide(self.phase) == Some(Op::Hash))
             .flat_map(|(nr, c)| {
                 let want = |side, way| (side == Side::Unhashed).then_some((nr, way));
-                [want(c.local, Way::Up), want(c.remote, Way::Down)].into_iter().flatten()
+                [want(c.local, Way::Up), want(c.remote, Way::Down)]
+                    .into_iter()
+                    .flatten()
             })
             .collect();
         let (account, place) = (self.account, self.place);
         let hashed = pool::map(account.files.parallelism(), &needed, |(nr, way)| {
-            let root = if *way == Way::Up { &place.local } else { &place.remote };
+            let root = if *way == Way::Up {
+                &place.local
+            } else {
+                &place.remote
+            };
             let key = &changes[*nr].key;
             let dir = account.files.open_dir(root, path(&key.folder))?;
-            hash::hash(&account.files, &dir, os(&key.name), Source::Cache, &account.stop)
+            hash::hash(
+                &account.files,
+                &dir,
+                os(&key.name),
+                Source::Cache,
+                &account.stop,
+            )
         });
         let mut failed = vec![false; changes.len()];
         for ((nr, way), result) in needed.iter().zip(hashed) {
@@ -310,7 +375,7 @@ impl<F: Files> Run<'_, F> {
             None => work.agreed.extend(change.agree(false)),
             Some(Op::Adopt) => {
                 self.ledger.adopted += 1;
-                work.agreed.extend(change.agree(self.account.state.epoch()? == Epoch::New));
+                work.agreed.extend(change.agree(self.adopting));
             }
             Some(Op::Upload) => work.ups.push(change.load(Way::Up)),
             Some(Op::Download) => work.downs.push(change.load(Way::Down)),

@@ -57,7 +57,9 @@ pub fn verify<F: Files>(
 ) -> Result<(VerifyReport, Option<Verified>)> {
     let epoch = account.state.epoch()?;
     if epoch < Epoch::Leaving {
-        return Err(Error::Refused("only an account that is leaving is verified".to_owned()));
+        return Err(Error::Refused(
+            "only an account that is leaving is verified".to_owned(),
+        ));
     }
     let mut books = Books {
         epoch,
@@ -95,7 +97,10 @@ pub fn verify<F: Files>(
         return Ok((report, None));
     }
     report.base_blake3 = base::write(account, keep, receipt)?;
-    let proof = Verified { keep: keep.to_vec(), receipt: receipt.to_owned() };
+    let proof = Verified {
+        keep: keep.to_vec(),
+        receipt: receipt.to_owned(),
+    };
     Ok((report, Some(proof)))
 }
 
@@ -134,15 +139,32 @@ fn examine_folder<F: Files>(
     books: &mut Books,
 ) {
     for seen in look.names {
-        let Seen { name, local, remote, item } = seen;
+        let Seen {
+            name,
+            local,
+            remote,
+            item,
+        } = seen;
         // What is not in the inventory is not removed, so it needs no proof: it stays, named.
-        let Some(item) = item.filter(|item| !item.gone) else { continue };
+        let Some(item) = item.filter(|item| !item.gone) else {
+            continue;
+        };
         let Some(local) = local else {
             // It left before the removal began: the receipt must not claim it.
             if books.epoch == Epoch::Leaving && item.local.is_some() {
                 let folder = look.path.clone();
-                let key = Key { collection: place.collection, folder, name };
-                books.absent.push((key, Item { local: None, ..item }));
+                let key = Key {
+                    collection: place.collection,
+                    folder,
+                    name,
+                };
+                books.absent.push((
+                    key,
+                    Item {
+                        local: None,
+                        ..item
+                    },
+                ));
             }
             continue;
         };
@@ -152,7 +174,10 @@ fn examine_folder<F: Files>(
             continue;
         };
         if same_inode(&local, &remote) {
-            books.unproven.add(shown, "the copy in the storage is the same file (a hard link)");
+            books.unproven.add(
+                shown,
+                "the copy in the storage is the same file (a hard link)",
+            );
             continue;
         }
         let check = check(place, &look.path, item, &local, &remote);
@@ -162,7 +187,11 @@ fn examine_folder<F: Files>(
             books.proven(local.size);
         }
     }
-    account.tell("reading back", (books.proven.files, books.proven.bytes), (0, 0));
+    account.tell(
+        "reading back",
+        (books.proven.files, books.proven.bytes),
+        (0, 0),
+    );
 }
 
 fn check<F: Files>(
@@ -195,7 +224,9 @@ fn settle<F: Files>(
     if reads_back {
         make_durable(account, place)?;
     }
-    let results = pool::map(account.files.parallelism(), &checks, |check| prove(account, place, check));
+    let results = pool::map(account.files.parallelism(), &checks, |check| {
+        prove(account, place, check)
+    });
     if reads_back {
         make_durable(account, place)?;
     }
@@ -238,7 +269,13 @@ fn prove<F: Files>(
     let mut local = None;
     if check.hash_local {
         let dir = files.open_dir(&place.local, path(&check.key.folder))?;
-        let reading = hash::hash(files, &dir, os(&check.key.name), Source::Cache, &account.stop)?;
+        let reading = hash::hash(
+            files,
+            &dir,
+            os(&check.key.name),
+            Source::Cache,
+            &account.stop,
+        )?;
         if reading.hash != check.item.agreed.local {
             return Err(Failed::one("changed since it was uploaded"));
         }

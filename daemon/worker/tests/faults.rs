@@ -21,8 +21,16 @@ const ERRNOS: [(i32, &str); 5] = [
     (libc::EROFS, "EROFS"),
 ];
 /// What only looks.
-const LOOKS: [&str; 8] =
-    ["open-root", "open-dir", "open", "read", "list", "stat", "lease", "abilities"];
+const LOOKS: [&str; 8] = [
+    "open-root",
+    "open-dir",
+    "open",
+    "read",
+    "list",
+    "stat",
+    "lease",
+    "abilities",
+];
 /// How often a look can fail, spread over the whole life.
 const LOOKS_TRIED: u64 = 24;
 /// A step that fails is repeated; more often than this it would never end.
@@ -54,7 +62,11 @@ fn step(stage: &mut Stage, nr: usize) -> Result<()> {
             write(stage, &format!("{STORAGE}/Photos/a.jpg"), "a by phone");
             write(stage, &format!("{PHOTOS}/trip/b.jpg"), "b by laptop");
             write(stage, &format!("{CONTACTS}/bob.vcf"), "bob by laptop");
-            write(stage, &format!("{STORAGE}/Contacts/bob.vcf"), "bob by phone");
+            write(
+                stage,
+                &format!("{STORAGE}/Contacts/bob.vcf"),
+                "bob by phone",
+            );
             write(stage, &format!("{STORAGE}/Photos/new/c.jpg"), "c");
             stage.twin.advance(LATER);
             Ok(())
@@ -82,24 +94,46 @@ fn written(step: usize) -> Vec<&'static str> {
     match step {
         0 => vec![],
         1 | 2 => vec!["a", "b", "bob"],
-        3 | 4 => vec!["a by phone", "b by laptop", "bob by laptop", "bob by phone", "c"],
-        _ => vec!["a by phone", "b by laptop", "bob by laptop", "bob by phone", "c", "late"],
+        3 | 4 => vec![
+            "a by phone",
+            "b by laptop",
+            "bob by laptop",
+            "bob by phone",
+            "c",
+        ],
+        _ => vec![
+            "a by phone",
+            "b by laptop",
+            "bob by laptop",
+            "bob by phone",
+            "c",
+            "late",
+        ],
     }
 }
 
 fn assert_nothing_lost(stage: &Stage, step: usize, when: &str) {
     let all = stage.everything();
     for content in written(step) {
-        assert!(all.contains(content.as_bytes()), "{when}, in step {step}: {content:?} is lost");
+        assert!(
+            all.contains(content.as_bytes()),
+            "{when}, in step {step}: {content:?} is lost"
+        );
     }
 }
 
 /// An error that a person can do something with: a sentence, with a path where there is one.
 fn assert_clear(e: &Error, when: &str) {
     let said = e.to_string();
-    assert!(said.len() > 20 || matches!(e, Error::Refused(_)), "{when}: {said:?}");
+    assert!(
+        said.len() > 20 || matches!(e, Error::Refused(_)),
+        "{when}: {said:?}"
+    );
     if let Error::Io { path, .. } = e {
-        assert!(path.starts_with('/') || path.starts_with("commit-"), "{when}: {said:?}");
+        assert!(
+            path.starts_with('/') || path.starts_with("commit-"),
+            "{when}: {said:?}"
+        );
     }
 }
 
@@ -119,13 +153,22 @@ fn live(stage: &mut Stage, when: &str) {
         }
     }
     stage.twin.heal();
-    assert_eq!(stage.contents(PHOTOS).len(), 0, "{when}: {:?}", stage.contents(PHOTOS));
+    assert_eq!(
+        stage.contents(PHOTOS).len(),
+        0,
+        "{when}: {:?}",
+        stage.contents(PHOTOS)
+    );
     assert_eq!(stage.contents(CONTACTS).len(), 0, "{when}");
     let returned = stage.sign_in(true).unwrap();
     assert_eq!(returned.checked, returned.expected, "{when}: {returned:?}");
     assert!(returned.expected >= 5, "{when}: {returned:?}");
     assert_nothing_lost(stage, STEPS, when);
-    assert_eq!(stage.contents(PHOTOS), stage.contents(&format!("{STORAGE}/Photos")), "{when}");
+    assert_eq!(
+        stage.contents(PHOTOS),
+        stage.contents(&format!("{STORAGE}/Photos")),
+        "{when}"
+    );
 }
 
 fn stage(weaken: fn(&mut DiskOptions)) -> Stage {
@@ -145,7 +188,13 @@ fn effects(weaken: fn(&mut DiskOptions)) -> BTreeMap<String, u64> {
     }
     let mut counts = BTreeMap::new();
     // Transactions are part of the count, and cannot fail by themselves.
-    for name in stage.twin.fuse().names().into_iter().filter(|name| !name.starts_with("commit")) {
+    for name in stage
+        .twin
+        .fuse()
+        .names()
+        .into_iter()
+        .filter(|name| !name.starts_with("commit"))
+    {
         *counts.entry(name).or_default() += 1;
     }
     counts
@@ -167,7 +216,10 @@ fn each_effect_fails_once(weaken: fn(&mut DiskOptions)) {
             for (errno, shown) in [ERRNOS[0], ERRNOS[1 + number % 4]] {
                 let mut stage = stage(weaken);
                 stage.twin.fail(&name, nth, errno);
-                live(&mut stage, &format!("{name} {nth} of {count} fails with {shown}"));
+                live(
+                    &mut stage,
+                    &format!("{name} {nth} of {count} fails with {shown}"),
+                );
             }
             number += 1;
         }
@@ -227,6 +279,43 @@ fn a_disk_that_fails_for_a_while() {
             stage.twin.heal();
             stage.twin.restart(0);
             assert_nothing_lost(&stage, STEPS, &when);
+        }
+    }
+}
+
+/// The process dies at every effect, on disks that can do little.
+#[test]
+fn each_point_of_death_on_weak_disks() {
+    let effects: u64 = {
+        let mut stage = stage(WEAK);
+        (0..STEPS - 1).for_each(|nr| step(&mut stage, nr).unwrap());
+        stage.twin.fuse().count()
+    };
+    for at in 1..=effects {
+        for seed in [0, 1, at + 2] {
+            let mut stage = stage(WEAK);
+            stage.twin.fuse().set(Some(at));
+            let mut nr = 0;
+            let mut deaths = 0;
+            while nr < STEPS {
+                match step(&mut stage, nr) {
+                    Ok(()) => nr += 1,
+                    Err(e) => {
+                        let name = stage.twin.fuse().names().last().cloned();
+                        let when = format!("dead at {at} ({name:?}), step {nr}, seed {seed}");
+                        deaths += 1;
+                        assert!(deaths < PATIENCE, "{when}: it cannot go on: {e}");
+                        stage.twin.restart(seed);
+                        if nr % 2 == 0 && nr > 0 {
+                            assert_nothing_lost(&stage, nr - 1, &when);
+                        }
+                    }
+                }
+            }
+            let when = format!("after a death at {at}, seed {seed}");
+            assert_nothing_lost(&stage, STEPS, &when);
+            let returned = stage.sign_in(true).unwrap();
+            assert_eq!(returned.checked, returned.expected, "{when}: {returned:?}");
         }
     }
 }

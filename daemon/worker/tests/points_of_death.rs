@@ -31,7 +31,10 @@ fn step(stage: &mut Stage, nr: usize) -> Result<()> {
             write(stage, PHOTOS, "trip/new\nline", "newline");
             write(stage, CONTACTS, "bob.vcf", "card of bob");
             stage.twin.mkdir(format!("{PHOTOS}/empty")).unwrap();
-            stage.twin.symlink("/etc", format!("{PHOTOS}/link")).unwrap();
+            stage
+                .twin
+                .symlink("/etc", format!("{PHOTOS}/link"))
+                .unwrap();
             stage.twin.settle();
             Ok(())
         }
@@ -60,7 +63,10 @@ fn step(stage: &mut Stage, nr: usize) -> Result<()> {
 }
 
 fn write(stage: &Stage, root: &str, name: &str, content: &str) {
-    stage.twin.write_durable(Path::new(root).join(name), content).unwrap();
+    stage
+        .twin
+        .write_durable(Path::new(root).join(name), content)
+        .unwrap();
 }
 
 /// Content that must be somewhere once a step has begun: what a person wrote and did not replace.
@@ -112,20 +118,43 @@ fn assert_ended_well(stage: &Stage, when: &str) {
     assert!(returned.expected >= 8, "{when}: {returned:?}");
     assert_eq!(returned.checked, returned.expected, "{when}: {returned:?}");
     let photos = stage.contents(PHOTOS);
-    assert_eq!(photos, stage.contents(&format!("{STORAGE}/Photos")), "{when}");
-    assert_eq!(photos[&PathBuf::from("trip/rome 1.jpg")], b"rome by laptop, late", "{when}");
-    assert_eq!(photos[&PathBuf::from("trip/new\nline")], b"newline", "{when}");
+    assert_eq!(
+        photos,
+        stage.contents(&format!("{STORAGE}/Photos")),
+        "{when}"
+    );
+    assert_eq!(
+        photos[&PathBuf::from("trip/rome 1.jpg")],
+        b"rome by laptop, late",
+        "{when}"
+    );
+    assert_eq!(
+        photos[&PathBuf::from("trip/new\nline")],
+        b"newline",
+        "{when}"
+    );
     assert_eq!(stage.contents(CONTACTS).len(), 1, "{when}");
     assert!(stage.twin.exists(format!("{PHOTOS}/empty")), "{when}");
-    assert!(stage.twin.exists(format!("{PHOTOS}/link")), "{when}: a link was touched");
+    assert!(
+        stage.twin.exists(format!("{PHOTOS}/link")),
+        "{when}: a link was touched"
+    );
 }
 
 /// Running on changes nothing.
 fn assert_at_rest(stage: &mut Stage, when: &str) {
     let before = (stage.contents(STORAGE), stage.contents(PHOTOS));
     let ledger = signin::sync_now(&stage.account(), true).unwrap();
-    assert_eq!((ledger.uploaded, ledger.downloaded, ledger.conflicts), (0, 0, 0), "{when}");
-    assert_eq!((stage.contents(STORAGE), stage.contents(PHOTOS)), before, "{when}");
+    assert_eq!(
+        (ledger.uploaded, ledger.downloaded, ledger.conflicts),
+        (0, 0, 0),
+        "{when}"
+    );
+    assert_eq!(
+        (stage.contents(STORAGE), stage.contents(PHOTOS)),
+        before,
+        "{when}"
+    );
 }
 
 #[test]
@@ -141,15 +170,20 @@ fn every_point_of_death() {
     let mut whole = Stage::new();
     live(&mut whole).unwrap();
     let effects = whole.twin.fuse().count();
-    assert!(effects > 150, "only {effects} effects: the counter does not see them");
+    assert!(
+        effects > 150,
+        "only {effects} effects: the counter does not see them"
+    );
     for seed in SEEDS {
         for at in 1..=effects {
             let mut stage = Stage::new();
             stage.twin.fuse().set(Some(at));
             live(&mut stage).expect_err("it was to die");
             let name = stage.twin.fuse().names().last().cloned().unwrap();
-            let when =
-                format!("effect {at} ({name}) in step {}, seed {seed}", stage.journal.step);
+            let when = format!(
+                "effect {at} ({name}) in step {}, seed {seed}",
+                stage.journal.step
+            );
             stage.twin.restart(seed);
             assert_nothing_lost(&stage, &format!("right after {when}"));
             if let Err(e) = live(&mut stage) {
@@ -206,10 +240,17 @@ fn every_point_of_death_with_a_kept_collection() {
         stage.twin.restart(at);
         assert_nothing_lost(&stage, &when);
         story(&mut stage).unwrap_or_else(|e| panic!("{when}: cannot go on: {e}"));
-        assert_eq!(stage.contents(CONTACTS).len(), 1, "{when}: a kept file went");
+        assert_eq!(
+            stage.contents(CONTACTS).len(),
+            1,
+            "{when}: a kept file went"
+        );
         assert_eq!(stage.contents(PHOTOS).len(), 0, "{when}: a file stayed");
         assert!(stage.twin.exists(format!("{PHOTOS}/link")), "{when}");
-        assert!(!stage.twin.exists(format!("{CONTACTS}/.mooring-collection")), "{when}");
+        assert!(
+            !stage.twin.exists(format!("{CONTACTS}/.mooring-collection")),
+            "{when}"
+        );
         assert_nothing_lost(&stage, &when);
     }
 }

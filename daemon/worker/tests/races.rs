@@ -33,7 +33,11 @@ fn write(twin: &TwinFiles, path: &str, content: &str) {
 /// Saves as most editors do: a new file takes the old one's name.
 fn save(twin: &TwinFiles, path: &str, content: &str) {
     let beside = "/home/alice/.beside";
-    let beside = if path.starts_with(STORAGE) { "/mnt/nas/.beside" } else { beside };
+    let beside = if path.starts_with(STORAGE) {
+        "/mnt/nas/.beside"
+    } else {
+        beside
+    };
     write(twin, beside, content);
     twin.rename(beside, path).unwrap();
 }
@@ -45,7 +49,10 @@ fn sync(stage: &Stage) {
 fn assert_all_there(stage: &Stage, contents: &[&str], when: &str) {
     let there = stage.everything();
     for content in contents {
-        assert!(there.contains(content.as_bytes()), "{when}: {content:?} is lost");
+        assert!(
+            there.contains(content.as_bytes()),
+            "{when}: {content:?} is lost"
+        );
     }
 }
 
@@ -76,7 +83,9 @@ fn what_is_displaced_unexpectedly_stays() {
         for (what, deed) in DEEDS {
             let stage = in_step();
             write(&stage.twin, source, "second");
-            stage.twin.before("exchange", 1, move |twin| deed(twin, target));
+            stage
+                .twin
+                .before("exchange", 1, move |twin| deed(twin, target));
             let when = format!("{what}, {}", if down { "download" } else { "upload" });
             // It may fail and say so; nothing may be gone.
             let _ = signin::sync_now(&stage.account(), true);
@@ -85,7 +94,11 @@ fn what_is_displaced_unexpectedly_stays() {
                 assert_all_there(&stage, &["second", "theirs"], &when);
             } else {
                 let kind = stage.twin.stat_path(target).unwrap().kind;
-                assert_ne!(kind, mooring_worker::files::Kind::File, "{when}: the link is gone");
+                assert_ne!(
+                    kind,
+                    mooring_worker::files::Kind::File,
+                    "{when}: the link is gone"
+                );
             }
         }
     }
@@ -108,7 +121,11 @@ fn what_is_displaced_unexpectedly_survives_a_death() {
             signin::sync_now(&stage.account(), true).unwrap_err();
             stage.twin.restart(seed);
             let when = format!("{target} seed {seed}");
-            assert_all_there(&stage, &["second", "theirs"], &format!("{when}, right after"));
+            assert_all_there(
+                &stage,
+                &["second", "theirs"],
+                &format!("{when}, right after"),
+            );
             sync(&stage);
             sync(&stage);
             assert_all_there(&stage, &["second", "theirs"], &when);
@@ -121,8 +138,12 @@ fn saving_twice_while_it_is_replaced() {
     for (target, source) in [(HERE, THERE), (THERE, HERE)] {
         let stage = in_step();
         write(&stage.twin, source, "second");
-        stage.twin.before("exchange", 1, move |twin| save(twin, target, "theirs"));
-        stage.twin.before("exchange", 2, move |twin| save(twin, target, "theirs, again"));
+        stage
+            .twin
+            .before("exchange", 1, move |twin| save(twin, target, "theirs"));
+        stage.twin.before("exchange", 2, move |twin| {
+            save(twin, target, "theirs, again")
+        });
         let _ = signin::sync_now(&stage.account(), true);
         assert_all_there(&stage, &["second", "theirs, again"], target);
         sync(&stage);
@@ -137,7 +158,9 @@ fn a_swap_back_that_fails() {
         for (target, source) in [(HERE, THERE), (THERE, HERE)] {
             let stage = in_step();
             write(&stage.twin, source, "second");
-            stage.twin.before("exchange", 1, move |twin| save(twin, target, "theirs"));
+            stage
+                .twin
+                .before("exchange", 1, move |twin| save(twin, target, "theirs"));
             stage.twin.fail("exchange", 2, errno);
             let _ = signin::sync_now(&stage.account(), true);
             let when = format!("{target}, errno {errno}");
@@ -157,11 +180,15 @@ fn an_edit_within_one_step_of_coarse_time() {
     for (target, source) in [(HERE, THERE), (THERE, HERE)] {
         let stage = in_step();
         stage.twin.set_granularity(STEP);
-        stage.twin.advance(LATER - stage.twin.stat_path(HERE).unwrap().mtime % STEP);
+        stage
+            .twin
+            .advance(LATER - stage.twin.stat_path(HERE).unwrap().mtime % STEP);
         write(&stage.twin, source, "second");
         // Touched, with the agreed bytes; then edited in the same step, at the same length.
         write(&stage.twin, target, "first");
-        stage.twin.before("exchange", 1, move |twin| write(twin, target, "FIRST"));
+        stage
+            .twin
+            .before("exchange", 1, move |twin| write(twin, target, "FIRST"));
         let _ = signin::sync_now(&stage.account(), true);
         assert_all_there(&stage, &["second", "FIRST"], target);
     }
@@ -190,9 +217,15 @@ fn two_identities_at_once() {
             let mine = "identity = \"alice\"\n";
             let made = storage::create_identity(&stage.twin, Path::new(STORAGE), mine).is_ok();
             let when = format!("{effect}, whole {whole}");
-            assert!(!(made && other.try_recv().unwrap_or(false)), "{when}: both made it");
+            assert!(
+                !(made && other.try_recv().unwrap_or(false)),
+                "{when}: both made it"
+            );
             let text = stage.twin.read(format!("{STORAGE}/.mooring/identity.toml"));
-            assert!(!made || text.unwrap() == mine.as_bytes(), "{when}: told so, and it is not");
+            assert!(
+                !made || text.unwrap() == mine.as_bytes(),
+                "{when}: told so, and it is not"
+            );
         }
     }
 }
@@ -211,22 +244,38 @@ fn two_devices_at_once() {
 
 fn two_devices(exchange: bool, effect: &str, nth: u64) {
     let stage = in_step();
-    stage.twin.configure(stage.nas, |disk| disk.exchange = exchange);
+    stage
+        .twin
+        .configure(stage.nas, |disk| disk.exchange = exchange);
     let mut other = stage.another_device();
     other.sign_in(false).unwrap();
     let theirs = "/home/other/Accounts/alice/Photos";
     stage.twin.advance(LATER);
     write(&stage.twin, HERE, "by the laptop");
-    write(&stage.twin, &format!("{PHOTOS}/new.jpg"), "new by the laptop");
+    write(
+        &stage.twin,
+        &format!("{PHOTOS}/new.jpg"),
+        "new by the laptop",
+    );
     write(&stage.twin, &format!("{theirs}/a.jpg"), "by the desktop");
-    write(&stage.twin, &format!("{theirs}/new.jpg"), "new by the desktop");
+    write(
+        &stage.twin,
+        &format!("{theirs}/new.jpg"),
+        "new by the desktop",
+    );
 
     let account = other.account();
-    stage.twin.before(effect, nth, move |_| drop(signin::sync_now(&account, true)));
+    stage
+        .twin
+        .before(effect, nth, move |_| drop(signin::sync_now(&account, true)));
     let _ = signin::sync_now(&stage.account(), true);
     let when = format!("exchange {exchange}, at {effect} {nth}");
-    let all =
-        ["by the laptop", "new by the laptop", "by the desktop", "new by the desktop"];
+    let all = [
+        "by the laptop",
+        "new by the laptop",
+        "by the desktop",
+        "new by the desktop",
+    ];
     assert_all_there(&stage, &all, &when);
     for _ in 0..3 {
         // Either may meet a file that the other has just taken; the next time it is in step.
@@ -234,7 +283,14 @@ fn two_devices(exchange: bool, effect: &str, nth: u64) {
         let _ = signin::sync_now(&other.account(), true);
     }
     assert_all_there(&stage, &all, &when);
-    let (here, there) = (stage.contents(PHOTOS), stage.contents(&format!("{STORAGE}/Photos")));
+    let (here, there) = (
+        stage.contents(PHOTOS),
+        stage.contents(&format!("{STORAGE}/Photos")),
+    );
     assert_eq!(here, there, "{when}: the laptop is not in step");
-    assert_eq!(stage.contents(theirs), there, "{when}: the desktop is not in step");
+    assert_eq!(
+        stage.contents(theirs),
+        there,
+        "{when}: the desktop is not in step"
+    );
 }

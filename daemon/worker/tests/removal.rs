@@ -36,7 +36,11 @@ fn leaving(prepare: impl FnOnce(&Stage)) -> Leaving {
     let account = stage.account();
     assert_eq!(leave::drain(&account, &[]).unwrap().unsynced_total, 0);
     let (_, proof) = verify::verify(&account, &[], "receipt-x").unwrap();
-    Leaving { stage, account, proof: proof.unwrap() }
+    Leaving {
+        stage,
+        account,
+        proof: proof.unwrap(),
+    }
 }
 
 impl Leaving {
@@ -81,9 +85,17 @@ fn undisturbed_all_goes() {
 type Deed = (&'static str, fn(&TwinFiles), Option<&'static str>);
 
 const DEEDS: [Deed; 8] = [
-    ("opened for writing", |twin| twin.open_writer(HERE).unwrap(), Some("first")),
+    (
+        "opened for writing",
+        |twin| twin.open_writer(HERE).unwrap(),
+        Some("first"),
+    ),
     ("edited", |twin| drop(twin.write(HERE, "theirs")), None),
-    ("saved anew", |twin| save(twin, HERE, "theirs"), Some("theirs")),
+    (
+        "saved anew",
+        |twin| save(twin, HERE, "theirs"),
+        Some("theirs"),
+    ),
     (
         "saved anew with the same bytes, and still being written",
         |twin| {
@@ -92,8 +104,16 @@ const DEEDS: [Deed; 8] = [
         },
         Some("first"),
     ),
-    ("touched", |twin| twin.set_mtime(HERE, 1).unwrap(), Some("first")),
-    ("made unreadable", |twin| twin.chmod(HERE, 0).unwrap(), Some("first")),
+    (
+        "touched",
+        |twin| twin.set_mtime(HERE, 1).unwrap(),
+        Some("first"),
+    ),
+    (
+        "made unreadable",
+        |twin| twin.chmod(HERE, 0).unwrap(),
+        Some("first"),
+    ),
     (
         "replaced by a link",
         |twin| {
@@ -135,7 +155,10 @@ fn whatever_happens_to_the_file_before_it_is_moved() {
                 continue;
             }
             assert!(stage.twin.exists(HERE), "{when}: it went");
-            assert!(named(&report, "trip/a.jpg"), "{when}: not named: {report:?}");
+            assert!(
+                named(&report, "trip/a.jpg"),
+                "{when}: not named: {report:?}"
+            );
             if let Some(content) = content.filter(|_| what != "made unreadable") {
                 assert_eq!(stage.twin.read(HERE).unwrap(), content.as_bytes(), "{when}");
             }
@@ -152,7 +175,9 @@ fn a_broken_lease_brings_the_file_back() {
         now.stage.twin.break_next_lease(HERE).unwrap();
         // Meanwhile the name is taken by something else.
         if moment == "lease-holds" {
-            now.stage.twin.before("lease-holds", 1, |twin| write(twin, HERE, "new under this name"));
+            now.stage.twin.before("lease-holds", 1, |twin| {
+                write(twin, HERE, "new under this name")
+            });
         }
         let (stage, report) = now.remove();
         assert!(report.remaining > 0, "{moment}");
@@ -173,17 +198,26 @@ fn a_broken_lease_brings_the_file_back() {
 fn a_conflict_copy_of_the_same_name_is_in_the_way() {
     let now = leaving(|_| ());
     now.stage.twin.break_next_lease(HERE).unwrap();
-    now.stage.twin.before("lease-holds", 1, |twin| write(twin, HERE, "other"));
+    now.stage
+        .twin
+        .before("lease-holds", 1, |twin| write(twin, HERE, "other"));
     now.stage.twin.before("rename", 2, |twin| {
         let hash = blake3::hash(b"first").to_hex();
         let date = mooring_core::receipt::timestamp(1_700_000_000);
-        let copy = format!("{TRIP}/a (conflict laptop {} {}).jpg", &date[..10], &hash[..8]);
+        let copy = format!(
+            "{TRIP}/a (conflict laptop {} {}).jpg",
+            &date[..10],
+            &hash[..8]
+        );
         write(twin, &copy, "in the way");
     });
     let (stage, _) = now.remove();
     let here: Vec<_> = stage.contents(TRIP).into_values().collect();
     for content in ["first", "other", "in the way"] {
-        assert!(here.contains(&content.as_bytes().to_vec()), "{content:?} in {here:?}");
+        assert!(
+            here.contains(&content.as_bytes().to_vec()),
+            "{content:?} in {here:?}"
+        );
     }
 }
 
@@ -198,7 +232,11 @@ fn a_folder_swapped_for_a_link() {
             twin.symlink("/home/alice/elsewhere", TRIP).unwrap();
         });
         let (stage, _) = now.remove();
-        assert_eq!(stage.twin.read("/home/alice/elsewhere/a.jpg").unwrap(), b"first", "{moment}");
+        assert_eq!(
+            stage.twin.read("/home/alice/elsewhere/a.jpg").unwrap(),
+            b"first",
+            "{moment}"
+        );
         assert!(stage.twin.exists(TRIP), "{moment}");
     }
 }
@@ -215,12 +253,16 @@ fn without_its_copy_nothing_goes() {
             twin.remove(THERE).unwrap();
             twin.symlink(HERE, THERE).unwrap();
         }),
-        ("its folder is gone", |twin| twin.remove("/mnt/nas/Photos/trip").unwrap()),
+        ("its folder is gone", |twin| {
+            twin.remove("/mnt/nas/Photos/trip").unwrap()
+        }),
     ];
     for (what, deed) in deeds {
         for known_good in [true, false] {
             let now = leaving(|stage| {
-                stage.twin.configure(stage.nas, |disk| disk.known_good = known_good);
+                stage
+                    .twin
+                    .configure(stage.nas, |disk| disk.known_good = known_good);
             });
             deed(&now.stage.twin);
             let (stage, report) = now.remove();
@@ -235,7 +277,11 @@ fn without_its_copy_nothing_goes() {
 /// end by itself.
 #[test]
 fn a_copy_that_rots_after_it_was_read_back() {
-    let now = leaving(|stage| stage.twin.configure(stage.nas, |disk| disk.known_good = false));
+    let now = leaving(|stage| {
+        stage
+            .twin
+            .configure(stage.nas, |disk| disk.known_good = false)
+    });
     now.stage.twin.rot(THERE, "rot!!").unwrap();
     let (stage, report) = now.remove();
     assert_eq!(stage.twin.read(HERE).unwrap(), b"first");
@@ -252,8 +298,15 @@ fn what_arrives_meanwhile_stays_and_is_named() {
         });
         let (stage, report) = now.remove();
         let when = format!("before {moment}");
-        assert_eq!(names(&stage), ["other", "other/new.jpg", "trip", "trip/new.jpg"], "{when}");
-        assert!(named(&report, "trip/new.jpg") && named(&report, "other/new.jpg"), "{when}");
+        assert_eq!(
+            names(&stage),
+            ["other", "other/new.jpg", "trip", "trip/new.jpg"],
+            "{when}"
+        );
+        assert!(
+            named(&report, "trip/new.jpg") && named(&report, "other/new.jpg"),
+            "{when}"
+        );
         assert_eq!(report.remaining, 0, "{when}: {report:?}");
     }
 }
@@ -268,7 +321,11 @@ fn a_file_that_vanishes_is_not_missed() {
         let (stage, _) = now.remove();
         let (_, report) = drain_verify_remove(&stage.account(), &[], "receipt-x").unwrap();
         assert_eq!(report.remaining, 0, "{moment}");
-        assert_eq!(stage.twin.read("/home/alice/mine.jpg").unwrap(), b"first", "{moment}");
+        assert_eq!(
+            stage.twin.read("/home/alice/mine.jpg").unwrap(),
+            b"first",
+            "{moment}"
+        );
         assert_eq!(stage.twin.read(THERE).unwrap(), b"first", "{moment}");
     }
 }
@@ -300,7 +357,9 @@ fn without_leases_it_is_said() {
         let home = stage.twin.disk_at("/home").unwrap();
         stage.twin.configure(home, |disk| disk.leases = false);
     });
-    now.stage.twin.before("rename", 1, |twin| write(twin, HERE, "theirs"));
+    now.stage
+        .twin
+        .before("rename", 1, |twin| write(twin, HERE, "theirs"));
     let (stage, report) = now.remove();
     assert_eq!(stage.twin.read(HERE).unwrap(), b"theirs");
     assert!(named(&report, "trip/a.jpg"));

@@ -17,7 +17,8 @@ const COPIES: &str = "/mnt/nas/Photos";
 const LATER: i64 = 10_000_000_000;
 
 fn write(twin: &TwinFiles, root: &str, name: &str, content: &str) {
-    twin.write_durable(format!("{root}/{name}"), content).unwrap();
+    twin.write_durable(format!("{root}/{name}"), content)
+        .unwrap();
 }
 
 fn sync(stage: &Stage) -> Result<()> {
@@ -39,7 +40,11 @@ fn in_step(prepare: impl FnOnce(&Stage)) -> Stage {
 }
 
 fn names(stage: &Stage, root: &str) -> BTreeSet<String> {
-    stage.contents(root).into_keys().map(|path| path.to_str().unwrap().to_owned()).collect()
+    stage
+        .contents(root)
+        .into_keys()
+        .map(|path| path.to_str().unwrap().to_owned())
+        .collect()
 }
 
 fn assert_in_step(stage: &Stage, when: &str) {
@@ -49,7 +54,10 @@ fn assert_in_step(stage: &Stage, when: &str) {
 fn assert_there(stage: &Stage, contents: &[&str], when: &str) {
     let all = stage.everything();
     for content in contents {
-        assert!(all.contains(content.as_bytes()), "{when}: {content:?} is lost");
+        assert!(
+            all.contains(content.as_bytes()),
+            "{when}: {content:?} is lost"
+        );
     }
 }
 
@@ -115,7 +123,14 @@ fn changes(stage: &mut Stage) -> Vec<&'static str> {
     write(&stage.twin, PHOTOS, "b.jpg", "b by laptop");
     write(&stage.twin, COPIES, "trip/c.jpg", "c by phone");
     write(&stage.twin, COPIES, "trip/new.jpg", "new by phone");
-    vec!["a by laptop", "a by phone", "b by laptop", "c by phone", "new by phone", "trip/deep/d.jpg"]
+    vec![
+        "a by laptop",
+        "a by phone",
+        "b by laptop",
+        "c by phone",
+        "new by phone",
+        "trip/deep/d.jpg",
+    ]
 }
 
 /// What another program has just copied into the storage is in memory only. It is made durable
@@ -123,19 +138,29 @@ fn changes(stage: &mut Stage) -> Vec<&'static str> {
 #[test]
 fn copies_that_others_wrote_are_made_durable_first() {
     for (there, weaken) in WEAK {
-        for (name, folder) in [("x.jpg", ""), ("trip/x.jpg", "trip"), ("new/er/x.jpg", "new/er")] {
+        for (name, folder) in [
+            ("x.jpg", ""),
+            ("trip/x.jpg", "trip"),
+            ("new/er/x.jpg", "new/er"),
+        ] {
             for adopted in [false, true] {
                 for seed in [0, 2, 77] {
                     let mut stage = in_step(|stage| stage.twin.configure(stage.nas, weaken));
                     let when = format!("{name}, lacking {there}, adopted {adopted}, seed {seed}");
-                    stage.twin.write(format!("{COPIES}/{name}"), "theirs").unwrap();
+                    stage
+                        .twin
+                        .write(format!("{COPIES}/{name}"), "theirs")
+                        .unwrap();
                     if adopted {
                         write(&stage.twin, PHOTOS, name, "theirs");
                     }
                     sync(&stage).unwrap();
                     stage.twin.advance(LATER);
                     stage.sign_out().unwrap_or_else(|e| panic!("{when}: {e}"));
-                    assert!(!stage.twin.exists(format!("{PHOTOS}/{folder}/x.jpg")), "{when}");
+                    assert!(
+                        !stage.twin.exists(format!("{PHOTOS}/{folder}/x.jpg")),
+                        "{when}"
+                    );
                     stage.twin.restart(seed);
                     assert_there(&stage, &["theirs"], &when);
                 }
@@ -153,21 +178,38 @@ const ABSENT: [(&str, fn(&Stage), fn(&Stage)); 7] = [
     ),
     (
         "unplugged",
-        |stage| stage.twin.configure(stage.nas, |disk| disk.unplugged = true),
-        |stage| stage.twin.configure(stage.nas, |disk| disk.unplugged = false),
+        |stage| {
+            stage
+                .twin
+                .configure(stage.nas, |disk| disk.unplugged = true)
+        },
+        |stage| {
+            stage
+                .twin
+                .configure(stage.nas, |disk| disk.unplugged = false)
+        },
     ),
     (
         "another disk",
         |stage| {
             stage.twin.unmount(STORAGE).unwrap();
             stage.twin.mount(stage.twin.add_disk(), STORAGE).unwrap();
-            write(&stage.twin, STORAGE, ".mooring/identity.toml", "identity = \"bob\"\n");
+            write(
+                &stage.twin,
+                STORAGE,
+                ".mooring/identity.toml",
+                "identity = \"bob\"\n",
+            );
             let marker = "version = 1\ncollection = \"photos\"\nstorage-id = \"storage-2\"\n";
             write(&stage.twin, COPIES, ".mooring-collection", marker);
             write(&stage.twin, COPIES, "a.jpg", "somebody else's");
         },
         |stage| {
-            assert_eq!(names(stage, COPIES).len(), 1, "something was written to another disk");
+            assert_eq!(
+                names(stage, COPIES).len(),
+                1,
+                "something was written to another disk"
+            );
             stage.twin.unmount(STORAGE).unwrap();
             stage.twin.mount(stage.nas, STORAGE).unwrap();
         },
@@ -180,10 +222,16 @@ const ABSENT: [(&str, fn(&Stage), fn(&Stage)); 7] = [
     (
         "without its marker",
         |stage| {
-            stage.twin.rename("/mnt/nas/Photos/.mooring-collection", "/mnt/nas/moved").unwrap();
+            stage
+                .twin
+                .rename("/mnt/nas/Photos/.mooring-collection", "/mnt/nas/moved")
+                .unwrap();
         },
         |stage| {
-            stage.twin.rename("/mnt/nas/moved", "/mnt/nas/Photos/.mooring-collection").unwrap();
+            stage
+                .twin
+                .rename("/mnt/nas/moved", "/mnt/nas/Photos/.mooring-collection")
+                .unwrap();
         },
     ),
     (
@@ -209,9 +257,16 @@ fn a_storage_that_is_not_there_is_never_a_deletion() {
         asleep(sync(&stage).unwrap_err());
         // A plan is an answer, or says why not.
         if let Ok(facts) = plan::plan(&account, &[]) {
-            assert!(!facts.blockers.is_empty(), "{what}: a plan without a blocker");
+            assert!(
+                !facts.blockers.is_empty(),
+                "{what}: a plan without a blocker"
+            );
         }
-        asleep(drain_verify_remove(&account, &[], "receipt-x").map(drop).unwrap_err());
+        asleep(
+            drain_verify_remove(&account, &[], "receipt-x")
+                .map(drop)
+                .unwrap_err(),
+        );
         assert_eq!(stage.contents(PHOTOS), before, "{what}");
         find(&stage);
         leave::stay(&account).unwrap();
@@ -228,7 +283,10 @@ fn a_storage_that_is_not_there_is_never_a_deletion() {
 /// It goes away in the middle, at every effect and look, during sync and during sign-out.
 #[test]
 fn a_storage_that_goes_away_in_the_middle() {
-    let moments = ["create", "write", "sync-all", "rename", "exchange", "unlink", "open", "read", "list", "stat"];
+    let moments = [
+        "create", "write", "sync-all", "rename", "exchange", "unlink", "open", "read", "list",
+        "stat",
+    ];
     for (what, lose, find) in ABSENT.into_iter().take(6) {
         for moment in moments {
             for nth in [1, 2, 5] {
@@ -238,7 +296,10 @@ fn a_storage_that_goes_away_in_the_middle() {
                 write(&stage.twin, PHOTOS, "late.jpg", "late");
                 let when = format!("{what} at {moment} {nth}");
                 // The stage knows its disk; the hook only has the machine.
-                let (nas, lost) = (stage.nas, std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false)));
+                let (nas, lost) = (
+                    stage.nas,
+                    std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false)),
+                );
                 let gone = lost.clone();
                 stage.twin.before(moment, nth, move |twin| {
                     let seen = Stage::seen(twin.clone(), nas);
@@ -282,11 +343,20 @@ fn a_storage_that_is_full_or_read_only() {
         stage.twin.configure(stage.nas, weaken);
         let error = sync(&stage).unwrap_err();
         let said = error.to_string().to_lowercase();
-        assert!(said.contains("space") || said.contains("read-only"), "{what}: {said}");
+        assert!(
+            said.contains("space") || said.contains("read-only"),
+            "{what}: {said}"
+        );
         stage.sign_out().unwrap_err();
         assert_there(&stage, &["late", "a.jpg", "b.jpg"], what);
-        assert_eq!(names(&stage, PHOTOS).len(), 5, "{what}: something was removed");
-        stage.twin.configure(stage.nas, |disk| *disk = DiskOptions::default());
+        assert_eq!(
+            names(&stage, PHOTOS).len(),
+            5,
+            "{what}: something was removed"
+        );
+        stage
+            .twin
+            .configure(stage.nas, |disk| *disk = DiskOptions::default());
         stage.sign_out().unwrap();
         stage.twin.restart(0);
         assert_there(&stage, &["late", "a.jpg", "b.jpg"], what);
@@ -316,7 +386,10 @@ fn rot_is_found_before_anything_goes() {
     stage.twin.advance(LATER);
     write(&stage.twin, PHOTOS, "a.jpg", "a by laptop");
     signin::sync_now(&stage.account(), false).unwrap();
-    stage.twin.rot("/mnt/nas/Photos/a.jpg", "a by l#ptop").unwrap();
+    stage
+        .twin
+        .rot("/mnt/nas/Photos/a.jpg", "a by l#ptop")
+        .unwrap();
     let account = stage.account();
     leave::drain(&account, &[]).unwrap();
     let (report, proof) = verify::verify(&account, &[], "receipt-x").unwrap();

@@ -24,7 +24,9 @@ const PASSWORD: &str = "correct horse battery staple";
 fn main() {
     let runs = number("RUNS", 5);
     let files = number("FILES", 50_000);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
     let mut table = Table::default();
     runtime.expect("a runtime").block_on(async {
         for run in 1..=runs {
@@ -36,7 +38,9 @@ fn main() {
 }
 
 fn number(name: &str, default: usize) -> usize {
-    std::env::var(name).ok().map_or(default, |text| text.parse().expect(name))
+    std::env::var(name)
+        .ok()
+        .map_or(default, |text| text.parse().expect(name))
 }
 
 async fn measure(files: usize, table: &mut Table) {
@@ -49,44 +53,88 @@ async fn measure(files: usize, table: &mut Table) {
     let tree = world.folder().join("tree");
     tree::make(&tree, files);
     let documents = world.account_folder("alice").join("Documents");
-    peer::run("cp", &["-a", &format!("{}/.", tree.display()), &documents.display().to_string()]);
+    peer::run(
+        "cp",
+        &[
+            "-a",
+            &format!("{}/.", tree.display()),
+            &documents.display().to_string(),
+        ],
+    );
     let copy = world.folder().join("copy");
     peer::sync(&tree);
 
     read_back(&world, false).await;
     let theirs = peer::timed(|| {
-        peer::run("cp", &["-r", &tree.display().to_string(), &copy.display().to_string()]);
+        peer::run(
+            "cp",
+            &[
+                "-r",
+                &tree.display().to_string(),
+                &copy.display().to_string(),
+            ],
+        );
         peer::sync(&copy);
     });
     let ours = sync(&world).await;
-    table.add("First sync to a directory, durable", "`cp -r` + `sync -f`", ours, theirs, 1.2);
+    table.add(
+        "First sync to a directory, durable",
+        "`cp -r` + `sync -f`",
+        ours,
+        theirs,
+        1.2,
+    );
 
     let synced = world.folder().join("rsynced");
-    let (from, to) = (format!("{}/", tree.display()), format!("{}/", synced.display()));
+    let (from, to) = (
+        format!("{}/", tree.display()),
+        format!("{}/", synced.display()),
+    );
     peer::run("rsync", &["-a", &from, &to]);
     peer::sync(&synced);
     let theirs = peer::timed(|| peer::run("rsync", &["-a", &from, &to]));
     let ours = sync(&world).await;
-    table.add("Look at the tree, nothing changed", "`rsync -a`", ours, theirs, 1.0);
+    table.add(
+        "Look at the tree, nothing changed",
+        "`rsync -a`",
+        ours,
+        theirs,
+        1.0,
+    );
 
     read_back(&world, true).await;
     peer::drop_caches();
     let theirs = peer::timed(|| peer::hash(&synced));
     peer::drop_caches();
     let ours = sync(&world).await;
-    table.add("Read back the whole storage, cold", "`b3sum`, cold", ours, theirs, 1.2);
+    table.add(
+        "Read back the whole storage, cold",
+        "`b3sum`, cold",
+        ours,
+        theirs,
+        1.2,
+    );
 
     memory(&daemon, table);
     peer::sync(&synced);
     let theirs = peer::timed(|| peer::run("rm", &["-rf", &synced.display().to_string()]));
     peer::sync(&documents);
     let ours = sign_out(&world).await;
-    table.add("Sign out: one listing, then safe removal", "`rm -rf`", ours, theirs, 1.0);
+    table.add(
+        "Sign out: one listing, then safe removal",
+        "`rm -rf`",
+        ours,
+        theirs,
+        1.0,
+    );
 
     assert!(daemon.terminate().await.success());
     let started = Instant::now();
     let daemon = world.daemon_with(quiet).await;
-    table.add_time("Start to name owned (with the test's own polling)", started.elapsed());
+    table.add_time(
+        "Start to name owned (with the test's own polling)",
+        started.elapsed(),
+    );
     assert!(daemon.terminate().await.success());
 }
 
@@ -99,13 +147,19 @@ async fn read_back(world: &World, wanted: bool) {
 
 async fn sync(world: &World) -> Duration {
     let started = Instant::now();
-    let _ = world.ctl(&["sync", "alice", "--wait"]).run().await.expect_code(0);
+    let _ = world
+        .ctl(&["sync", "alice", "--wait"])
+        .run()
+        .await
+        .expect_code(0);
     started.elapsed()
 }
 
 async fn sign_out(world: &World) -> Duration {
     let started = Instant::now();
-    let ctl = world.ctl(&["sign-out", "alice", "--yes"]).password(PASSWORD);
+    let ctl = world
+        .ctl(&["sign-out", "alice", "--yes"])
+        .password(PASSWORD);
     let _ = ctl.run().await.expect_code(0);
     started.elapsed()
 }
@@ -116,12 +170,19 @@ fn memory(daemon: &Daemon, table: &mut Table) {
     table.add_kib("Broker at rest, RSS", of(broker, "smaps_rollup", "Rss:"));
     let dirty = of(broker, "smaps_rollup", "Private_Dirty:");
     table.add_kib("Broker at rest, private dirty", dirty);
-    table.add_kib("Worker, peak of all the above", of(worker, "status", "VmHWM:"));
+    table.add_kib(
+        "Worker, peak of all the above",
+        of(worker, "status", "VmHWM:"),
+    );
 }
 
 /// A number of `/proc/PID/FILE`, in KiB (proc(5)).
 fn of(pid: i32, file: &str, key: &str) -> u64 {
     let text = fs::read_to_string(Path::new("/proc").join(pid.to_string()).join(file)).unwrap();
     let line = text.lines().find(|line| line.starts_with(key)).expect(key);
-    line.split_whitespace().nth(1).expect("a number").parse().unwrap()
+    line.split_whitespace()
+        .nth(1)
+        .expect("a number")
+        .parse()
+        .unwrap()
 }

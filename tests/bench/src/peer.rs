@@ -9,7 +9,10 @@ use std::time::{Duration, Instant};
 /// # Panics
 /// When it is missing (with the line that installs it) or fails.
 pub fn run(program: &str, arguments: &[&str]) {
-    let status = Command::new(program).args(arguments).stdout(Stdio::null()).status();
+    let status = Command::new(program)
+        .args(arguments)
+        .stdout(Stdio::null())
+        .status();
     match status {
         Ok(status) => assert!(status.success(), "{program} {arguments:?}: {status}"),
         Err(e) => panic!("{program}: {e}; run: apt-get install rsync b3sum coreutils"),
@@ -24,7 +27,17 @@ pub fn sync(path: &Path) {
 /// Hashes every file of a tree.
 pub fn hash(tree: &Path) {
     let script = "find \"$1\" -type f -print0 | xargs -0 b3sum --no-names >/dev/null";
-    run("bash", &["-euo", "pipefail", "-c", script, "-", &tree.display().to_string()]);
+    run(
+        "bash",
+        &[
+            "-euo",
+            "pipefail",
+            "-c",
+            script,
+            "-",
+            &tree.display().to_string(),
+        ],
+    );
 }
 
 /// Lets the next read come from the disk. Needs root; elsewhere both sides read from the cache,

@@ -28,7 +28,11 @@ impl Table {
         theirs: Duration,
         goal: f64,
     ) {
-        eprintln!("  {what}: {:.2} s, {peer}: {:.2} s", ours.as_secs_f64(), theirs.as_secs_f64());
+        eprintln!(
+            "  {what}: {:.2} s, {peer}: {:.2} s",
+            ours.as_secs_f64(),
+            theirs.as_secs_f64()
+        );
         let row = self.row(what, peer, Some(goal), "s");
         row.ours.push(ours.as_secs_f64());
         row.theirs.push(theirs.as_secs_f64());
@@ -36,12 +40,16 @@ impl Table {
 
     /// A time without a peer.
     pub fn add_time(&mut self, what: &'static str, time: Duration) {
-        self.row(what, "", None, "ms").ours.push(time.as_secs_f64() * 1e3);
+        self.row(what, "", None, "ms")
+            .ours
+            .push(time.as_secs_f64() * 1e3);
     }
 
     /// An amount of memory.
     pub fn add_kib(&mut self, what: &'static str, kib: u64) {
-        self.row(what, "", None, "MB").ours.push(kib as f64 * 1024.0 / 1e6);
+        self.row(what, "", None, "MB")
+            .ours
+            .push(kib as f64 * 1024.0 / 1e6);
     }
 
     fn row(
@@ -51,11 +59,22 @@ impl Table {
         goal: Option<f64>,
         unit: &'static str,
     ) -> &mut Row {
-        let at = self.rows.iter().position(|row| row.what == what).unwrap_or_else(|| {
-            let empty = Row { what, peer, ours: Vec::new(), theirs: Vec::new(), goal, unit };
-            self.rows.push(empty);
-            self.rows.len() - 1
-        });
+        let at = self
+            .rows
+            .iter()
+            .position(|row| row.what == what)
+            .unwrap_or_else(|| {
+                let empty = Row {
+                    what,
+                    peer,
+                    ours: Vec::new(),
+                    theirs: Vec::new(),
+                    goal,
+                    unit,
+                };
+                self.rows.push(empty);
+                self.rows.len() - 1
+            });
         &mut self.rows[at]
     }
 
@@ -71,7 +90,12 @@ impl Table {
                 continue;
             }
             let ratio = median(&row.ours) / median(&row.theirs);
-            let ratios: Vec<_> = row.ours.iter().zip(&row.theirs).map(|(o, t)| o / t).collect();
+            let ratios: Vec<_> = row
+                .ours
+                .iter()
+                .zip(&row.theirs)
+                .map(|(o, t)| o / t)
+                .collect();
             println!(
                 "| {} | {ours} | {} | {:.2} {} | **{ratio:.2}** | {} | ≤ {} |",
                 row.what,

@@ -19,7 +19,9 @@ pub fn make(root: &Path, files: usize) {
     random.fill(&mut noise);
     for nr in 0..files {
         let folder = nr / IN_FOLDER;
-        let folder = root.join(format!("part {}", folder % 20)).join(format!("folder {folder}"));
+        let folder = root
+            .join(format!("part {}", folder % 20))
+            .join(format!("folder {folder}"));
         if nr % IN_FOLDER == 0 {
             fs::create_dir_all(&folder).unwrap();
         }

@@ -36,9 +36,7 @@ impl Verb {
         let ctl = match self {
             Self::SignIn => sign_in(world).password(PASSWORD),
             Self::Sync => world.ctl(&["sync", ALICE, "--wait"]),
-            Self::SignOut => world
-                .ctl(&["sign-out", ALICE, "--yes"])
-                .password(PASSWORD),
+            Self::SignOut => world.ctl(&["sign-out", ALICE, "--yes"]).password(PASSWORD),
         };
         ctl.start().await
     }
@@ -56,7 +54,10 @@ async fn through_death(world: &World, verb: Verb, point: &str) -> (Daemon, Optio
             () = daemon.ended() => None,
             told = &mut call => Some(told.unwrap()),
         };
-        assert!(fault.struck(), "{verb:?}: {point} is never reached\n{told:?}");
+        assert!(
+            fault.struck(),
+            "{verb:?}: {point} is never reached\n{told:?}"
+        );
         daemon = world.daemon().await;
         match told {
             Some(told) => told,
@@ -65,7 +66,10 @@ async fn through_death(world: &World, verb: Verb, point: &str) -> (Daemon, Optio
     } else {
         call.await.unwrap()
     };
-    assert!(fault.struck(), "{verb:?}: {point} is never reached\n{told:?}");
+    assert!(
+        fault.struck(),
+        "{verb:?}: {point} is never reached\n{told:?}"
+    );
     if told.code == 0 {
         return (daemon, Some(told));
     }
@@ -121,8 +125,15 @@ async fn is_gone(world: &World, before: &Manifest) {
     before.assert_same(&copies(world));
     assert_eq!(remains(world), 0, "files are left on the device");
     let left = world.manifest(world.account_folder(ALICE));
-    let left: Vec<_> = left.0.keys().map(|name| String::from_utf8_lossy(name)).collect();
-    assert!(!world.account_folder(ALICE).exists(), "left on the device: {left:?}");
+    let left: Vec<_> = left
+        .0
+        .keys()
+        .map(|name| String::from_utf8_lossy(name))
+        .collect();
+    assert!(
+        !world.account_folder(ALICE).exists(),
+        "left on the device: {left:?}"
+    );
     assert!(world.account(ALICE).await.is_none());
     let manager = world.manager().await;
     let receipt = manager.list_receipts().await.unwrap().remove(0);
@@ -173,10 +184,20 @@ fn live(world: &World, round: u32) {
     let home = world.account_folder(ALICE);
     for n in 0..12 {
         let name = format!("Documents/round {round}/{n}");
-        write(&home.join(name), format!("{round}-{n}").as_bytes(), 0o644, n);
+        write(
+            &home.join(name),
+            format!("{round}-{n}").as_bytes(),
+            0o644,
+            n,
+        );
     }
     let photo = home.join("Photos/2019/IMG_0000.jpg");
-    write(&photo, format!("edited {round}").as_bytes(), 0o644, 100 + round);
+    write(
+        &photo,
+        format!("edited {round}").as_bytes(),
+        0o644,
+        100 + round,
+    );
 }
 
 /// A life: each round syncs, signs out and signs in again, with a death in each of the three.
@@ -209,8 +230,16 @@ async fn a_worker_may_die_over_any_file() {
         ["worker/create:1", "worker/rename:1", "worker/create:1"],
         ["worker/create:6", "worker/rename:30", "worker/create:30"],
         ["worker/create:13", "worker/rename:70", "worker/create:70"],
-        ["worker/write-meta:1", "worker/unlink:1", "worker/write-meta:1"],
-        ["worker/write-meta:12", "worker/unlink:40", "worker/write-meta:60"],
+        [
+            "worker/write-meta:1",
+            "worker/unlink:1",
+            "worker/write-meta:1",
+        ],
+        [
+            "worker/write-meta:12",
+            "worker/unlink:40",
+            "worker/write-meta:60",
+        ],
         ["worker/rename:1", "worker/unlink:90", "worker/rename:1"],
         ["worker/rename:9", "worker/remove-dir:1", "worker/rename:99"],
     ])
@@ -220,14 +249,46 @@ async fn a_worker_may_die_over_any_file() {
 #[tokio::test]
 async fn a_worker_may_die_over_any_batch() {
     rounds(&[
-        ["worker/sync-all:1", "worker/sync-all:1", "worker/commit-roots:2"],
-        ["worker/sync-all:2", "worker/sync-all:3", "worker/commit-meta:2"],
-        ["worker/commit-items:1", "worker/commit-gone:1", "worker/write-meta:9"],
-        ["worker/exchange:1", "worker/commit-gone:2", "worker/rename:45"],
-        ["worker/commit-meta:1", "worker/commit-meta:1", "worker/commit-meta:1"],
-        ["worker/make-dir:1", "worker/commit-meta:2", "worker/commit-meta:3"],
-        ["worker/commit-meta:2", "worker/commit-destroy:1", "worker/commit-roots:1"],
-        ["worker/commit-items:2", "worker/remove-dir:4", "worker/commit-roots:3"],
+        [
+            "worker/sync-all:1",
+            "worker/sync-all:1",
+            "worker/commit-roots:2",
+        ],
+        [
+            "worker/sync-all:2",
+            "worker/sync-all:3",
+            "worker/commit-meta:2",
+        ],
+        [
+            "worker/commit-items:1",
+            "worker/commit-gone:1",
+            "worker/write-meta:9",
+        ],
+        [
+            "worker/exchange:1",
+            "worker/commit-gone:2",
+            "worker/rename:45",
+        ],
+        [
+            "worker/commit-meta:1",
+            "worker/commit-meta:1",
+            "worker/commit-meta:1",
+        ],
+        [
+            "worker/make-dir:1",
+            "worker/commit-meta:2",
+            "worker/commit-meta:3",
+        ],
+        [
+            "worker/sync-all:2",
+            "worker/commit-destroy:1",
+            "worker/commit-roots:1",
+        ],
+        [
+            "worker/commit-items:2",
+            "worker/remove-dir:4",
+            "worker/commit-roots:3",
+        ],
     ])
     .await;
 }
@@ -280,7 +341,9 @@ async fn kill_at_stage(world: &World, before: &Manifest, victim: Victim, stage: 
         at(seen) >= at(stage)
     };
     client
-        .until(stage, async || reached(&job.stage().await.unwrap()).then_some(()))
+        .until(stage, async || {
+            reached(&job.stage().await.unwrap()).then_some(())
+        })
         .await;
     match victim {
         Victim::Worker => {
@@ -329,14 +392,23 @@ async fn both_may_be_killed_at_every_stage() {
 
 #[tokio::test]
 async fn a_first_sign_in_may_die_before_the_account_is_durable() {
-    for point in ["broker/journal-before:1", "worker/create:1", "worker/make-dir:2"] {
+    for point in [
+        "broker/journal-before:1",
+        "worker/create:1",
+        "worker/make-dir:2",
+    ] {
         let world = World::new();
         let (daemon, _) = through_death(&world, Verb::SignIn, point).await;
         fill(&world);
         let before = belongings(&world);
         let _ = crate::stage::sync(&world).await.expect_code(0);
         before.assert_same(&copies(&world));
-        assert!(tokio::time::timeout(PATIENCE, daemon.terminate()).await.unwrap().success());
+        assert!(
+            tokio::time::timeout(PATIENCE, daemon.terminate())
+                .await
+                .unwrap()
+                .success()
+        );
     }
 }
 

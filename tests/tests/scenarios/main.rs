@@ -5,3 +5,6 @@
 mod stage;
 
 mod deaths;
+mod policy;
+mod secrets;
+mod sign_out;

@@ -36,7 +36,7 @@ pub fn copies(world: &World) -> Manifest {
 
 /// A manifest without what is Mooring's own.
 pub fn plain(manifest: Manifest) -> Manifest {
-    manifest.without(own).with_plain_folders()
+    manifest.without(own)
 }
 
 /// Everything of Alice's folders that is a file, Mooring's staging folder included.
@@ -77,12 +77,7 @@ pub fn fill(world: &World) -> usize {
         let name = format!("Contacts/{n:012x}.vcf");
         write(&home.join(name), card.as_bytes(), 0o600, n);
     }
-    write(
-        &home.join("Videos/waves.avi"),
-        &vec![7; 300_000],
-        0o640,
-        30,
-    );
+    write(&home.join("Videos/waves.avi"), &vec![7; 300_000], 0o640, 30);
     let odd = [
         ("empty", &b""[..], 0o644),
         ("read only", b"look", 0o444),
@@ -138,11 +133,7 @@ pub async fn sign_out(world: &World, more: &[&str]) -> Output {
 
 /// Signs Alice in again and holds what came back to what there was.
 pub async fn everything_comes_back(world: &World, before: &Manifest) {
-    let told = sign_in(world)
-        .password(PASSWORD)
-        .run()
-        .await
-        .expect_code(0);
+    let told = sign_in(world).password(PASSWORD).run().await.expect_code(0);
     let checked = format!("{0} of {0} checked", before.files());
     assert!(told.stdout.contains(&checked), "{}", told.stdout);
     before.assert_same(&belongings(world));
@@ -200,9 +191,8 @@ impl Client {
     async fn pass_by(&mut self) {
         loop {
             let mut told = pin!(next(&mut self.signals));
-            let waiting = poll_fn(|context| {
-                std::task::Poll::Ready(told.as_mut().poll(context).is_ready())
-            });
+            let waiting =
+                poll_fn(|context| std::task::Poll::Ready(told.as_mut().poll(context).is_ready()));
             if !waiting.await {
                 return;
             }

@@ -112,7 +112,11 @@ async fn start(
             pipe.replace(Some(ours));
             options.recovery_code = Some(theirs);
         }
-        context.daemon.manager.sign_in(&args.provider, &request.identity, options).await
+        context
+            .daemon
+            .manager
+            .sign_in(&args.provider, &request.identity, options)
+            .await
     })
     .await;
     let code = match pipe.take() {
@@ -146,7 +150,11 @@ async fn show_code(
     };
     print_code(context, request, code);
     if context.terminal.interactive() && !args.yes {
-        match context.terminal.ask("Press Enter when you have written it down. ").await {
+        match context
+            .terminal
+            .ask("Press Enter when you have written it down. ")
+            .await
+        {
             Err(f) if f.exit != Exit::Cancelled => return Err(f),
             _ => {}
         }
@@ -158,7 +166,11 @@ async fn show_code(
 fn print_code(context: &Context<'_>, request: &Request, code: &str) {
     let who = text::path(request.identity.as_bytes());
     tty_line("");
-    tty_line(&context.terminal.paint(Tone::Strong, &format!("  Recovery code for {who}")));
+    tty_line(
+        &context
+            .terminal
+            .paint(Tone::Strong, &format!("  Recovery code for {who}")),
+    );
     tty_line("");
     tty_line(&format!("      {code}"));
     tty_line("");
@@ -181,14 +193,20 @@ fn returned(context: &Context<'_>, outcome: &JobOutcome, document: Value) -> Res
     if check.expected == 0 {
         return Ok(document);
     }
-    let of = format!("{} of {} checked", number(check.checked), number(check.expected));
+    let of = format!(
+        "{} of {} checked",
+        number(check.checked),
+        number(check.expected)
+    );
     let changed = match check.changed_since {
         0 => String::new(),
         n => format!(", {} changed in the storage since", number(n)),
     };
     if check.missing_total == 0 {
         let mark = context.terminal.paint(Tone::Good, "✓");
-        context.terminal.line(&format!("{mark} {of}{changed}: all that left this device is back."));
+        context.terminal.line(&format!(
+            "{mark} {of}{changed}: all that left this device is back."
+        ));
         return Ok(document);
     }
     let missing = count(check.missing_total, "file");

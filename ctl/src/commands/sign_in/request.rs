@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::{Component, Path, PathBuf};
+use std::path::PathBuf;
 
 use mooring_api::{AccountFound, CollectionSpec, SignInOptions};
 
@@ -35,21 +35,32 @@ impl Request {
 pub(super) async fn prepare(context: &Context<'_>, args: &SignIn) -> Result<Request> {
     let mut request = Request {
         storage: absolute(&args.storage)?,
-        collections: args.collections.iter().map(|c| spec(c)).collect::<Result<_>>()?,
+        collections: args
+            .collections
+            .iter()
+            .map(|c| spec(c))
+            .collect::<Result<_>>()?,
         identity: String::new(),
         create: false,
         adopt: args.adopt,
     };
-    let mut found = context.daemon.manager.inspect(&args.provider, request.options()).await?;
+    let options = SignInOptions {
+        identity: args.identity.clone(),
+        ..request.options()
+    };
+    let found = context
+        .daemon
+        .manager
+        .inspect(&args.provider, options)
+        .await?;
     request.create = !found.exists;
     request.identity = identity(args, &found)?;
-    let home = std::env::var_os("HOME").map(PathBuf::from);
-    let settled = settle(&request, &found, home.as_deref());
-    if settled != found.collections {
-        request.collections = settled;
-        found = context.daemon.manager.inspect(&args.provider, request.options()).await?;
-    }
-    found.warnings.iter().for_each(|warning| context.warn(warning));
+    // In full from here on, so that what the person agrees to is what happens.
+    request.collections = found.collections.clone();
+    found
+        .warnings
+        .iter()
+        .for_each(|warning| context.warn(warning));
     if request.create {
         consent_to_create(context, args, &request, &found).await?;
     }
@@ -58,32 +69,6 @@ pub(super) async fn prepare(context: &Context<'_>, args: &SignIn) -> Result<Requ
         request.adopt = true;
     }
     Ok(request)
-}
-
-/// The folders with the identity in their names. A look at a storage does not know it yet, so its
-/// default folders are not the ones of the sign-in; these are named in full from here on, so that
-/// what the person agrees to is what happens.
-fn settle(request: &Request, found: &AccountFound, home: Option<&Path>) -> Vec<CollectionSpec> {
-    let identity = Path::new(&request.identity);
-    // The name comes from the storage: it must not lead anywhere else.
-    let one_name = matches!(
-        identity.components().collect::<Vec<_>>()[..],
-        [Component::Normal(name)] if name == identity.as_os_str()
-    );
-    let asked =
-        |name: &str| request.collections.iter().any(|c| c.name == name && !c.root.is_empty());
-    let settled = |c: &CollectionSpec| {
-        let folder = Path::new(OsStr::from_bytes(&c.root)).file_name();
-        let root = match (home, folder) {
-            (Some(home), Some(folder)) if one_name && !asked(&c.name) => {
-                let root = home.join("Accounts").join(identity).join(folder);
-                root.into_os_string().into_vec()
-            }
-            _ => c.root.clone(),
-        };
-        CollectionSpec { name: c.name.clone(), root }
-    };
-    found.collections.iter().map(settled).collect()
 }
 
 fn identity(args: &SignIn, found: &AccountFound) -> Result<String> {
@@ -96,12 +81,16 @@ fn identity(args: &SignIn, found: &AccountFound) -> Result<String> {
                 format!("This storage belongs to {there}, not {wanted}."),
             )
             .kind("InvalidArgument")
-            .hint(format!("Use --identity {there}, or another folder as --storage.")))
+            .hint(format!(
+                "Use --identity {there}, or another folder as --storage."
+            )))
         }
         Some(wanted) => Ok(wanted.clone()),
         None if found.exists => Ok(found.identity.clone()),
-        None => Err(Failure::usage("This storage has no account yet: say who it is for.")
-            .hint("Add --identity NAME.")),
+        None => Err(
+            Failure::usage("This storage has no account yet: say who it is for.")
+                .hint("Add --identity NAME."),
+        ),
     }
 }
 
@@ -114,7 +103,9 @@ async fn consent_to_create(
     let terminal = context.terminal;
     let who = text::path(request.identity.as_bytes());
     let storage = text::path(&request.storage);
-    terminal.line(&format!("{storage} has no account yet. A new one is made for {who}:"));
+    terminal.line(&format!(
+        "{storage} has no account yet. A new one is made for {who}:"
+    ));
     terminal.line("");
     context.field("Storage", &storage);
     for c in &found.collections {
@@ -152,8 +143,10 @@ async fn consent_to_adopt(
 
 async fn ask(context: &Context<'_>, question: &str) -> Result<bool> {
     if !context.terminal.interactive() {
-        return Err(Failure::usage(format!("{question} There is no terminal to answer on."))
-            .hint("Add --yes to agree in advance."));
+        return Err(
+            Failure::usage(format!("{question} There is no terminal to answer on."))
+                .hint("Add --yes to agree in advance."),
+        );
     }
     context.terminal.confirm(question).await
 }
@@ -170,7 +163,10 @@ fn spec(text: &OsStr) -> Result<CollectionSpec> {
         None => (bytes, Vec::new()),
     };
     let name = String::from_utf8(name.to_vec()).map_err(|_| {
-        Failure::usage(format!("--collection {}: not a collection's name.", text::path(bytes)))
+        Failure::usage(format!(
+            "--collection {}: not a collection's name.",
+            text::path(bytes)
+        ))
     })?;
     Ok(CollectionSpec { name, root })
 }
@@ -178,7 +174,10 @@ fn spec(text: &OsStr) -> Result<CollectionSpec> {
 /// An absolute path. A leading `~/` is the home folder, as the shell does not see it after a `=`.
 fn absolute(path: &OsStr) -> Result<Vec<u8>> {
     let shown = text::path(path.as_bytes());
-    let path = match (path.as_bytes().strip_prefix(b"~/"), std::env::var_os("HOME")) {
+    let path = match (
+        path.as_bytes().strip_prefix(b"~/"),
+        std::env::var_os("HOME"),
+    ) {
         (Some(rest), Some(home)) => PathBuf::from(home).join(OsStr::from_bytes(rest)),
         _ => PathBuf::from(path),
     };
@@ -193,38 +192,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn default_folders_carry_the_identity_and_lead_nowhere_else() {
-        let one = |name: &str, root: &str| CollectionSpec {
-            name: name.to_owned(),
-            root: root.as_bytes().to_vec(),
-        };
-        let request = |identity: &str| Request {
-            storage: b"/nas".to_vec(),
-            collections: vec![one("photos", "/pictures"), one("videos", "")],
-            identity: identity.to_owned(),
-            create: false,
-            adopt: false,
-        };
-        let found = AccountFound {
-            collections: vec![one("photos", "/pictures"), one("videos", "/h/Accounts/Videos")],
-            ..AccountFound::default()
-        };
-        let home = Some(Path::new("/h"));
-        let settled = settle(&request("alice"), &found, home);
-        assert_eq!(settled[0], one("photos", "/pictures"));
-        assert_eq!(settled[1], one("videos", "/h/Accounts/alice/Videos"));
-        for hostile in ["..", "../../etc", "a/b", "/etc", "", "."] {
-            assert_eq!(settle(&request(hostile), &found, home), found.collections, "{hostile}");
-        }
-    }
-
-    #[test]
     fn collections_are_names_with_folders() {
         let plain = spec(OsStr::new("photos")).unwrap();
-        assert_eq!((plain.name.as_str(), plain.root.as_slice()), ("photos", &b""[..]));
+        assert_eq!(
+            (plain.name.as_str(), plain.root.as_slice()),
+            ("photos", &b""[..])
+        );
         let odd = spec(OsStr::from_bytes(b"photos=/a=\xff")).unwrap();
-        assert_eq!((odd.name.as_str(), odd.root.as_slice()), ("photos", &b"/a=\xff"[..]));
+        assert_eq!(
+            (odd.name.as_str(), odd.root.as_slice()),
+            ("photos", &b"/a=\xff"[..])
+        );
         assert_eq!(spec(OsStr::new("photos=")).unwrap_err().exit, Exit::Usage);
-        assert_eq!(spec(OsStr::from_bytes(b"\xff=/a")).unwrap_err().exit, Exit::Usage);
+        assert_eq!(
+            spec(OsStr::from_bytes(b"\xff=/a")).unwrap_err().exit,
+            Exit::Usage
+        );
     }
 }

@@ -49,7 +49,9 @@ pub async fn run(context: &Context<'_>, args: SignOut, given: Option<Password>) 
     let terminal = context.terminal;
     let (account, plan) = terminal.patient(look(context, &args)).await?;
     let document = json::plan(&plan);
-    let prepared = terminal.patient(consent(context, &args, &plan, given.as_ref())).await;
+    let prepared = terminal
+        .patient(consent(context, &args, &plan, given.as_ref()))
+        .await;
     prepared.map_err(|f| f.with("plan", document.clone()))?;
     if args.dry_run {
         return Ok(json!({ "plan": document }));
@@ -82,7 +84,11 @@ async fn consent(
     plan: &Plan,
     given: Option<&Password>,
 ) -> Result<()> {
-    if args.plan.as_ref().is_some_and(|digest| *digest != plan.digest) {
+    if args
+        .plan
+        .as_ref()
+        .is_some_and(|digest| *digest != plan.digest)
+    {
         return Err(Failure::of_kind(
             "PlanStale",
             "The plan is not the one that --plan names any more. Nothing was changed.",
@@ -98,8 +104,10 @@ async fn consent(
         return Ok(());
     }
     if !context.terminal.interactive() {
-        return Err(Failure::usage(format!("{question} There is no terminal to answer on."))
-            .hint("Add --yes to agree in advance."));
+        return Err(
+            Failure::usage(format!("{question} There is no terminal to answer on."))
+                .hint("Add --yes to agree in advance."),
+        );
     }
     match context.terminal.confirm(&question).await? {
         true => Ok(()),
@@ -121,7 +129,10 @@ fn passable(context: &Context<'_>, args: &SignOut, plan: &Plan) -> Result<()> {
         return Err(Failure::of_kind("PolicyDenied", &message));
     }
     let answered = !args.dry_run && (args.keep_here || context.terminal.interactive());
-    let open = plan.blockers.iter().find(|b| !(answered && b.error == "UnsyncedData"));
+    let open = plan
+        .blockers
+        .iter()
+        .find(|b| !(answered && b.error == "UnsyncedData"));
     match open {
         None => Ok(()),
         Some(blocker) => {
@@ -137,8 +148,14 @@ fn question(plan: &Plan) -> String {
     let (removed, kept) = plan::totals(plan);
     match (removed.files, kept.files) {
         (0, 0) => format!("Sign out {who}?"),
-        (0, kept) => format!("Sign out {who} and keep {} on this device?", count(kept, "file")),
-        (n, _) => format!("Sign out {who} and remove {} from this device?", count(n, "file")),
+        (0, kept) => format!(
+            "Sign out {who} and keep {} on this device?",
+            count(kept, "file")
+        ),
+        (n, _) => format!(
+            "Sign out {who} and remove {} from this device?",
+            count(n, "file")
+        ),
     }
 }
 
@@ -152,7 +169,15 @@ async fn leave(
     let proxy = context.daemon.account_proxy(account).await?;
     let job = password::call(context, &plan.identity, given.as_ref(), async |fd| {
         let keep = (!args.keep.is_empty()).then(|| args.keep.clone());
-        proxy.sign_out(&plan.digest, SignOutOptions { keep, password: Some(fd) }).await
+        proxy
+            .sign_out(
+                &plan.digest,
+                SignOutOptions {
+                    keep,
+                    password: Some(fd),
+                },
+            )
+            .await
     })
     .await?;
     if context.terminal.interactive() {
@@ -174,19 +199,33 @@ async fn summary(context: &Context<'_>, plan: &Plan, outcome: &JobOutcome) -> Re
     let terminal = context.terminal;
     let who = text::path(plan.identity.as_bytes());
     terminal.line("");
-    terminal.line(&terminal.paint(Tone::Strong, &format!("{who} is signed out of this device.")));
+    terminal.line(&terminal.paint(
+        Tone::Strong,
+        &format!("{who} is signed out of this device."),
+    ));
     let mut parts = vec![format!("{} removed", count(outcome.removed, "file"))];
     if outcome.kept > 0 {
         parts.push(format!("{} kept", number(outcome.kept)));
     }
     if outcome.left > 0 {
-        parts.push(format!("{} left behind and named in the receipt", number(outcome.left)));
+        parts.push(format!(
+            "{} left behind and named in the receipt",
+            number(outcome.left)
+        ));
     }
     terminal.line(&format!("{}.", parts.join(", ")));
     // The sign-out is done, whatever becomes of the list: without a path the name has to do.
-    let receipts = context.daemon.manager.list_receipts().await.unwrap_or_default();
+    let receipts = context
+        .daemon
+        .manager
+        .list_receipts()
+        .await
+        .unwrap_or_default();
     let id = text::path(outcome.receipt.as_bytes());
-    let place = receipts.iter().find(|r| r.id == outcome.receipt).map(|r| text::path(&r.path));
+    let place = receipts
+        .iter()
+        .find(|r| r.id == outcome.receipt)
+        .map(|r| text::path(&r.path));
     match (place, id.is_empty()) {
         (Some(path), _) => terminal.line(&format!("Receipt: {path}")),
         (None, false) => terminal.line(&format!("Receipt: mooringctl receipts show {id}")),

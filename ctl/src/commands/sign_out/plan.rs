@@ -21,10 +21,13 @@ pub struct Total {
 /// What the plan removes and what it keeps.
 pub fn totals(plan: &Plan) -> (Total, Total) {
     let sum = |keep: bool| {
-        plan.collections.iter().filter(|c| c.keep == keep).fold(Total::default(), |t, c| Total {
-            files: t.files.saturating_add(c.items),
-            bytes: t.bytes.saturating_add(c.bytes),
-        })
+        plan.collections
+            .iter()
+            .filter(|c| c.keep == keep)
+            .fold(Total::default(), |t, c| Total {
+                files: t.files.saturating_add(c.items),
+                bytes: t.bytes.saturating_add(c.bytes),
+            })
     };
     (sum(false), sum(true))
 }
@@ -39,14 +42,22 @@ pub fn show(context: &Context<'_>, plan: &Plan) {
     context.field("Last sync", &last_sync(plan.last_sync));
     terminal.line("");
     collections(context, plan);
-    section(context, "What the copies lack", Tone::Warning, &losses(plan));
+    section(
+        context,
+        "What the copies lack",
+        Tone::Warning,
+        &losses(plan),
+    );
     section(context, "Good to know", Tone::Strong, &remarks(plan));
     if !plan.policy.allowed || !plan.policy.explanation.is_empty() {
         terminal.line("");
         terminal.line(&terminal.paint(Tone::Strong, "Policy"));
         show_decision(context, &plan.policy);
     }
-    let blockers: Vec<String> = plan.blockers.iter().map(|b| text::full(&b.message)).collect();
+    // A denial stands under "Policy" already, with more to it.
+    let told = |error: &str| error == "PolicyDenied" && !plan.policy.denials.is_empty();
+    let open = plan.blockers.iter().filter(|b| !told(&b.error));
+    let blockers: Vec<String> = open.map(|b| text::full(&b.message)).collect();
     section(context, "In the way", Tone::Bad, &blockers);
     terminal.line("");
     let digest = format!("  Plan {}", text::path(plan.digest.as_bytes()));
@@ -56,7 +67,14 @@ pub fn show(context: &Context<'_>, plan: &Plan) {
 
 fn collections(context: &Context<'_>, plan: &Plan) {
     let terminal = context.terminal;
-    let head = ["Collection", "Files", "Size", "On this device", "To upload", "To read back"];
+    let head = [
+        "Collection",
+        "Files",
+        "Size",
+        "On this device",
+        "To upload",
+        "To read back",
+    ];
     let mut rows = vec![head.map(str::to_owned).to_vec()];
     rows.extend(plan.collections.iter().map(row));
     let (removed, kept) = totals(plan);
@@ -65,15 +83,28 @@ fn collections(context: &Context<'_>, plan: &Plan) {
         if total.files > 0 && plan.collections.len() > 1 {
             let first = if sums == 0 { "Together" } else { "" };
             rows.push(
-                [first, &number(total.files), &size(total.bytes), words, "", ""]
-                    .map(str::to_owned)
-                    .to_vec(),
+                [
+                    first,
+                    &number(total.files),
+                    &size(total.bytes),
+                    words,
+                    "",
+                    "",
+                ]
+                .map(str::to_owned)
+                .to_vec(),
             );
             sums += 1;
         }
     }
-    let columns =
-        [Align::Left, Align::Right, Align::Right, Align::Left, Align::Right, Align::Right];
+    let columns = [
+        Align::Left,
+        Align::Right,
+        Align::Right,
+        Align::Left,
+        Align::Right,
+        Align::Right,
+    ];
     let lines = lay_out(&columns, &rows);
     let first_sum = lines.len() - sums;
     for (i, line) in lines.iter().enumerate() {
@@ -91,7 +122,14 @@ fn row(c: &PlanCollection) -> Vec<String> {
         true => (String::new(), String::new()),
         false => (number(c.unsynced), number(c.to_read_back)),
     };
-    vec![collection(&c.name), number(c.items), size(c.bytes), fate.to_owned(), upload, read_back]
+    vec![
+        collection(&c.name),
+        number(c.items),
+        size(c.bytes),
+        fate.to_owned(),
+        upload,
+        read_back,
+    ]
 }
 
 fn losses(plan: &Plan) -> Vec<String> {
@@ -99,7 +137,9 @@ fn losses(plan: &Plan) -> Vec<String> {
         .iter()
         .filter(|c| !c.keep)
         .flat_map(|c| {
-            c.losses.iter().map(|l| format!("{}: {}", collection(&c.name), text::sentence(l)))
+            c.losses
+                .iter()
+                .map(|l| format!("{}: {}", collection(&c.name), text::sentence(l)))
         })
         .collect()
 }
@@ -110,19 +150,27 @@ fn remarks(plan: &Plan) -> Vec<String> {
         let name = collection(&c.name);
         if c.here_before > 0 && !c.keep {
             let n = count(c.here_before, "file");
-            out.push(format!("{name}: of these, {n} here before the account came."));
+            out.push(format!(
+                "{name}: of these, {n} here before the account came."
+            ));
         }
         if c.hard_links > 0 && !c.keep {
             let n = count(c.hard_links, "file");
-            out.push(format!("{name}: {n} with further hard links; the content stays under them."));
+            out.push(format!(
+                "{name}: {n} with further hard links; the content stays under them."
+            ));
         }
         if c.held > 0 {
             let n = count(c.held, "file");
-            out.push(format!("{name}: {n} held, gone on one side and not deleted on the other."));
+            out.push(format!(
+                "{name}: {n} held, gone on one side and not deleted on the other."
+            ));
         }
         if c.conflicts > 0 {
             let n = count(c.conflicts, "file");
-            out.push(format!("{name}: {n} with both versions kept after a conflict."));
+            out.push(format!(
+                "{name}: {n} with both versions kept after a conflict."
+            ));
         }
         if c.stays > 0 {
             out.push(format!("{name}: {}", stays(c)));
@@ -141,7 +189,10 @@ fn stays(c: &PlanCollection) -> String {
         (false, 0) => format!(": {}", names.join(", ")),
         (false, more) => format!(": {} and {} more", names.join(", "), number(more)),
     };
-    format!("{} {verb}, neither uploaded nor removed{tail}", count(c.stays, "name"))
+    format!(
+        "{} {verb}, neither uploaded nor removed{tail}",
+        count(c.stays, "name")
+    )
 }
 
 fn section(context: &Context<'_>, title: &str, tone: Tone, lines: &[String]) {

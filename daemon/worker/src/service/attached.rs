@@ -80,7 +80,9 @@ impl Attached {
             Ok(guard) => guard,
             Err(std::sync::TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
             Err(std::sync::TryLockError::WouldBlock) => {
-                return Err(Error::Busy("another operation of the account is under way".to_owned()));
+                return Err(Error::Busy(
+                    "another operation of the account is under way".to_owned(),
+                ));
             }
         };
         self.stop.store(false, Ordering::Relaxed);
@@ -104,9 +106,13 @@ impl Attached {
     /// # Errors
     /// [`Error::NotVerified`] when there is none.
     pub fn take_proof(&self) -> Result<Verified> {
-        self.proof.lock().unwrap_or_else(PoisonError::into_inner).take().ok_or_else(|| {
-            Error::NotVerified("nothing was verified since the worker started".to_owned())
-        })
+        self.proof
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
+            .ok_or_else(|| {
+                Error::NotVerified("nothing was verified since the worker started".to_owned())
+            })
     }
 
     /// Erases the account's state.
@@ -133,12 +139,14 @@ fn make_private(home: &PathBuf) -> Result<()> {
 }
 
 fn lock(path: &Path, account: &str) -> Result<Flock<File>> {
+    use std::os::unix::fs::OpenOptionsExt;
     let fail = |e: io::Error| Error::io("lock", path, e);
     let deadline = Instant::now() + LOCK_PATIENCE;
     let mut file = File::options()
         .write(true)
         .create(true)
         .truncate(false)
+        .mode(0o600)
         .open(path)
         .map_err(fail)?;
     loop {
@@ -150,7 +158,9 @@ fn lock(path: &Path, account: &str) -> Result<Flock<File>> {
                 std::thread::sleep(LOCK_STEP);
             }
             Err((_, nix::errno::Errno::EWOULDBLOCK)) => {
-                return Err(Error::Busy(format!("another worker holds account {account}")));
+                return Err(Error::Busy(format!(
+                    "another worker holds account {account}"
+                )));
             }
             Err((_, e)) => return Err(fail(e.into())),
         }
@@ -170,6 +180,9 @@ fn report(account: String, progress: mpsc::Sender<Told>) -> Report {
         }
         *last = Some((Instant::now(), now.activity.clone()));
         // A full channel means that the broker does not keep up: the next telling will do.
-        let _ = progress.try_send(Told { account: account.clone(), progress: now });
+        let _ = progress.try_send(Told {
+            account: account.clone(),
+            progress: now,
+        });
     })
 }

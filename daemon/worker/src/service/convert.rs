@@ -37,7 +37,9 @@ pub fn to_wire(e: EngineError) -> Error {
 pub fn path(bytes: &[u8]) -> Result<PathBuf> {
     let path = Path::new(OsStr::from_bytes(bytes));
     if bytes.len() > MAX_PATH || bytes.contains(&0) || !path.is_absolute() {
-        return Err(Error::Refused(format!("{path:?} is no absolute path of at most {MAX_PATH} bytes")));
+        return Err(Error::Refused(format!(
+            "{path:?} is no absolute path of at most {MAX_PATH} bytes"
+        )));
     }
     Ok(path.to_owned())
 }
@@ -48,7 +50,9 @@ pub fn collections(wanted: &[CollectionSpec]) -> Result<Vec<(Collection, PathBuf
     for CollectionSpec { name, root } in wanted {
         let collection = collection(name)?;
         if all.iter().any(|(there, _)| *there == collection) {
-            return Err(Error::Refused(format!("the collection {name} is named twice")));
+            return Err(Error::Refused(format!(
+                "the collection {name} is named twice"
+            )));
         }
         all.push((collection, path(root)?));
     }
@@ -56,12 +60,16 @@ pub fn collections(wanted: &[CollectionSpec]) -> Result<Vec<(Collection, PathBuf
 }
 
 fn collection(name: &str) -> Result<Collection> {
-    name.parse().map_err(|e: mooring_core::collection::UnknownCollection| Error::Refused(e.to_string()))
+    name.parse()
+        .map_err(|e: mooring_core::collection::UnknownCollection| Error::Refused(e.to_string()))
 }
 
 /// The collections to keep, sorted.
 pub fn keep(names: &[String]) -> Result<Vec<Collection>> {
-    let mut keep = names.iter().map(|name| collection(name)).collect::<Result<Vec<_>>>()?;
+    let mut keep = names
+        .iter()
+        .map(|name| collection(name))
+        .collect::<Result<Vec<_>>>()?;
     keep.sort_unstable();
     keep.dedup();
     Ok(keep)

@@ -38,7 +38,12 @@ impl Service {
     /// A service for the person with this home. Progress goes to `progress`, where it is dropped
     /// when nobody keeps up.
     pub fn new(home: PathBuf, states: PathBuf, progress: mpsc::Sender<Told>) -> Self {
-        Self { accounts: Mutex::default(), home, states, progress }
+        Self {
+            accounts: Mutex::default(),
+            home,
+            states,
+            progress,
+        }
     }
 
     fn accounts(&self) -> MutexGuard<'_, HashMap<String, Arc<Attached>>> {
@@ -68,7 +73,10 @@ impl Service {
             return if there.account.spec == spec {
                 Ok(there)
             } else {
-                Err(Error::Refused(format!("account {} is attached otherwise", spec.id)))
+                Err(Error::Refused(format!(
+                    "account {} is attached otherwise",
+                    spec.id
+                )))
             };
         }
         if self.accounts().len() >= MAX_ACCOUNTS {
@@ -85,7 +93,9 @@ impl Service {
     /// Lets go of an account and erases its state.
     async fn destroy(&self, id: &str) -> Result<()> {
         let attached = self.accounts().remove(id);
-        let Some(attached) = attached else { return Ok(()) };
+        let Some(attached) = attached else {
+            return Ok(());
+        };
         let Some(attached) = Arc::into_inner(attached) else {
             return Err(Error::Busy(format!("account {id} is still at work")));
         };
@@ -135,13 +145,17 @@ impl Service {
     async fn sign_in(&self, account: String, adopt: bool) -> Result<SyncReport> {
         self.on(&account, move |attached| {
             let (ledger, returned) = signin::sign_in(&attached.account, adopt)?;
-            Ok(SyncReport { returned, ..sync_report(ledger) })
+            Ok(SyncReport {
+                returned,
+                ..sync_report(ledger)
+            })
         })
         .await
     }
 
     async fn abandon(&self, account: String) -> Result<()> {
-        self.on(&account, |attached| signin::abandon(&attached.account)).await?;
+        self.on(&account, |attached| signin::abandon(&attached.account))
+            .await?;
         self.destroy(&account).await
     }
 
@@ -159,16 +173,25 @@ impl Service {
 
     async fn plan(&self, account: String, keep: Vec<String>) -> Result<PlanFacts> {
         let keep = self::keep(&keep)?;
-        self.on(&account, move |attached| plan::plan(&attached.account, &keep)).await
+        self.on(&account, move |attached| {
+            plan::plan(&attached.account, &keep)
+        })
+        .await
     }
 
     async fn drain(&self, account: String, keep: Vec<String>) -> Result<DrainReport> {
         let keep = self::keep(&keep)?;
-        self.on(&account, move |attached| leave::drain(&attached.account, &keep)).await
+        self.on(&account, move |attached| {
+            leave::drain(&attached.account, &keep)
+        })
+        .await
     }
 
     async fn keep_here(&self, account: String, files: Vec<Vec<u8>>) -> Result<u64> {
-        self.on(&account, move |attached| leave::keep_here(&attached.account, &files)).await
+        self.on(&account, move |attached| {
+            leave::keep_here(&attached.account, &files)
+        })
+        .await
     }
 
     async fn verify(
@@ -212,8 +235,11 @@ impl Service {
         let keep = self::keep(&keep)?;
         let id = spec.id.clone();
         self.attach_spec(spec).await?;
-        let left =
-            self.on(&id, move |attached| erase::erase_roots(&attached.account, &keep)).await?;
+        let left = self
+            .on(&id, move |attached| {
+                erase::erase_roots(&attached.account, &keep)
+            })
+            .await?;
         self.destroy(&id).await?;
         Ok(EraseReport { left })
     }

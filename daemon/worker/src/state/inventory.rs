@@ -24,7 +24,12 @@ pub struct Stamp {
 
 impl From<&Stat> for Stamp {
     fn from(stat: &Stat) -> Self {
-        Self { ino: stat.ino, size: stat.size, mtime: stat.mtime, ctime: stat.ctime }
+        Self {
+            ino: stat.ino,
+            size: stat.size,
+            mtime: stat.mtime,
+            ctime: stat.ctime,
+        }
     }
 }
 
@@ -164,7 +169,10 @@ impl State {
         let mut all = self.read(|c| {
             c.prepare_cached("SELECT path, ours FROM folder WHERE collection = ?1 ORDER BY path")?
                 .query_map([collection as i64], |row| {
-                    Ok(Folder { path: row.get(0)?, ours: row.get(1)? })
+                    Ok(Folder {
+                        path: row.get(0)?,
+                        ours: row.get(1)?,
+                    })
                 })?
                 .collect::<rusqlite::Result<Vec<_>>>()
         })?;
@@ -181,7 +189,11 @@ impl State {
         // Folder by folder: the lock is free in between, and memory stays bounded.
         for folder in self.item_folders(collection)? {
             for item in self.items(collection, &folder)? {
-                let key = Key { collection, folder: folder.clone(), name: item.name.clone() };
+                let key = Key {
+                    collection,
+                    folder: folder.clone(),
+                    name: item.name.clone(),
+                };
                 each(key, item)?;
             }
         }
@@ -260,7 +272,9 @@ impl State {
         if keys.is_empty() {
             return Ok(());
         }
-        self.commit(commit, |t| keys.iter().try_for_each(|key| change(t, key).map(drop)))
+        self.commit(commit, |t| {
+            keys.iter().try_for_each(|key| change(t, key).map(drop))
+        })
     }
 }
 
@@ -315,7 +329,10 @@ fn put(c: &Connection, key: &Key, item: &Item) -> rusqlite::Result<()> {
 fn item(row: &Row<'_>) -> rusqlite::Result<Item> {
     Ok(Item {
         name: row.get(0)?,
-        agreed: Agreed { local: row.get::<_, Hash>(1)?, remote: row.get::<_, Hash>(2)? },
+        agreed: Agreed {
+            local: row.get::<_, Hash>(1)?,
+            remote: row.get::<_, Hash>(2)?,
+        },
         local: proof(row, 3)?,
         mode: row.get(8)?,
         remote: proof(row, 9)?,
@@ -326,7 +343,9 @@ fn item(row: &Row<'_>) -> rusqlite::Result<Item> {
 }
 
 fn proof(row: &Row<'_>, at: usize) -> rusqlite::Result<Option<Proof>> {
-    let Some(ino) = row.get::<_, Option<i64>>(at)? else { return Ok(None) };
+    let Some(ino) = row.get::<_, Option<i64>>(at)? else {
+        return Ok(None);
+    };
     Ok(Some(Proof {
         stamp: Stamp {
             ino: ino as u64,

@@ -85,12 +85,18 @@ impl State {
         on_commit: Option<CommitHook>,
     ) -> Result<Self> {
         schema::prepare(&mut connection).map_err(|source| damaged(home.as_deref(), source))?;
-        Ok(Self { connection: Mutex::new(connection), home, on_commit })
+        Ok(Self {
+            connection: Mutex::new(connection),
+            home,
+            on_commit,
+        })
     }
 
     fn lock(&self) -> MutexGuard<'_, Connection> {
         // A panic of another thread leaves no half transaction: dropping one rolls it back.
-        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
+        self.connection
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     fn damaged(&self, source: rusqlite::Error) -> Error {
@@ -112,13 +118,17 @@ impl State {
         work: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
     ) -> Result<T> {
         let mut connection = self.lock();
-        let transaction = connection.transaction().map_err(|source| self.damaged(source))?;
+        let transaction = connection
+            .transaction()
+            .map_err(|source| self.damaged(source))?;
         let value = work(&transaction).map_err(|source| self.damaged(source))?;
         if let Some(hook) = &self.on_commit {
             hook(name).map_err(|e| Error::io("commit to", Path::new(name), e))?;
         }
         mooring_wire::fault::point(mooring_wire::fault::Process::Worker, name);
-        transaction.commit().map_err(|source| self.damaged(source))?;
+        transaction
+            .commit()
+            .map_err(|source| self.damaged(source))?;
         Ok(value)
     }
 
@@ -151,7 +161,10 @@ impl State {
     /// The value under a key.
     pub fn meta(&self, key: &str) -> Result<Option<String>> {
         self.read(|c| {
-            c.query_row("SELECT value FROM meta WHERE key = ?1", [key], |row| row.get(0)).optional()
+            c.query_row("SELECT value FROM meta WHERE key = ?1", [key], |row| {
+                row.get(0)
+            })
+            .optional()
         })
     }
 
@@ -202,7 +215,11 @@ impl State {
             return self.commit("commit-destroy", schema::erase);
         };
         // The latch goes with the first file; SQLite finds no database without it.
-        drop(self.connection.into_inner().unwrap_or_else(PoisonError::into_inner));
+        drop(
+            self.connection
+                .into_inner()
+                .unwrap_or_else(PoisonError::into_inner),
+        );
         for name in ["state.db", "state.db-wal", "state.db-shm"] {
             let path = home.join(name);
             match std::fs::remove_file(&path) {

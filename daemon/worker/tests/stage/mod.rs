@@ -83,7 +83,15 @@ impl Stage {
         let nr = NUMBER.fetch_add(1, Ordering::Relaxed);
         let database = format!("file:stage{nr}?mode=memory&cache=shared");
         let keep = connect(&database);
-        Self { twin, nas, database, _keep: keep, journal: Journal::default(), device, home }
+        Self {
+            twin,
+            nas,
+            database,
+            _keep: keep,
+            journal: Journal::default(),
+            device,
+            home,
+        }
     }
 
     pub fn spec(&self) -> Spec {
@@ -96,8 +104,14 @@ impl Stage {
             device: self.device.into(),
             home: self.home.into(),
             collections: vec![
-                (Collection::Photos, format!("{}/Accounts/alice/Photos", self.home).into()),
-                (Collection::Contacts, format!("{}/Accounts/alice/Contacts", self.home).into()),
+                (
+                    Collection::Photos,
+                    format!("{}/Accounts/alice/Photos", self.home).into(),
+                ),
+                (
+                    Collection::Contacts,
+                    format!("{}/Accounts/alice/Contacts", self.home).into(),
+                ),
             ],
         }
     }
@@ -164,9 +178,17 @@ impl Stage {
     fn receipt(&self, id: &str, report: &RemoveReport, left: usize) -> receipt::Receipt {
         let entry = |(name, counts): &(String, mooring_wire::Counts), kept: bool| {
             let spec = self.spec();
-            let root = spec.root(name.parse().unwrap()).unwrap().display().to_string();
+            let root = spec
+                .root(name.parse().unwrap())
+                .unwrap()
+                .display()
+                .to_string();
             let zero = mooring_wire::Counts::default();
-            let (removed, kept) = if kept { (zero, *counts) } else { (*counts, zero) };
+            let (removed, kept) = if kept {
+                (zero, *counts)
+            } else {
+                (*counts, zero)
+            };
             receipt::CollectionEntry {
                 name: name.clone(),
                 root,
@@ -189,14 +211,20 @@ impl Stage {
             authorised_by: "password".into(),
             policy: "no policy".into(),
             remarks: report.remarks.clone(),
-            storage: receipt::Storage { path: STORAGE.into(), id: "storage-1".into() },
+            storage: receipt::Storage {
+                path: STORAGE.into(),
+                id: "storage-1".into(),
+            },
             proof: receipt::Proof {
                 level: "read-back".into(),
                 writers_excluded: report.writers_excluded,
                 base: format!("{id}.base"),
                 base_blake3: self.journal.verified.base_blake3.clone(),
             },
-            revocation: receipt::Revocation { state: "not-needed".into(), detail: String::new() },
+            revocation: receipt::Revocation {
+                state: "not-needed".into(),
+                detail: String::new(),
+            },
             collections,
             left: Vec::new(),
         }
@@ -242,7 +270,11 @@ pub fn drain_verify_remove<F: Files>(
         drained: false,
         backup_missing: false,
         proven: false,
-        removal: if removing { Removal::Begun } else { Removal::NotBegun },
+        removal: if removing {
+            Removal::Begun
+        } else {
+            Removal::NotBegun
+        },
         revoked: true,
         forgotten: false,
         rounds: 0,

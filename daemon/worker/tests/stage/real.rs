@@ -33,7 +33,12 @@ impl Real {
         fs::create_dir(folder.path().join("home")).unwrap();
         fs::create_dir(&storage).unwrap();
         let collections = vec![(Collection::Photos, photos)];
-        let real = Self { folder, sign_in_nr: 0, collections, storage };
+        let real = Self {
+            folder,
+            sign_in_nr: 0,
+            collections,
+            storage,
+        };
         real.create_identity();
         real
     }
@@ -53,7 +58,8 @@ impl Real {
     }
 
     fn create_identity(&self) {
-        storage::create_identity(&RealFiles::new(), &self.storage, "identity = \"alice\"\n").unwrap();
+        storage::create_identity(&RealFiles::new(), &self.storage, "identity = \"alice\"\n")
+            .unwrap();
     }
 
     pub fn spec(&self) -> Spec {
@@ -106,7 +112,10 @@ impl Real {
         base: &str,
     ) -> Result<()> {
         erase::erase_roots(&account, keep)?;
-        let text = self.receipt(id, base).to_toml().map_err(|e| Error::Refused(e.to_string()))?;
+        let text = self
+            .receipt(id, base)
+            .to_toml()
+            .map_err(|e| Error::Refused(e.to_string()))?;
         storage::store_receipt(&account.files, &self.storage, id, &text)?;
         account.state.destroy()?;
         self.sign_in_nr += 1;
@@ -114,16 +123,17 @@ impl Real {
     }
 
     fn receipt(&self, id: &str, base: &str) -> receipt::Receipt {
-        let collections = self.collections.iter().map(|(collection, root)| {
-            receipt::CollectionEntry {
-                name: collection.to_string(),
-                root: root.display().to_string(),
-                removed_files: 0,
-                removed_bytes: 0,
-                kept_files: 0,
-                kept_bytes: 0,
-            }
-        });
+        let collections =
+            self.collections
+                .iter()
+                .map(|(collection, root)| receipt::CollectionEntry {
+                    name: collection.to_string(),
+                    root: root.display().to_string(),
+                    removed_files: 0,
+                    removed_bytes: 0,
+                    kept_files: 0,
+                    kept_bytes: 0,
+                });
         receipt::Receipt {
             version: receipt::VERSION,
             id: id.into(),
@@ -144,7 +154,10 @@ impl Real {
                 base: format!("{id}.base"),
                 base_blake3: base.into(),
             },
-            revocation: receipt::Revocation { state: "not-needed".into(), detail: String::new() },
+            revocation: receipt::Revocation {
+                state: "not-needed".into(),
+                detail: String::new(),
+            },
             collections: collections.collect(),
             left: Vec::new(),
         }
@@ -164,9 +177,13 @@ pub fn contents(root: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let mut todo = vec![root.to_owned()];
     while let Some(folder) = todo.pop() {
         // What is read here may be raced: what vanished meanwhile is not there.
-        let Ok(entries) = fs::read_dir(&folder) else { continue };
+        let Ok(entries) = fs::read_dir(&folder) else {
+            continue;
+        };
         for entry in entries.flatten() {
-            let Ok(kind) = entry.file_type() else { continue };
+            let Ok(kind) = entry.file_type() else {
+                continue;
+            };
             if kind.is_dir() {
                 todo.push(entry.path());
             } else if kind.is_file() && entry.file_name() != ".mooring-collection" {

@@ -1,0 +1,267 @@
+//! Policy that changes while the daemon runs, and while a sign-out is under way.
+
+use std::fs::{self, File};
+use std::path::PathBuf;
+
+use mooring_api::{ManagerProxy, PlanOptions, RetryOptions, SignOutOptions};
+use mooring_tests::World;
+
+use crate::stage::{
+    ALICE, Client, PASSWORD, belongings, copies, everything_comes_back, piped, sign_out, signed_in,
+};
+
+const DENY: &str = r#"[organisation]
+name = "Harbour Lights Ltd"
+contact = "it@harbour.example"
+
+[[rule]]
+name = "no-sign-out-during-audit"
+reason = "The auditors are here until Friday."
+sign-out = "deny"
+"#;
+/// The line and the column at which this stops being TOML are 2 and 8.
+const BROKEN: &str = "[organisation]\nname = = \"x\"\n";
+
+fn about_data(name: &str, data: &str) -> String {
+    format!(
+        "[organisation]\nname = \"Harbour Lights Ltd\"\ncontact = \"it@harbour.example\"\n\n\
+         [[rule]]\nname = \"{name}\"\nreason = \"So it was decided.\"\ndata = \"{data}\"\n"
+    )
+}
+
+fn file(world: &World, name: &str) -> PathBuf {
+    world.config().join("policy.d").join(name)
+}
+
+/// Puts a policy file in its place, whole at once.
+fn put(world: &World, name: &str, text: &str) {
+    fs::create_dir_all(world.config().join("policy.d")).unwrap();
+    let new = file(world, ".new");
+    fs::write(&new, text).unwrap();
+    fs::rename(new, file(world, name)).unwrap();
+}
+
+async fn wait_for(client: &mut Client, manager: &ManagerProxy<'_>, state: &str) {
+    client
+        .until(state, async || {
+            (manager.policy_state().await.unwrap() == state).then_some(())
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn a_denial_names_who_what_where_why_and_whom_to_ask() {
+    let world = World::new();
+    let (_daemon, before) = signed_in(&world).await;
+    let (mut client, manager) = (Client::new(&world).await, world.manager().await);
+    assert_eq!(manager.policy_state().await.unwrap(), "none");
+    put(&world, "50-audit.toml", DENY);
+    wait_for(&mut client, &manager, "in-force").await;
+
+    let place = format!("{}:5", file(&world, "50-audit.toml").display());
+    let five = [
+        "Harbour Lights Ltd",
+        "no-sign-out-during-audit",
+        &place,
+        "The auditors are here until Friday.",
+        "it@harbour.example",
+    ];
+    let refused = sign_out(&world, &[]).await.expect_code(3);
+    for word in five {
+        assert!(
+            refused.stderr.contains(word),
+            "no {word:?} in: {}",
+            refused.stderr
+        );
+    }
+    let json = sign_out(&world, &["--json"]).await.expect_code(3).json();
+    assert_eq!(json["error"]["kind"], "PolicyDenied");
+    let denial = &json["plan"]["policy"]["denials"][0];
+    let said = ["organisation", "rule", "reason", "contact"].map(|key| denial[key].as_str());
+    let expected = [five[0], five[1], five[3], five[4]].map(Some);
+    assert_eq!(said, expected);
+    assert_eq!(denial["line"], 5);
+
+    // By the bus, before anything is looked at, and whatever the digest.
+    let account = client.account(&world).await.unwrap();
+    let refused = account
+        .sign_out("", SignOutOptions::default())
+        .await
+        .unwrap_err();
+    assert_eq!(refused.kind(), "PolicyDenied");
+    assert_eq!(account.state().await.unwrap(), "active");
+    before.assert_same(&belongings(&world));
+
+    fs::remove_file(file(&world, "50-audit.toml")).unwrap();
+    wait_for(&mut client, &manager, "none").await;
+    let _ = sign_out(&world, &[]).await.expect_code(0);
+}
+
+#[tokio::test]
+async fn a_bad_file_leaves_the_last_good_policy_in_force_over_a_restart() {
+    let world = World::new();
+    let (daemon, before) = signed_in(&world).await;
+    let (mut client, manager) = (Client::new(&world).await, world.manager().await);
+    put(&world, "50-audit.toml", DENY);
+    wait_for(&mut client, &manager, "in-force").await;
+    put(&world, "50-audit.toml", BROKEN);
+    wait_for(&mut client, &manager, "last-good").await;
+    let place = format!("{}:2:8", file(&world, "50-audit.toml").display());
+    let shown = world.ctl(&["policy", "show"]).run().await.expect_code(0);
+    assert!(
+        shown.stdout.contains(&place),
+        "no {place} in: {}",
+        shown.stdout
+    );
+    let refused = sign_out(&world, &[]).await.expect_code(3);
+    assert!(
+        refused.stderr.contains("no-sign-out-during-audit"),
+        "{}",
+        refused.stderr
+    );
+
+    assert!(daemon.terminate().await.success());
+    let _daemon = world.daemon().await;
+    let manager = world.manager().await;
+    assert_eq!(manager.policy_state().await.unwrap(), "last-good");
+    let _ = sign_out(&world, &[]).await.expect_code(3);
+    before.assert_same(&belongings(&world));
+}
+
+#[tokio::test]
+async fn a_first_file_that_is_bad_refuses_everything() {
+    let world = World::new();
+    let (daemon, before) = signed_in(&world).await;
+    let (mut client, manager) = (Client::new(&world).await, world.manager().await);
+    put(&world, "50-audit.toml", BROKEN);
+    wait_for(&mut client, &manager, "invalid").await;
+    let refused = sign_out(&world, &[]).await.expect_code(3);
+    let place = format!("{}:2:8", file(&world, "50-audit.toml").display());
+    assert!(
+        refused.stderr.contains(&place),
+        "no {place} in: {}",
+        refused.stderr
+    );
+    assert!(daemon.terminate().await.success());
+
+    let _daemon = world.daemon().await;
+    let (mut client, manager) = (Client::new(&world).await, world.manager().await);
+    assert_eq!(manager.policy_state().await.unwrap(), "invalid");
+    let _ = sign_out(&world, &["--keep", "all"]).await.expect_code(3);
+    before.assert_same(&belongings(&world));
+    fs::remove_file(file(&world, "50-audit.toml")).unwrap();
+    wait_for(&mut client, &manager, "none").await;
+    let _ = sign_out(&world, &[]).await.expect_code(0);
+}
+
+#[tokio::test]
+async fn rules_about_the_data_bind_and_opposite_ones_block() {
+    let world = World::new();
+    let (_daemon, before) = signed_in(&world).await;
+    let (mut client, manager) = (Client::new(&world).await, world.manager().await);
+    put(&world, "10-keep.toml", &about_data("archive-stays", "keep"));
+    wait_for(&mut client, &manager, "in-force").await;
+    let refused = sign_out(&world, &[]).await.expect_code(3);
+    assert!(refused.stderr.contains("--keep all"), "{}", refused.stderr);
+    let _ = sign_out(&world, &["--keep", "photos"]).await.expect_code(3);
+
+    put(
+        &world,
+        "20-remove.toml",
+        &about_data("leave-nothing", "remove"),
+    );
+    client
+        .until("both rules", async || {
+            (manager.show_policy().await.unwrap().files.len() == 2).then_some(())
+        })
+        .await;
+    for keep in [&[][..], &["--keep", "all"]] {
+        let refused = sign_out(&world, keep).await.expect_code(3);
+        for rule in ["archive-stays", "leave-nothing"] {
+            assert!(
+                refused.stderr.contains(rule),
+                "no {rule} in: {}",
+                refused.stderr
+            );
+        }
+    }
+
+    fs::remove_file(file(&world, "10-keep.toml")).unwrap();
+    client
+        .until("one rule", async || {
+            (manager.show_policy().await.unwrap().files.len() == 1).then_some(())
+        })
+        .await;
+    let _ = sign_out(&world, &["--keep", "contacts"])
+        .await
+        .expect_code(3);
+    before.assert_same(&belongings(&world));
+
+    put(
+        &world,
+        "20-remove.toml",
+        &about_data("archive-stays", "keep"),
+    );
+    client
+        .until("the other rule", async || {
+            let policy = manager.show_policy().await.unwrap();
+            policy.effective.contains("archive-stays").then_some(())
+        })
+        .await;
+    let told = sign_out(&world, &["--keep", "all"]).await.expect_code(0);
+    assert!(told.stdout.contains("0 files removed"), "{}", told.stdout);
+    before.assert_same(&belongings(&world));
+    before.assert_same(&copies(&world));
+}
+
+#[tokio::test]
+async fn a_denial_before_the_removal_ends_the_sign_out_without_loss() {
+    let world = World::new();
+    let (_daemon, before) = signed_in(&world).await;
+    let (mut client, manager) = (Client::new(&world).await, world.manager().await);
+    let account = client.account(&world).await.unwrap();
+    let plan = account.plan_sign_out(PlanOptions::default()).await.unwrap();
+    let job = account
+        .sign_out(&plan.digest, SignOutOptions::default())
+        .await
+        .unwrap();
+    let job = client.job(&job).await;
+    assert_eq!(client.blocked(&job).await.error, "ReauthRequired");
+    put(&world, "50-audit.toml", DENY);
+    wait_for(&mut client, &manager, "in-force").await;
+    job.authenticate(piped(PASSWORD)).await.unwrap();
+    let outcome = client.outcome(&job).await;
+    assert_eq!(
+        (outcome.success, outcome.error.as_str()),
+        (false, "PolicyDenied")
+    );
+    assert!(
+        outcome.message.contains("no-sign-out-during-audit"),
+        "{outcome:?}"
+    );
+    assert_eq!(account.state().await.unwrap(), "active");
+    before.assert_same(&belongings(&world));
+    let _ = crate::stage::sync(&world).await.expect_code(0);
+}
+
+#[tokio::test]
+async fn a_denial_after_the_removal_began_comes_too_late() {
+    let world = World::new();
+    let (_daemon, before) = signed_in(&world).await;
+    let (mut client, manager) = (Client::new(&world).await, world.manager().await);
+    let held = world.account_folder(ALICE).join("Videos/waves.avi");
+    let writer = File::options().append(true).open(&held).unwrap();
+    let job = client.begin_sign_out(&world).await;
+    assert_eq!(client.blocked(&job).await.error, "UnsyncedData");
+    assert!(!job.cancellable().await.unwrap(), "the others are removed");
+    assert_eq!(belongings(&world).files(), 1);
+    put(&world, "50-audit.toml", DENY);
+    wait_for(&mut client, &manager, "in-force").await;
+    drop(writer);
+    job.retry(RetryOptions::default()).await.unwrap();
+    let outcome = client.outcome(&job).await;
+    assert!(outcome.success, "{outcome:?}");
+    assert_eq!(outcome.removed, before.files() as u64);
+    before.assert_same(&copies(&world));
+    everything_comes_back(&world, &before).await;
+}
