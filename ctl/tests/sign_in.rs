@@ -50,7 +50,7 @@ fn a_new_identity_needs_a_name_and_consent() {
     let run = fake.run_with("secret", &with(&["--identity", "alice"]));
     assert_eq!(run.code, 2, "{run:?}");
     assert!(run.err.contains("--yes"), "{}", run.err);
-    assert_eq!(fake.calls(), ["Inspect local"; 3]);
+    assert_eq!(fake.calls(), ["Inspect local"; 2]);
 }
 
 #[test]
@@ -62,7 +62,7 @@ fn the_recovery_code_never_goes_to_the_standard_output() {
     assert!(!run.out.contains("anchor"), "{}", run.out);
     assert_eq!(run.json()["created"], true);
     let asked = fake.script.lock().unwrap().asked.clone();
-    assert_eq!(asked[0].root, b"/nonexistent/Accounts/alice/Photos");
+    assert_eq!(asked[0].root, b"/h/Accounts/alice/Photos");
     assert_eq!(run.json()["outcome"]["uploaded"], 3);
 }
 

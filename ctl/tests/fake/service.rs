@@ -129,9 +129,17 @@ impl Manager {
     async fn inspect(&self, provider: String, options: SignInOptions) -> Result<AccountFound> {
         let mut script = self.script.lock().unwrap();
         script.calls.push(format!("Inspect {provider}"));
-        let collections = options
+        let mut collections = options
             .collections
             .unwrap_or(script.found.collections.clone());
+        // As the daemon does: the default folders of whom the call names.
+        if let Some(identity) = options.identity {
+            for collection in &mut collections {
+                let root = String::from_utf8(collection.root.clone()).unwrap();
+                let own = format!("/Accounts/{identity}/");
+                collection.root = root.replace("/Accounts/", &own).into_bytes();
+            }
+        }
         Ok(AccountFound {
             collections,
             ..script.found.clone()

@@ -1,7 +1,7 @@
 //! A password and a recovery code go through everything, and are then found nowhere.
 
 use std::fs;
-use std::io::Read;
+use std::io::{BufRead, BufReader};
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
@@ -112,7 +112,7 @@ async fn listen(world: &World) -> JoinHandle<Vec<u8>> {
 /// Makes the account, and answers its recovery code.
 async fn create(world: &World) -> String {
     let mut client = Client::new(world).await;
-    let (mut reader, writer) = std::io::pipe().unwrap();
+    let (reader, writer) = std::io::pipe().unwrap();
     let options = SignInOptions {
         storage: Some(world.storage().into_os_string().into_encoded_bytes()),
         create: Some(true),
@@ -123,8 +123,9 @@ async fn create(world: &World) -> String {
     let manager = world.manager().await;
     let job = manager.sign_in("local", ALICE, options).await.unwrap();
     let code = tokio::task::spawn_blocking(move || {
+        // Up to the newline: whoever listens on the bus has the writing end, too.
         let mut code = String::new();
-        reader.read_to_string(&mut code).unwrap();
+        BufReader::new(reader).read_line(&mut code).unwrap();
         code
     });
     let code = tokio::time::timeout(PATIENCE, code).await.unwrap().unwrap();
