@@ -31,6 +31,9 @@ pub enum Side {
 /// Which operations are allowed now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
+    /// The account is being brought: both ways, and no deletion. What was here or there before
+    /// and is not any more is a question for a person.
+    Arriving,
     /// The account is in use: both ways.
     Active,
     /// The account is leaving: nothing is downloaded or deleted here any more.
@@ -60,6 +63,10 @@ pub enum Op {
     /// Both sides have content of their own: give the local file the name of a conflict copy.
     /// Both names are ordinary files from then on.
     SetAside,
+    /// Carry the deletion that happened there over: the local file goes into the trash.
+    DeleteLocal,
+    /// Carry the deletion that happened here over: the remote file goes into the trash.
+    DeleteRemote,
     /// Do nothing and tell the person.
     Hold(Held),
     /// Both sides let go of it: forget the agreement.
@@ -74,8 +81,8 @@ pub fn decide(local: Side, remote: Side, agreed: Option<Agreed>, phase: Phase) -
         (Side::Absent, Side::Absent) => return agreed.map(|_| Op::Forget),
         (Side::AsAgreed, Side::AsAgreed) => return None,
 
-        (Side::Absent, Side::AsAgreed) => Op::Hold(Held::DeletedHere),
-        (Side::AsAgreed, Side::Absent) => Op::Hold(Held::DeletedThere),
+        (Side::Absent, Side::AsAgreed) => Op::DeleteRemote,
+        (Side::AsAgreed, Side::Absent) => Op::DeleteLocal,
 
         // Only a hash tells an edit from a touch, and equality from a conflict. A name that one
         // side alone ever had needs none: carrying it over finds the hash.
@@ -99,9 +106,27 @@ pub fn decide(local: Side, remote: Side, agreed: Option<Agreed>, phase: Phase) -
         }
     };
     match phase {
+        Phase::Arriving => Some(held(op)),
         Phase::Active => Some(op),
-        Phase::Leaving => leaving(op, local),
+        Phase::Leaving => leaving(held(op), local),
     }
+}
+
+/// The operation with its deletion, if it is one, held.
+pub fn held(op: Op) -> Op {
+    match op {
+        Op::DeleteRemote => Op::Hold(Held::DeletedHere),
+        Op::DeleteLocal => Op::Hold(Held::DeletedThere),
+        op => op,
+    }
+}
+
+/// How many deletions may be carried over in a rolling day without a question: the larger of 20
+/// and a tenth of the files, but never more than 200.
+pub fn deletions_allowed(files: u64) -> u64 {
+    const LEAST: u64 = 20;
+    const MOST: u64 = 200;
+    (files / 10).clamp(LEAST, MOST)
 }
 
 /// A file whose bytes turn out to be the agreed ones was merely touched.
@@ -119,7 +144,7 @@ fn leaving(op: Op, local: Side) -> Option<Op> {
         // The storage has newer bytes, so ours have no copy any more: they need a name of their
         // own before they can be uploaded.
         Op::Download => Some(Op::SetAside),
-        // Nothing is here to be removed, so nothing has to be asked.
+        // Nothing is here to be removed, so nothing has to be done.
         Op::Hold(Held::DeletedHere) => None,
         op => Some(op),
     }
@@ -221,8 +246,8 @@ mod tests {
             (Content(B), Content(C), None, Some(Op::SetAside)),
             (Content(B), Absent, PAIR, Some(Op::Upload)),
             (Absent, Content(B), PAIR, Some(Op::Download)),
-            (Content(A), Absent, PAIR, Some(Op::Hold(Held::DeletedThere))),
-            (Absent, AsAgreed, PAIR, Some(Op::Hold(Held::DeletedHere))),
+            (Content(A), Absent, PAIR, Some(Op::DeleteLocal)),
+            (Absent, AsAgreed, PAIR, Some(Op::DeleteRemote)),
             (Absent, Absent, PAIR, Some(Op::Forget)),
             (Absent, Absent, None, None),
         ];
@@ -233,6 +258,21 @@ mod tests {
                 "{local:?} {remote:?} {agreed:?}"
             );
         }
+    }
+
+    #[test]
+    fn deletions_are_carried_only_by_an_account_in_use() {
+        let gone_here = (Side::Absent, Side::AsAgreed);
+        let gone_there = (Side::AsAgreed, Side::Absent);
+        let ask = |(local, remote), phase| decide(local, remote, PAIR, phase);
+        let hold = |held| Some(Op::Hold(held));
+        assert_eq!(ask(gone_here, Phase::Arriving), hold(Held::DeletedHere));
+        assert_eq!(ask(gone_there, Phase::Arriving), hold(Held::DeletedThere));
+        assert_eq!(ask(gone_here, Phase::Leaving), None);
+        assert_eq!(ask(gone_there, Phase::Leaving), hold(Held::DeletedThere));
+        assert_eq!(deletions_allowed(0), 20);
+        assert_eq!(deletions_allowed(1_000), 100);
+        assert_eq!(deletions_allowed(u64::MAX), 200);
     }
 
     #[test]

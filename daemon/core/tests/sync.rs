@@ -66,6 +66,8 @@ struct World {
     /// What exists because somebody wrote it, and nobody replaced or deleted on purpose.
     alive: BTreeSet<Hash>,
     written: u64,
+    /// What deletions carried away: kept for thirty days.
+    trash: BTreeSet<Hash>,
 }
 
 fn side(there: Option<&Hash>) -> Side {
@@ -116,6 +118,20 @@ impl World {
         };
         match decide(side(local.as_ref()), side(remote.as_ref()), agreed, phase) {
             None | Some(Op::Hold(_)) => {}
+            Some(Op::DeleteLocal) => {
+                assert_eq!(phase, Phase::Active, "only an account in use deletes");
+                assert_eq!(local, agreed.map(|a| a.local), "deletes an edit");
+                self.trash.insert(local.unwrap());
+                d.files.remove(name);
+                d.agreed.remove(name);
+            }
+            Some(Op::DeleteRemote) => {
+                assert_eq!(phase, Phase::Active, "only an account in use deletes");
+                assert_eq!(remote, agreed.map(|a| a.remote), "deletes an edit");
+                self.trash.insert(remote.unwrap());
+                self.storage.remove(name);
+                d.agreed.remove(name);
+            }
             Some(Op::Hash) => panic!("every hash is known"),
             Some(Op::Adopt) => {
                 d.agreed.insert(name.clone(), both(local.unwrap()));
@@ -214,6 +230,7 @@ proptest! {
         let mut world = World::default();
         for act in &acts {
             world.act(act);
+            // Not even in the trash: a deletion only ever takes what its person saw deleted.
             let there = world.everything();
             prop_assert!(world.alive.is_subset(&there), "lost after {:?}", act);
         }

@@ -78,8 +78,8 @@ fn finish<F: Files>(account: &Account<F>, ledger: &Ledger) -> Result<()> {
     account.state.set_last_sync(seconds)
 }
 
-/// Refuses roots that are, contain or lie in one another or the storage: by path, and by what the
-/// folders on the way really are (bind mounts).
+/// Refuses roots that are, contain or lie in one another or the storage: by path, with all links
+/// resolved, and by what the folders on the way really are (bind mounts).
 ///
 /// # Errors
 /// [`Error::Refused`] naming both.
@@ -107,12 +107,19 @@ pub fn check_roots<F: Files>(
             )));
         }
     }
+    let real = places
+        .iter()
+        .map(|(_, path)| resolved(files, path))
+        .collect::<Result<Vec<_>>>()?;
     for (nr, (name, path)) in places.iter().enumerate() {
-        for (other_name, other) in &places[nr + 1..] {
+        for (other_nr, (other_name, other)) in places.iter().enumerate().skip(nr + 1) {
+            let (real, real_other) = (&real[nr], &real[other_nr]);
             let related = path.starts_with(other)
                 || other.starts_with(path)
-                || lies_in(files, path, other)?
-                || lies_in(files, other, path)?;
+                || real.starts_with(real_other)
+                || real_other.starts_with(real)
+                || lies_in(files, real, real_other)?
+                || lies_in(files, real_other, real)?;
             if related {
                 return Err(Error::Refused(format!(
                     "{name} ({}) and {other_name} ({}) must not be the same folder or lie in one \
@@ -124,6 +131,22 @@ pub fn check_roots<F: Files>(
         }
     }
     Ok(())
+}
+
+/// A path with the links resolved in that part of it that exists.
+fn resolved<F: Files>(files: &F, path: &Path) -> Result<PathBuf> {
+    for ancestor in path.ancestors() {
+        match files.resolve(ancestor) {
+            Ok(real) => {
+                return Ok(path
+                    .strip_prefix(ancestor)
+                    .map_or(real.clone(), |rest| real.join(rest)));
+            }
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+            Err(e) => return Err(Error::io("look at", ancestor, e)),
+        }
+    }
+    Ok(path.to_owned())
 }
 
 /// Whether `inner`, or a folder on the way to it, is the very folder `outer`.
@@ -141,6 +164,8 @@ fn lies_in<F: Files>(files: &F, inner: &Path, outer: &Path) -> Result<bool> {
         match identity(ancestor) {
             Ok(Some(is)) if is == outer_is => return Ok(true),
             Ok(_) => {}
+            // That one could be opened, so this is another.
+            Err(e) if e.kind() == io::ErrorKind::PermissionDenied => {}
             Err(e) => return Err(Error::io("look at", ancestor, e)),
         }
     }

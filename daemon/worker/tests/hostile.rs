@@ -208,7 +208,7 @@ fn stamps_sizes_and_modes() {
         for name in ["0000", "0200"] {
             fs::remove_file(photos.join(name)).unwrap();
         }
-        real.account();
+        mooring_worker::leave::stay(&real.account()).unwrap();
     }
     real.sync().unwrap();
     let report = out_and_in(&mut real);

@@ -281,7 +281,7 @@ async fn a_worker_may_die_over_any_batch() {
         ],
         [
             "worker/sync-all:2",
-            "worker/commit-destroy:1",
+            "worker/remove-dir:2",
             "worker/commit-roots:1",
         ],
         [

@@ -195,7 +195,7 @@ async fn secrets_are_found_nowhere() {
         secrets.expect_none(&told.command, told.stderr.as_bytes());
     }
     secrets.expect_none("the properties", &properties(&world).await);
-    assert!(daemon.log().contains("TRACE"), "the log tells everything");
+    assert!(daemon.log().contains("DEBUG"), "the log tells everything");
     assert!(daemon.terminate().await.success());
     assert_eq!(secrets.find_below(world.folder()), None);
     let end = DBusProxy::new(&world.connect().await).await.unwrap();

@@ -123,6 +123,9 @@ pub trait Files: Clone + Send + Sync + 'static {
     /// person named. The folder itself may be a mount point.
     fn open_root(&self, path: &Path) -> io::Result<Self::Dir>;
 
+    /// An absolute path with every link in it resolved. All of it must exist.
+    fn resolve(&self, path: &Path) -> io::Result<std::path::PathBuf>;
+
     /// Makes a folder and its missing parents by absolute path (mode 0700 for those it makes),
     /// durably. Answers the folders it made, outermost first.
     fn make_root(&self, path: &Path) -> io::Result<Vec<std::path::PathBuf>>;

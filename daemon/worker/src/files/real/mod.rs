@@ -71,6 +71,11 @@ impl Files for RealFiles {
         root::open(path).map(Arc::new)
     }
 
+    fn resolve(&self, path: &Path) -> io::Result<PathBuf> {
+        name::check_root(path)?;
+        std::fs::canonicalize(path)
+    }
+
     fn make_root(&self, path: &Path) -> io::Result<Vec<PathBuf>> {
         root::make(path)
     }

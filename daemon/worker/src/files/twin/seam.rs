@@ -29,6 +29,12 @@ impl Files for TwinFiles {
         Ok(self.dir(at))
     }
 
+    fn resolve(&self, path: &Path) -> io::Result<PathBuf> {
+        name::check_root(path)?;
+        let world = self.enter("resolve", Phase::Look)?;
+        world.walk(path, true).map(|(_, real)| real)
+    }
+
     fn make_root(&self, path: &Path) -> io::Result<Vec<PathBuf>> {
         self.make_folders(path)
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::io;
-use std::path::{Component, Path};
+use std::path::{Component, Path, PathBuf};
 
 use nix::errno::Errno;
 
@@ -154,8 +154,13 @@ impl World {
 
     /// Walks an absolute path. Links on the way are followed, the last one if `follow`.
     pub(super) fn resolve(&self, path: &Path, follow: bool) -> io::Result<At> {
+        self.walk(path, follow).map(|(at, _)| at)
+    }
+
+    /// As [`World::resolve`], with the path that has no links.
+    pub(super) fn walk(&self, path: &Path, follow: bool) -> io::Result<(At, PathBuf)> {
         let mut todo: Vec<OsString> = reversed(path);
-        let mut walked = vec![self.top()];
+        let mut walked = vec![(self.top(), OsString::from("/"))];
         let mut links = 0;
         while let Some(step) = todo.pop() {
             if step == "/" {
@@ -166,7 +171,7 @@ impl World {
                 walked.truncate((walked.len() - 1).max(1));
                 continue;
             }
-            let here = walked.last().copied().unwrap_or(self.top());
+            let here = walked.last().map_or(self.top(), |(at, _)| *at);
             let child = self.mounted(self.child(here, &step)?);
             match &self.inode(child)?.content {
                 Content::Symlink(target) if follow || !todo.is_empty() => {
@@ -176,10 +181,11 @@ impl World {
                     }
                     todo.extend(reversed(Path::new(target)));
                 }
-                _ => walked.push(child),
+                _ => walked.push((child, step)),
             }
         }
-        walked.last().copied().ok_or_else(|| Errno::ENOENT.into())
+        let at = walked.last().map_or(self.top(), |(at, _)| *at);
+        Ok((at, walked.into_iter().map(|(_, name)| name).collect()))
     }
 
     /// The folder that holds the last name of an absolute path, and that name.
