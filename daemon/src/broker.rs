@@ -15,6 +15,7 @@ use crate::account::Account;
 use crate::clock::Clock;
 use crate::failure::Failure;
 use crate::folders::{Folders, Mode};
+use crate::inhibitors::Inhibitors;
 use crate::jobs::{self, Request};
 use crate::launch::{Later, Launcher};
 use crate::passwords::Passwords;
@@ -66,6 +67,8 @@ pub struct Broker {
     pub rules: Rules,
     /// The receipts on this device.
     pub receipts: Receipts,
+    /// What apps hold so that a sign-out waits.
+    pub inhibitors: Inhibitors,
     /// What clients see.
     pub published: Arc<watch::Sender<Published>>,
     next_job: AtomicU64,
@@ -107,6 +110,7 @@ impl Broker {
             passwords: Passwords::new(store.clone(), clock.clone(), cost),
             workers: Workers::new(launcher, uid, listener),
             receipts: Receipts::new(folders.receipts()),
+            inhibitors: Inhibitors::default(),
             next_job: AtomicU64::new(store.last_job()? + 1),
             requests: Mutex::default(),
             tasks: Mutex::default(),

@@ -42,6 +42,9 @@ pub enum Failure {
     /// The job was cancelled.
     #[error("{0}")]
     Cancelled(String),
+    /// An app asks to wait with signing out.
+    #[error("{0}")]
+    Inhibited(String),
     /// The worker answered with an error, or is gone.
     #[error("{}", .0.message())]
     Worker(#[from] mooring_wire::Error),

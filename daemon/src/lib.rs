@@ -11,6 +11,7 @@ pub mod cli;
 pub mod clock;
 pub mod failure;
 pub mod folders;
+pub mod inhibitors;
 pub mod jobs;
 pub mod launch;
 pub mod lock;

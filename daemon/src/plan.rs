@@ -67,6 +67,10 @@ impl Broker {
                 message: message.clone(),
             })
             .collect();
+        if let Some(message) = self.inhibitors.blocked(self.uid) {
+            let error = "Inhibited".to_owned();
+            blockers.push(api::Blocker { error, message });
+        }
         if let Some(message) = refusal(&decision, account, keep) {
             blockers.insert(
                 0,

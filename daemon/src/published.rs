@@ -32,6 +32,8 @@ pub struct AccountView {
     pub collections: Vec<CollectionStatus>,
     /// When it last synced completely, in seconds since the Unix epoch, or 0.
     pub last_sync: u64,
+    /// Whether apps are told that it is being signed out.
+    pub signing_out: bool,
 }
 
 impl AccountView {
@@ -42,6 +44,7 @@ impl AccountView {
             holder: Holder::Free,
             collections: Vec::new(),
             last_sync: 0,
+            signing_out: false,
         }
     }
 }

@@ -15,11 +15,11 @@ mod proxy;
 mod types;
 
 pub use error::{Error, Result};
-pub use proxy::{AccountProxy, FilesProxy, Finished, FinishedStream, JobProxy, ManagerProxy};
+pub use proxy::{AccountProxy, FilesProxy, Finished, FinishedStream, JobProxy, ManagerProxy, SigningOut, SigningOutStream};
 pub use types::{
-    AccountFound, Blocked, Blocker, CollectionSpec, CollectionStatus, Denial, Finding, JobOutcome,
+    AccountFound, Blocked, Blocker, ChangePasswordOptions, CollectionSpec, CollectionStatus, Denial, Finding, Inhibitor, JobOutcome,
     Plan, PlanCollection, PlanOptions, PolicyDecision, PolicyStatus, Progress, ReceiptSummary,
-    RetryOptions, ReturnCheck, SignInOptions, SignOutOptions,
+    ResetPasswordOptions, RetryOptions, ReturnCheck, SignInOptions, SignOutOptions,
 };
 
 /// The well-known bus name of the daemon.

@@ -3,8 +3,8 @@
 use zbus::{OwnedFd, OwnedObjectPath, proxy};
 
 use crate::{
-    AccountFound, Blocked, CollectionStatus, Finding, JobOutcome, Plan, PlanOptions,
-    PolicyDecision, PolicyStatus, Progress, ReceiptSummary, Result, RetryOptions, SignInOptions,
+    AccountFound, Blocked, ChangePasswordOptions, CollectionStatus, Finding, Inhibitor, JobOutcome, Plan, PlanOptions,
+    PolicyDecision, PolicyStatus, Progress, ReceiptSummary, Result, ResetPasswordOptions, RetryOptions, SignInOptions,
     SignOutOptions,
 };
 
@@ -37,6 +37,16 @@ pub trait Manager {
     /// The text of a receipt (TOML).
     fn read_receipt(&self, id: &str) -> Result<String>;
 
+    /// Asks a sign-out to wait, as in logind, until every copy of the answered descriptor is closed.
+    ///
+    /// `what` is `sign-out`. `mode` is `delay` (a sign-out that begins is told by
+    /// `Account.SigningOut` and waits, up to a bound) or `block` (none begins, and one that has not
+    /// removed anything yet waits). When the daemon goes, the descriptor, the read end of a pipe,
+    /// comes to its end.
+    fn inhibit(&self, what: &str, who: &str, why: &str, mode: &str) -> Result<OwnedFd>;
+    /// The inhibitors that are held, oldest first.
+    fn list_inhibitors(&self) -> Result<Vec<Inhibitor>>;
+
     /// The version of the daemon.
     #[zbus(property(emits_changed_signal = "const"))]
     fn version(&self) -> Result<String>;
@@ -55,6 +65,15 @@ pub trait Account {
     fn plan_sign_out(&self, options: PlanOptions) -> Result<Plan>;
     /// Signs out as planned: backs up, verifies, removes, revokes. Answers the job.
     fn sign_out(&self, digest: &str, options: SignOutOptions) -> Result<OwnedObjectPath>;
+    /// Sets another password, by the one that holds.
+    fn change_password(&self, options: ChangePasswordOptions) -> Result<()>;
+    /// Sets another password, and another recovery code, by the recovery code that holds.
+    fn reset_password(&self, options: ResetPasswordOptions) -> Result<()>;
+
+    /// Tells apps to save what is open: a sign-out begins, now that it is authorised (`true`), or
+    /// will not happen after all (`false`).
+    #[zbus(signal)]
+    fn signing_out(&self, begins: bool) -> Result<()>;
 
     /// The immutable ID, the last part of the object path.
     #[zbus(property(emits_changed_signal = "const"))]

@@ -206,6 +206,29 @@ pub struct SignOutOptions {
     pub password: Option<OwnedFd>,
 }
 
+/// Options of `Account.ChangePassword`; both are needed.
+#[derive(Debug, Default, SerializeDict, DeserializeDict, Type)]
+#[zbus(signature = "dict", rename_all = "kebab-case")]
+pub struct ChangePasswordOptions {
+    /// The password that holds now: the read end of a pipe, or a sealed memfd.
+    pub password: Option<OwnedFd>,
+    /// The password that is to hold: likewise.
+    pub new_password: Option<OwnedFd>,
+}
+
+/// Options of `Account.ResetPassword`; all are needed.
+#[derive(Debug, Default, SerializeDict, DeserializeDict, Type)]
+#[zbus(signature = "dict", rename_all = "kebab-case")]
+pub struct ResetPasswordOptions {
+    /// The recovery code, in any case and spacing: the read end of a pipe, or a sealed memfd.
+    pub recovery_code: Option<OwnedFd>,
+    /// The password that is to hold: likewise.
+    pub new_password: Option<OwnedFd>,
+    /// Where the next recovery code is written, followed by a newline: the write end of a pipe. It
+    /// comes before the change is made, and is void when the call then fails and says so.
+    pub new_recovery_code: Option<OwnedFd>,
+}
+
 /// Options of `Job.Retry`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, SerializeDict, DeserializeDict, Type)]
 #[zbus(signature = "dict", rename_all = "kebab-case")]
@@ -345,4 +368,19 @@ pub struct Finding {
     pub column: u32,
     /// What is wrong, and what to do.
     pub message: String,
+}
+
+/// A lock that an app holds so that a sign-out waits for it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, Type)]
+pub struct Inhibitor {
+    /// `sign-out`.
+    pub what: String,
+    /// Who holds it.
+    pub who: String,
+    /// Why.
+    pub why: String,
+    /// `delay` or `block`.
+    pub mode: String,
+    /// The process that took it, or 0.
+    pub pid: u32,
 }

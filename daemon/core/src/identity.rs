@@ -6,11 +6,13 @@
 //! It comes from a folder that others may write to, so [`Record::parse`] promises that no text,
 //! however made, costs more than [`MAX_MEMORY_KIB`] of memory and [`MAX_PASSES`] passes to check.
 
+mod change;
 mod hash;
 mod recovery;
 
 use serde::{Deserialize, Serialize};
 
+pub use change::Standing;
 pub use hash::{Cost, Hash, MAX_LANES, MAX_MEMORY_KIB, MAX_PASSES, Password, SALT_BYTES};
 pub use recovery::{ENTROPY_BYTES, RecoveryCode};
 
@@ -55,6 +57,9 @@ pub enum Error {
     /// A password is empty or too long.
     #[error("a password is 1 to {} bytes long", Password::MAX_BYTES)]
     PasswordLength,
+    /// The record was changed as often as a record can be.
+    #[error("the identity record has had its last change: its generation cannot grow")]
+    Generation,
     /// The text is not a recovery code.
     #[error("a recovery code is twelve words; {0}")]
     RecoveryCode(&'static str),

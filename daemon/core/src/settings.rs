@@ -16,6 +16,13 @@ pub const KEEP_FINISHED: std::ops::RangeInclusive<u16> = 1..=256;
 /// How many finished jobs are kept when nobody says.
 pub const DEFAULT_KEEP_FINISHED: u16 = 16;
 
+/// How long apps can delay a sign-out, in seconds.
+pub const INHIBIT_DELAY_SECONDS: std::ops::RangeInclusive<u8> = 0..=60;
+/// How long apps can delay a sign-out when nobody says, in seconds.
+pub const DEFAULT_INHIBIT_DELAY_SECONDS: u8 = 5;
+/// How short a new password may be, as far as settings can say, in characters.
+pub const MIN_PASSWORD: std::ops::RangeInclusive<u16> = 8..=128;
+
 /// How the daemon works.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
@@ -25,6 +32,12 @@ pub struct Settings {
     pub read_back: bool,
     /// `[jobs] keep-finished`: how many finished jobs stay on the bus, within [`KEEP_FINISHED`].
     pub keep_finished: u16,
+    /// `[password] min-length`: how many characters a new password has at least, within
+    /// [`MIN_PASSWORD`].
+    pub min_password: u16,
+    /// `[sign-out] inhibit-delay-seconds`: how long apps can delay a sign-out, within
+    /// [`INHIBIT_DELAY_SECONDS`].
+    pub inhibit_delay_seconds: u8,
 }
 
 impl Default for Settings {
@@ -33,6 +46,8 @@ impl Default for Settings {
             device_name: None,
             read_back: true,
             keep_finished: DEFAULT_KEEP_FINISHED,
+            min_password: *MIN_PASSWORD.start(),
+            inhibit_delay_seconds: DEFAULT_INHIBIT_DELAY_SECONDS,
         }
     }
 }
@@ -62,6 +77,16 @@ impl Settings {
             Ok(number) => settings.keep_finished = number.unwrap_or(DEFAULT_KEEP_FINISHED),
             Err(problem) => problems.push(problem),
         }
+        match merged.min_password.map(Placed::min_password).transpose() {
+            Ok(number) => settings.min_password = number.unwrap_or(*MIN_PASSWORD.start()),
+            Err(problem) => problems.push(problem),
+        }
+        match merged.inhibit_delay.map(Placed::inhibit_delay).transpose() {
+            Ok(seconds) => {
+                settings.inhibit_delay_seconds = seconds.unwrap_or(DEFAULT_INHIBIT_DELAY_SECONDS);
+            }
+            Err(problem) => problems.push(problem),
+        }
         if problems.is_empty() {
             Ok(settings)
         } else {
@@ -76,6 +101,8 @@ pub struct Fragment {
     device_name: Option<Placed<String>>,
     read_back: Option<bool>,
     keep_finished: Option<Placed<i64>>,
+    min_password: Option<Placed<i64>>,
+    inhibit_delay: Option<Placed<i64>>,
 }
 
 impl Fragment {
@@ -85,6 +112,8 @@ impl Fragment {
             device_name: later.device_name.or(self.device_name),
             read_back: later.read_back.or(self.read_back),
             keep_finished: later.keep_finished.or(self.keep_finished),
+            min_password: later.min_password.or(self.min_password),
+            inhibit_delay: later.inhibit_delay.or(self.inhibit_delay),
         }
     }
 }
@@ -142,6 +171,32 @@ impl Placed<i64> {
             }
         }
     }
+
+    fn min_password(self) -> Result<u16, Problem> {
+        match u16::try_from(self.value) {
+            Ok(number) if MIN_PASSWORD.contains(&number) => Ok(number),
+            _ => {
+                let (least, most) = (MIN_PASSWORD.start(), MIN_PASSWORD.end());
+                let message = format!("`min-length` lies between {least} and {most}: change it");
+                Err(self.refuse(message))
+            }
+        }
+    }
+}
+
+impl Placed<i64> {
+    fn inhibit_delay(self) -> Result<u8, Problem> {
+        match u8::try_from(self.value) {
+            Ok(seconds) if INHIBIT_DELAY_SECONDS.contains(&seconds) => Ok(seconds),
+            _ => {
+                let (least, most) = (INHIBIT_DELAY_SECONDS.start(), INHIBIT_DELAY_SECONDS.end());
+                let message = format!(
+                    "`inhibit-delay-seconds` lies between {least} and {most}: change it"
+                );
+                Err(self.refuse(message))
+            }
+        }
+    }
 }
 
 /// Reads one file.
@@ -165,7 +220,7 @@ pub fn parse(source: &Source) -> Result<Fragment, Vec<Problem>> {
 fn read(reader: &mut Reader<'_>, source: &Source, document: &DeTable<'_>) -> Fragment {
     let mut fragment = Fragment::default();
     let root = reader.root(document);
-    reader.expect_keys(&root, &["device", "sync", "jobs"]);
+    reader.expect_keys(&root, &["device", "sync", "password", "jobs", "sign-out"]);
     if let Some(device) = reader.section(&root, "device", "[device]") {
         reader.expect_keys(&device, &["name"]);
         let name = reader.text(&device, "name");
@@ -175,10 +230,20 @@ fn read(reader: &mut Reader<'_>, source: &Source, document: &DeTable<'_>) -> Fra
         reader.expect_keys(&sync, &["read-back"]);
         fragment.read_back = reader.flag(&sync, "read-back");
     }
+    if let Some(password) = reader.section(&root, "password", "[password]") {
+        reader.expect_keys(&password, &["min-length"]);
+        let number = reader.number(&password, "min-length");
+        fragment.min_password = number.map(|number| Placed::new(source, number));
+    }
     if let Some(jobs) = reader.section(&root, "jobs", "[jobs]") {
         reader.expect_keys(&jobs, &["keep-finished"]);
         let number = reader.number(&jobs, "keep-finished");
         fragment.keep_finished = number.map(|number| Placed::new(source, number));
+    }
+    if let Some(sign_out) = reader.section(&root, "sign-out", "[sign-out]") {
+        reader.expect_keys(&sign_out, &["inhibit-delay-seconds"]);
+        let seconds = reader.number(&sign_out, "inhibit-delay-seconds");
+        fragment.inhibit_delay = seconds.map(|seconds| Placed::new(source, seconds));
     }
     fragment
 }
@@ -227,6 +292,7 @@ mod tests {
         assert!(taken.device_name.is_some());
         assert!(taken.read_back.is_some());
         assert!(taken.keep_finished.is_some());
+        assert!(taken.inhibit_delay.is_some());
         let settings = Settings::from_fragments(&[taken]).unwrap();
         assert_eq!(
             Settings {
@@ -248,6 +314,13 @@ mod tests {
 
     #[test]
     fn bounds_name_the_place_of_the_value() {
+        for wrong in ["7", "129"] {
+            let found = complaints(&format!("[password]\nmin-length = {wrong}\n"));
+            assert_eq!(
+                found,
+                ["mooring.toml:2:14: `min-length` lies between 8 and 128: change it"]
+            );
+        }
         for wrong in ["0", "257", "-1", "9223372036854775807"] {
             let found = complaints(&format!("[jobs]\nkeep-finished = {wrong}\n"));
             assert_eq!(
@@ -270,6 +343,20 @@ mod tests {
     }
 
     #[test]
+    fn apps_can_delay_a_sign_out_for_a_minute_at_most() {
+        for wrong in ["-1", "61", "256"] {
+            let found = complaints(&format!("[sign-out]\ninhibit-delay-seconds = {wrong}\n"));
+            assert_eq!(
+                found,
+                ["mooring.toml:2:25: `inhibit-delay-seconds` lies between 0 and 60: change it"]
+            );
+        }
+        let none = fragment("[sign-out]\ninhibit-delay-seconds = 0\n");
+        let settings = Settings::from_fragments(&[none]).unwrap();
+        assert_eq!(settings.inhibit_delay_seconds, 0);
+    }
+
+    #[test]
     fn everything_wrong_is_told_at_once() {
         let found = complaints(
             "[device]\nname = 1\n[sync]\nread_back = \"yes\"\n[[jobs]]\n[log]\nlevel = \"x\"\n",
@@ -281,7 +368,7 @@ mod tests {
                  correct it",
                 "mooring.toml:4:1: there is no key `read_back` in [sync]: did you mean `read-back`?",
                 "mooring.toml:5:1: there is one [jobs] in a file: write it with single brackets",
-                "mooring.toml:6:2: there is no key `log` in this file: use device, sync, jobs, or \
+                "mooring.toml:6:2: there is no key `log` in this file: use device, sync, password, jobs, sign-out, or \
                  remove it",
             ]
         );

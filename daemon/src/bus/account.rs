@@ -2,6 +2,7 @@
 
 use mooring_api::{CollectionStatus, Plan, PlanOptions, Result, SignOutOptions};
 use zbus::message::Header;
+use zbus::object_server::SignalEmitter;
 use zbus::{Connection, OwnedObjectPath, fdo, interface};
 
 use super::{Shared, arguments, job_path};
@@ -58,6 +59,13 @@ impl AccountObject {
         self.shared.told().await;
         Ok(job_path(number))
     }
+
+    /// A sign-out begins, now that it is authorised; or it will not happen after all.
+    #[zbus(signal)]
+    pub(super) async fn signing_out(
+        emitter: &SignalEmitter<'_>,
+        begins: bool,
+    ) -> zbus::Result<()>;
 
     #[zbus(property(emits_changed_signal = "const"))]
     fn id(&self) -> String {

@@ -10,6 +10,7 @@ use zbus::OwnedFd;
 
 use crate::account::Account;
 use crate::failure::Failure;
+use crate::inhibitors::{self, Inhibitor};
 use crate::jobs::{sign_in, sign_out};
 use crate::secret;
 
@@ -65,6 +66,40 @@ pub(super) async fn sign_out(
         keep: keep(options.keep, account)?,
         password: password(options.password).await?,
     })
+}
+
+/// Reads the arguments of `Inhibit`, for a process of a user.
+pub(super) fn inhibit(
+    (what, who, why, mode): (&str, &str, &str, &str),
+    uid: u32,
+    pid: u32,
+) -> Result<Inhibitor, Failure> {
+    if what != inhibitors::SIGN_OUT {
+        return Err(invalid("only `sign-out` can be inhibited"));
+    }
+    let mode = match mode {
+        "delay" => inhibitors::Mode::Delay,
+        "block" => inhibitors::Mode::Block,
+        _ => return Err(invalid("the mode is `delay` or `block`")),
+    };
+    Ok(Inhibitor {
+        who: sentence("who", who, inhibitors::MAX_WHO_BYTES)?,
+        why: sentence("why", why, inhibitors::MAX_WHY_BYTES)?,
+        mode,
+        uid,
+        pid,
+    })
+}
+
+/// A text for people, on one line.
+fn sentence(what: &str, text: &str, most: usize) -> Result<String, Failure> {
+    let text = text.trim();
+    if text.is_empty() || text.len() > most || text.chars().any(char::is_control) {
+        return Err(invalid(format!(
+            "`{what}` is 1 to {most} bytes of text on one line"
+        )));
+    }
+    Ok(text.to_owned())
 }
 
 /// The collections to keep; `all` stands for every one.

@@ -18,6 +18,7 @@ pub fn to_api(failure: &Failure) -> Error {
         Failure::TooManyAttempts { .. } => Error::TooManyAttempts(message),
         Failure::PlanStale(_) => Error::PlanStale(message),
         Failure::Cancelled(_) => Error::Cancelled(message),
+        Failure::Inhibited(_) => Error::Inhibited(message),
         Failure::Worker(worker) => match worker {
             Worker::StorageGone(_) => Error::Offline(message),
             Worker::Refused(_) => Error::InvalidArgument(message),
@@ -39,6 +40,7 @@ pub fn to_api(failure: &Failure) -> Error {
             | mooring_core::identity::Error::Syntax(_)
             | mooring_core::identity::Error::Version(_)
             | mooring_core::identity::Error::StorageId
+            | mooring_core::identity::Error::Generation
             | mooring_core::identity::Error::Hash { .. }
             | mooring_core::identity::Error::Argon2(_) => Error::Failed(message),
         },

@@ -24,7 +24,7 @@ pub enum Class {
 }
 
 /// Every method that can be called.
-pub const METHODS: [(&str, &str, Class); 14] = [
+pub const METHODS: &[(&str, &str, Class)] = &[
     ("org.mooring1.Manager", "Inspect", Class::OwnAccount),
     ("org.mooring1.Manager", "SignIn", Class::OwnAccount),
     ("org.mooring1.Manager", "Reload", Class::Admin),
@@ -33,6 +33,8 @@ pub const METHODS: [(&str, &str, Class); 14] = [
     ("org.mooring1.Manager", "ExplainPolicy", Class::Read),
     ("org.mooring1.Manager", "ListReceipts", Class::OwnAccount),
     ("org.mooring1.Manager", "ReadReceipt", Class::OwnAccount),
+    ("org.mooring1.Manager", "Inhibit", Class::OwnAccount),
+    ("org.mooring1.Manager", "ListInhibitors", Class::Read),
     ("org.mooring1.Account", "PlanSignOut", Class::OwnAccount),
     ("org.mooring1.Account", "SignOut", Class::OwnAccount),
     ("org.mooring1.Account.Files", "Sync", Class::OwnAccount),
@@ -103,6 +105,18 @@ impl Gate {
             .await
             .map_err(unknown)?;
         self.decide(class, uid)
+    }
+
+    /// The process that calls, for people to see; 0 when the bus does not say.
+    pub async fn process(&self, header: &Header<'_>, connection: &Connection) -> u32 {
+        let Some(sender) = header.sender() else {
+            return 0;
+        };
+        let Ok(bus) = DBusProxy::new(connection).await else {
+            return 0;
+        };
+        let name = BusName::Unique(sender.as_ref());
+        bus.get_connection_unix_process_id(name).await.unwrap_or(0)
     }
 
     fn decide(&self, class: Class, uid: u32) -> Result<Caller, Failure> {

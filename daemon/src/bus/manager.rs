@@ -3,7 +3,7 @@
 use std::os::unix::ffi::OsStrExt;
 
 use mooring_api::{
-    AccountFound, CollectionSpec, Finding, PolicyDecision, PolicyStatus, ReceiptSummary, Result,
+    AccountFound, CollectionSpec, Finding, Inhibitor, PolicyDecision, PolicyStatus, ReceiptSummary, Result,
     SignInOptions,
 };
 use mooring_core::policy::{Actor, MAX_FILE_BYTES, Problem, Source, Verb, check};
@@ -13,7 +13,7 @@ use zbus::{Connection, OwnedFd, OwnedObjectPath, interface};
 use super::{Shared, arguments, job_path};
 use crate::account::Chosen;
 use crate::failure::Failure;
-use crate::{plan, secret};
+use crate::{inhibitors, plan, secret};
 
 /// The longest name of a policy file that is checked, in bytes.
 const MAX_NAME_BYTES: usize = 255;
@@ -174,6 +174,32 @@ impl ManagerObject {
         Ok(self.shared.broker.receipts.read(id)?)
     }
 
+    async fn inhibit(
+        &self,
+        what: &str,
+        who: &str,
+        why: &str,
+        mode: &str,
+        #[zbus(header)] header: Header<'_>,
+        #[zbus(connection)] connection: &Connection,
+    ) -> Result<OwnedFd> {
+        let gate = self.shared.gate;
+        let caller = gate.admit(&header, connection).await?;
+        let pid = gate.process(&header, connection).await;
+        let lock = arguments::inhibit((what, who, why, mode), caller.uid(), pid)?;
+        Ok(self.shared.broker.inhibit(lock)?.into())
+    }
+
+    async fn list_inhibitors(
+        &self,
+        #[zbus(header)] header: Header<'_>,
+        #[zbus(connection)] connection: &Connection,
+    ) -> Result<Vec<Inhibitor>> {
+        self.shared.gate.admit(&header, connection).await?;
+        let held = self.shared.broker.inhibitors.list();
+        Ok(held.into_iter().map(inhibitor).collect())
+    }
+
     #[zbus(property(emits_changed_signal = "const"))]
     fn version(&self) -> &'static str {
         env!("CARGO_PKG_VERSION")
@@ -196,6 +222,16 @@ fn specs(chosen: &[Chosen]) -> Vec<CollectionSpec> {
         root: chosen.root.clone(),
     };
     chosen.iter().map(spec).collect()
+}
+
+fn inhibitor(lock: inhibitors::Inhibitor) -> Inhibitor {
+    Inhibitor {
+        what: inhibitors::SIGN_OUT.to_owned(),
+        who: lock.who,
+        why: lock.why,
+        mode: lock.mode.name().to_owned(),
+        pid: lock.pid,
+    }
 }
 
 fn finding(problem: Problem) -> Finding {

@@ -13,7 +13,7 @@ use zbus::fdo::Properties;
 use zbus::object_server::{Interface, SignalEmitter};
 use zbus::{Connection, OwnedVariant, Variant};
 
-use super::account::{AccountObject, FilesObject};
+use super::account::{AccountObject, AccountObjectSignals, FilesObject};
 use super::job::{JobObject, JobObjectSignals};
 use super::manager::ManagerObject;
 use super::{Shared, account_path, job_path};
@@ -39,6 +39,8 @@ pub struct Publisher {
     changes: watch::Receiver<Published>,
     told_version: watch::Sender<u64>,
     accounts: BTreeSet<String>,
+    /// The accounts whose apps were told that they are being signed out.
+    signing_out: BTreeSet<String>,
     jobs: BTreeMap<u64, JobState>,
     told: BTreeMap<(String, String), Told>,
     next_progress: Instant,
@@ -56,6 +58,7 @@ impl Publisher {
             shared,
             told_version,
             accounts: BTreeSet::new(),
+            signing_out: BTreeSet::new(),
             jobs: BTreeMap::new(),
             told: BTreeMap::new(),
             next_progress: Instant::now(),
@@ -88,6 +91,7 @@ impl Publisher {
         self.add(&now).await?;
         self.remove(&now).await?;
         let later = self.change().await?;
+        self.warn_apps(&now).await?;
         self.end(&now).await?;
         self.told_version.send_replace(now.version);
         Ok(later)
@@ -130,6 +134,7 @@ impl Publisher {
             server.remove::<AccountObject, _>(&path).await?;
             self.told.retain(|(told, _), _| *told != path.as_str());
             self.accounts.remove(&id);
+            self.signing_out.remove(&id);
         }
         let gone: Vec<u64> = self
             .jobs
@@ -207,6 +212,23 @@ impl Publisher {
             .collect::<zbus::Result<HashMap<_, _>>>()?;
         Properties::properties_changed(emitter, name, changed, (&[][..]).into()).await?;
         self.told.insert(key, now);
+        Ok(())
+    }
+
+    /// Tells apps of sign-outs that begin, and of those that were given up.
+    async fn warn_apps(&mut self, now: &Published) -> zbus::Result<()> {
+        for (id, view) in &now.accounts {
+            if view.signing_out == self.signing_out.contains(id) {
+                continue;
+            }
+            let emitter = SignalEmitter::new(&self.connection, account_path(id))?;
+            emitter.signing_out(view.signing_out).await?;
+            if view.signing_out {
+                self.signing_out.insert(id.clone());
+            } else {
+                self.signing_out.remove(id);
+            }
+        }
         Ok(())
     }
 

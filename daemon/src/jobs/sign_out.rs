@@ -4,6 +4,7 @@
 //! with it, the broker's as well as the worker's: then it is drained and verified again, and
 //! policy is asked again. Nothing is removed here but by a worker that holds the proof.
 
+mod apps;
 mod steps;
 
 use std::sync::Arc;
@@ -71,7 +72,7 @@ impl Broker {
     ///
     /// # Errors
     /// [`Failure::PolicyDenied`] before anything else; [`Failure::PlanStale`] when the digest is
-    /// not the one of a plan made now; [`Failure::Busy`].
+    /// not the one of a plan made now; [`Failure::Inhibited`]; [`Failure::Busy`].
     pub async fn sign_out(
         self: &Arc<Self>,
         id: &str,
@@ -86,6 +87,9 @@ impl Broker {
             return Err(Failure::PlanStale(
                 "what would happen is no longer what was agreed to: look at a new plan".to_owned(),
             ));
+        }
+        if let Some(why) = self.inhibitors.blocked(uid) {
+            return Err(Failure::Inhibited(why));
         }
         let number = self.next_job();
         let mut account = self.hold(id, Holder::Job(number)).await?;
@@ -144,6 +148,8 @@ pub(super) struct Run {
     password: Option<Password>,
     drained: bool,
     proven: bool,
+    /// Apps know, and those that delay had their time.
+    apps_told: bool,
     rounds: u8,
     deaths: u32,
     /// The worker that `drained` and `proven` are about.
@@ -169,6 +175,7 @@ impl Run {
             password,
             drained: false,
             proven: false,
+            apps_told: false,
             rounds: 0,
             deaths: 0,
             generation: 0,
@@ -259,7 +266,11 @@ impl Run {
             .expect_allowed(&self.account, &self.journaled.keep);
         let facts = self.facts(denied.is_ok());
         self.show(job, &facts);
-        match (signout::next(&facts), denied) {
+        let step = signout::next(&facts);
+        if !self.heed_apps(job, step).await? {
+            return Ok(Turn::Again);
+        }
+        match (step, denied) {
             (Step::Deny, Err(denial)) => self.begin_undo(&job.broker, &denial),
             // The two agree: `allowed` is what `denied` is not.
             (Step::Deny, Ok(_)) => return Err(out_of_place("a denial that nobody gave")),

@@ -10,8 +10,8 @@ mod types;
 
 pub use error::{Error, Result};
 pub use types::{
-    AccountSpec, Attached, CollectionFacts, CollectionSpec, Counts, DrainReport, EraseReport,
-    Inspected, Left, PlanFacts, Progress, RemoveReport, ReturnCheck, SyncReport, VerifyReport,
+    AccountSpec, Attached, BackupReport, CheckReport, CollectionFacts, CollectionSpec, Counts, DrainReport, EraseReport,
+    Inspected, Left, PlanFacts, Progress, RemoveReport, RestoreReport, ReturnCheck, SyncReport, VerifyReport, WhyReport,
 };
 
 /// Compared by the broker with what `Worker.Hello` answers.
@@ -38,6 +38,10 @@ pub trait Worker {
     /// Writes a new identity record into a storage that has none. `Refused` when there is one.
     fn create_identity(&self, storage: &[u8], record: &str) -> Result<()>;
 
+    /// Puts an identity record in the place of exactly this one, durably. `Refused` when another
+    /// is there (a device was faster), and then nothing is changed.
+    fn replace_identity(&self, storage: &[u8], expected: &str, record: &str) -> Result<()>;
+
     /// Opens (or makes) the account's state and takes its lock; waits for a dying predecessor at
     /// most 5 s, then `Busy`. Does not touch collections or storage. An attached account may be
     /// attached again.
@@ -54,6 +58,12 @@ pub trait Worker {
     /// Brings both sides in step, and with `read_back` reads new copies back from the storage.
     /// `Refused` once the account is leaving.
     fn sync(&self, account: &str, read_back: bool) -> Result<SyncReport>;
+
+    /// Watches the folders of an active account, and those of its storage where that is a local
+    /// filesystem; from the answer on, `changed` tells of every change, also of a lost watch.
+    /// Answers whether all of them are watched: where not, only a look finds changes. Ends by
+    /// itself when the account begins to leave.
+    fn watch(&self, account: &str) -> Result<bool>;
 
     /// How the collections stand, from the state alone (no look at the files).
     fn counts(&self, account: &str) -> Result<Vec<CollectionFacts>>;
@@ -87,8 +97,26 @@ pub trait Worker {
     /// left, and forgets the state. Needs no `attach` when the state is already gone.
     fn erase(&self, spec: AccountSpec, keep: Vec<String>) -> Result<EraseReport>;
 
+    /// Takes a backup of the local folders into the folder `name` of `to`. With a folder of this
+    /// name from this sign-in there already: checks it, and answers the same.
+    fn backup(&self, account: &str, to: &[u8], name: &str) -> Result<BackupReport>;
+
+    /// Brings back from a backup what lies at or below `only` (empty: everything), into the
+    /// account's folders or below `to` (empty: none). Overwrites nothing.
+    fn restore(&self, account: &str, from: &[u8], only: &[u8], to: &[u8]) -> Result<RestoreReport>;
+
+    /// Reads every copy back from the storage and compares; removes and uploads nothing.
+    fn check(&self, account: &str) -> Result<CheckReport>;
+
+    /// How one file (an absolute path) stands, and why.
+    fn why(&self, account: &str, file: &[u8]) -> Result<WhyReport>;
+
     /// Stops the operation of this account that is under way; it answers `Cancelled`.
     fn interrupt(&self, account: &str) -> Result<()>;
+
+    /// Something changed in a watched folder, or may have: it is time for a sync.
+    #[zbus(signal)]
+    fn changed(&self, account: &str) -> Result<()>;
 
     /// How far an operation is; sent at most ten times a second.
     #[zbus(signal)]

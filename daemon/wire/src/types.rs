@@ -208,6 +208,67 @@ pub struct RemoveReport {
     pub remarks: Vec<String>,
 }
 
+/// What `backup` took.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, Type)]
+pub struct BackupReport {
+    /// The backup's folder.
+    pub path: Vec<u8>,
+    /// Files in it, each read back from its disk.
+    pub files: Counts,
+    /// Names that are never taken (symlinks, sockets, …).
+    pub left_out: u64,
+    /// Files that could not be taken (absolute paths with reasons, at most 100).
+    pub missing: Vec<(Vec<u8>, String)>,
+    /// How many in all.
+    pub missing_total: u64,
+}
+
+/// What `restore` brought back.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, Type)]
+pub struct RestoreReport {
+    /// Files brought back.
+    pub restored: Counts,
+    /// Of these, under a conflict copy's name, because the name had other bytes.
+    pub conflicts: u64,
+    /// Files that were there already with the same bytes.
+    pub equal: u64,
+    /// Files that could not be brought back (paths with reasons, at most 100).
+    pub problems: Vec<(Vec<u8>, String)>,
+    /// How many in all.
+    pub problems_total: u64,
+}
+
+/// What `check` found.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, Type)]
+pub struct CheckReport {
+    /// Files whose copy was read back now and has the same bytes.
+    pub proven: Counts,
+    /// Files of the inventory that only the storage has: not looked into.
+    pub elsewhere: u64,
+    /// What is missing, different or unreadable (absolute paths with reasons, at most 100).
+    pub problems: Vec<(Vec<u8>, String)>,
+    /// How many in all.
+    pub problems_total: u64,
+}
+
+/// What `why` found.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, Type)]
+pub struct WhyReport {
+    /// `in-step`, `waiting-to-upload`, `changed`, `held`, `conflict-copy`, `skipped` or
+    /// `not-of-any-account`.
+    pub state: String,
+    /// Why, as a sentence's middle.
+    pub reason: String,
+    /// What comes next, as a sentence, or empty.
+    pub next: String,
+    /// The collection, or empty.
+    pub collection: String,
+    /// Where the file and its copy are, absolute.
+    pub copies: Vec<Vec<u8>>,
+    /// When the copy in the storage was last read back, in seconds since the Unix epoch, or 0.
+    pub read_back_at: u64,
+}
+
 /// What `erase` found.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, Type)]
 pub struct EraseReport {

@@ -58,6 +58,15 @@ impl Change {
         }
     }
 
+    /// The item with what reading the sides told since.
+    pub fn item_now(&self) -> Option<Item> {
+        self.seen.item.as_ref().map(|item| Item {
+            local: self.local_read.or(item.local),
+            remote: self.remote_read.or(item.remote),
+            ..item.clone()
+        })
+    }
+
     /// Whether both files are, by their stamps alone, the ones that were agreed on.
     pub fn stamps_are_known(&self) -> bool {
         let known = |stat: Option<Stat>, proof: Option<Proof>| {
@@ -135,6 +144,7 @@ impl Change {
             verified: old.as_ref().and_then(|i| i.verified),
             here_before: here_before || old.as_ref().is_some_and(|i| i.here_before),
             gone: false,
+            held: false,
         };
         debug_assert!(item.remote.is_none_or(|p| p.stamp.size == remote.size));
         Some((self.key, item))

@@ -49,7 +49,7 @@ pub fn set_aside<F: Files>(
         ledger.pending(shown, FileTrouble(why.to_owned()));
         return Ok(());
     }
-    if key.collection == Collection::Contacts && phase == Phase::Active {
+    if key.collection == Collection::Contacts && phase != Phase::Leaving {
         return set_aside_in_store(account, place, change, &hash, work, ledger);
     }
     let name = match rename(account, place, key, &hash) {
@@ -83,7 +83,7 @@ pub fn set_aside<F: Files>(
             },
         ));
     }
-    if phase == Phase::Active {
+    if phase != Phase::Leaving {
         let mut down = change.load(Way::Down);
         down.replaces = None;
         work.downs.push(down);

@@ -3,7 +3,7 @@
 
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::PathBuf;
 
 use mooring_core::collection::Collection;
 use mooring_core::receipt::readable;
@@ -108,7 +108,10 @@ fn move_one<F: Files>(
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(false),
         result => result?,
     };
-    let below = Path::new(key.collection.folder()).join(path(&key.folder));
+    let mut below = PathBuf::from(key.collection.folder());
+    if !key.folder.is_empty() {
+        below.push(path(&key.folder));
+    }
     let to = durable::ensure_dir(files, target, &below, true)?;
     match files.rename_new(&from, os(&key.name), &to, os(&key.name)) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(false),

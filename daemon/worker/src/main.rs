@@ -7,13 +7,15 @@ use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use mooring_worker::service::{Service, send_progress};
+use mooring_worker::service::{Service, send_changes, send_progress};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::stat::{Mode, umask};
 use tokio::sync::mpsc;
 
 /// Progress that may wait for the broker.
 const PROGRESS_AHEAD: usize = 64;
+/// Changes that may wait for the broker; whoever notices more waits too.
+const CHANGES_AHEAD: usize = 64;
 /// Files open at once, where the system allows it.
 const OPEN_FILES: u64 = 16 * 1024;
 
@@ -72,17 +74,19 @@ async fn serve(
     states: PathBuf,
 ) -> Result<(), Box<dyn std::error::Error>> {
     let (progress, told) = mpsc::channel(PROGRESS_AHEAD);
+    let (changes, changed) = mpsc::channel(CHANGES_AHEAD);
     let connection = zbus::connection::Builder::unix_stream(broker)
         .p2p()
         .serve_at(
             mooring_wire::WORKER_PATH,
-            Service::new(home, states, progress),
+            Service::new(home, states, progress, changes),
         )
         .build()
         .await?;
     tokio::select! {
         () = connection.closed() => {}
         result = send_progress(&connection, told) => result?,
+        result = send_changes(&connection, changed) => result?,
     }
     // Without a broker nothing may go on, and everything can be taken up again: work that is
     // under way on other threads ends here, as if the power had gone.

@@ -229,3 +229,12 @@ pub fn os(name: &[u8]) -> &OsStr {
 pub fn path(bytes: &[u8]) -> &Path {
     Path::new(OsStr::from_bytes(bytes))
 }
+
+/// A folder below another; `folder` may be empty, which joining alone would turn into a `/`.
+pub fn under(base: PathBuf, folder: &[u8]) -> PathBuf {
+    if folder.is_empty() {
+        base
+    } else {
+        base.join(path(folder))
+    }
+}

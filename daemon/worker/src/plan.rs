@@ -44,6 +44,7 @@ pub fn plan<F: Files>(account: &Account<F>, keep: &[Collection]) -> Result<PlanF
         if !keep.contains(collection) {
             upload += run.upload_bytes;
             run.blockers(&mut facts.blockers);
+            questions(account, *collection, &mut facts.blockers)?;
             warnings(&place, run.same_disk, &mut facts.warnings);
             if upload > place.there.free {
                 facts.blockers.push((
@@ -88,6 +89,25 @@ pub fn from_state<F: Files>(account: &Account<F>) -> Result<Vec<CollectionFacts>
         });
     }
     Ok(all)
+}
+
+/// Deletions that wait for an answer: signing out would answer it.
+fn questions<F: Files>(
+    account: &Account<F>,
+    collection: Collection,
+    blockers: &mut Vec<(String, String)>,
+) -> Result<()> {
+    let waiting = account.state.questions(collection)?;
+    if waiting > 0 {
+        blockers.push((
+            "UnsyncedData".to_owned(),
+            format!(
+                "{waiting} deleted files of {collection} wait for your answer: `mooringctl resolve` \
+                 with --delete or --keep"
+            ),
+        ));
+    }
+    Ok(())
 }
 
 fn warnings<F: Files>(place: &Place<F>, same_disk: bool, warnings: &mut Vec<String>) {

@@ -204,10 +204,12 @@ impl<D: Clone> Batch<D> {
 
 /// What became of a file.
 #[derive(Debug, PartialEq, Eq)]
-enum Fate {
+pub enum Fate {
+    /// It is gone.
     Removed,
     /// Removed where no lease could be had.
     RemovedWithoutLease,
+    /// It is where it was.
     Stays(FileTrouble),
 }
 
@@ -263,20 +265,35 @@ fn sync_folders<'a, F: Files>(
 }
 
 /// Removes one file, or says why it stays.
-///
-/// # Errors
-/// When the disk fails. The file is then where it was, or in the staging folder, from which the
-/// next start puts it back.
 fn remove_one<F: Files>(
     account: &Account<F>,
     place: &Place<F>,
     task: &Task<F::Dir>,
 ) -> io::Result<Fate> {
+    take_out(account, place, &task.key, &task.item, &task.dir, |before| {
+        copy_is_missing(account, place, task, before)
+    })
+}
+
+/// Takes one file off this device if, at this moment, it is the one whose bytes are known, nobody
+/// writes to it, and `missing` finds its copy; or says why it stays.
+///
+/// # Errors
+/// When the disk fails. The file is then where it was, or in the staging folder, from which the
+/// next start puts it back.
+pub fn take_out<F: Files>(
+    account: &Account<F>,
+    place: &Place<F>,
+    key: &Key,
+    item: &Item,
+    dir: &F::Dir,
+    missing: impl FnOnce(&Stat) -> io::Result<Option<FileTrouble>>,
+) -> io::Result<Fate> {
     let files = &account.files;
-    let name = os(&task.key.name);
+    let name = os(&key.name);
     let stays = |why: &str| Ok(Fate::Stays(FileTrouble(why.to_owned())));
 
-    let file = match files.open(&task.dir, name) {
+    let file = match files.open(dir, name) {
         Ok(file) => file,
         Err(e) => return one_file(e),
     };
@@ -285,18 +302,14 @@ fn remove_one<F: Files>(
         return stays("a program has it open for writing");
     }
     let before = files.stat_file(&file)?;
-    if !task
-        .item
-        .local
-        .is_some_and(|known| known.stamp == Stamp::from(&before))
-    {
+    if !item.local.is_some_and(|known| known.stamp == Stamp::from(&before)) {
         return stays("changed since it was verified");
     }
-    if let Some(why) = copy_is_missing(account, place, task, &before)? {
+    if let Some(why) = missing(&before)? {
         return Ok(Fate::Stays(why));
     }
-    let out = staging::out_name(&task.key.path());
-    if let Err(e) = files.rename_new(&task.dir, name, &place.staging, &out) {
+    let out = staging::out_name(&key.path());
+    if let Err(e) = files.rename_new(dir, name, &place.staging, &out) {
         return one_file(e);
     }
     // From here on the file goes, or goes back.
@@ -306,9 +319,9 @@ fn remove_one<F: Files>(
     let proven = lease == Lease::Held
         // The move itself sets the change time.
         && (staged.size, staged.mtime) == (before.size, before.mtime)
-        && settled(&before, task)
+        && settled(&before, item)
         && files.lease_holds(&file);
-    if same && (proven || has_agreed_bytes(account, place, &out, task, lease, &file)?) {
+    if same && (proven || has_agreed_bytes(account, place, &out, item, lease, &file)?) {
         files.unlink(&place.staging, &out)?;
         return Ok(match lease {
             Lease::Held => Fate::Removed,
@@ -316,7 +329,7 @@ fn remove_one<F: Files>(
         });
     }
     files.release(&file);
-    staging::restore_one(account, (&place.staging, &out), &place.local, &task.key)?;
+    staging::restore_one(account, (&place.staging, &out), &place.local, key)?;
     stays("changed while it was being removed")
 }
 
@@ -325,9 +338,8 @@ fn one_file(e: io::Error) -> io::Result<Fate> {
 }
 
 /// Whether the recorded hash was taken when the file had long been as it is.
-fn settled<D>(before: &Stat, task: &Task<D>) -> bool {
-    task.item
-        .local
+fn settled(before: &Stat, item: &Item) -> bool {
+    item.local
         .is_some_and(|known| before.mtime.max(before.ctime) <= known.at.saturating_sub(TICK))
 }
 
@@ -336,7 +348,7 @@ fn has_agreed_bytes<F: Files>(
     account: &Account<F>,
     place: &Place<F>,
     out: &OsStr,
-    task: &Task<F::Dir>,
+    item: &Item,
     lease: Lease,
     file: &F::File,
 ) -> io::Result<bool> {
@@ -345,7 +357,7 @@ fn has_agreed_bytes<F: Files>(
         return Ok(false);
     }
     match hash::hash(files, &place.staging, out, Source::Staged, &account.stop) {
-        Ok(reading) => Ok(reading.hash == task.item.agreed.local
+        Ok(reading) => Ok(reading.hash == item.agreed.local
             && (lease != Lease::Held || files.lease_holds(file))),
         Err(Failed::All(e)) => Err(e),
         Err(Failed::One(_) | Failed::Stopped) => Ok(false),

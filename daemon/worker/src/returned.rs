@@ -104,6 +104,7 @@ pub fn remember_kept<F: Files>(account: &Account<F>) -> Result<()> {
                 verified: None,
                 here_before: false,
                 gone: false,
+                held: false,
             };
             batch.push((key, item));
         }

@@ -9,6 +9,7 @@ use mooring_core::receipt::readable;
 use mooring_core::sync::Phase;
 
 use crate::account::Account;
+use crate::delete::Answer;
 use crate::durable;
 use crate::error::{Error, Result};
 use crate::files::Files;
@@ -18,6 +19,7 @@ use crate::readback;
 use crate::returned;
 use crate::state::Epoch;
 use crate::sync;
+use crate::trash;
 use crate::trouble::Ledger;
 
 /// Brings the account's data to this device. Can be repeated after it was interrupted.
@@ -47,7 +49,7 @@ pub fn sign_in<F: Files>(
         account.state.set_meta("returning", "1")?;
     }
     let collections: Vec<_> = account.spec.collections.iter().map(|(c, _)| *c).collect();
-    let ledger = sync::sync(account, &collections, Phase::Active)?;
+    let ledger = sync::sync(account, &collections, Phase::Arriving)?;
     let check = returned::check(account)?;
     if account.state.epoch()? == Epoch::New {
         account.state.set_epoch(Epoch::Active)?;
@@ -61,11 +63,24 @@ pub fn sign_in<F: Files>(
 /// # Errors
 /// As [`sync::sync`].
 pub fn sync_now<F: Files>(account: &Account<F>, read_back: bool) -> Result<Ledger> {
+    answer(account, read_back, None)
+}
+
+/// [`sync_now`], with an answer to the question about held deletions.
+///
+/// # Errors
+/// As [`sync::sync`].
+pub fn answer<F: Files>(
+    account: &Account<F>,
+    read_back: bool,
+    answer: Option<Answer>,
+) -> Result<Ledger> {
     let collections: Vec<_> = account.spec.collections.iter().map(|(c, _)| *c).collect();
-    let mut ledger = sync::sync(account, &collections, Phase::Active)?;
+    let mut ledger = sync::sync_with(account, &collections, Phase::Active, answer)?;
     for collection in collections.into_iter().filter(|_| read_back) {
         readback::read_back_new(account, &place::open(account, collection)?, &mut ledger)?;
     }
+    trash::expire(account)?;
     finish(account, &ledger)?;
     Ok(ledger)
 }
@@ -128,6 +143,34 @@ pub fn check_roots<F: Files>(
                     readable(other.as_os_str().as_bytes())
                 )));
             }
+        }
+    }
+    Ok(())
+}
+
+/// Refuses a folder that is, contains or lies in one of `others`, as [`check_roots`] does.
+///
+/// # Errors
+/// [`Error::Refused`] naming both.
+pub fn check_apart<F: Files>(
+    files: &F,
+    (name, path): (&str, &Path),
+    others: &[(String, &Path)],
+) -> Result<()> {
+    let real = resolved(files, path)?;
+    for (other_name, other) in others {
+        let real_other = resolved(files, other)?;
+        let related = real.starts_with(&real_other)
+            || real_other.starts_with(&real)
+            || lies_in(files, &real, &real_other)?
+            || lies_in(files, &real_other, &real)?;
+        if related {
+            return Err(Error::Refused(format!(
+                "{name} ({}) and {other_name} ({}) must not be the same folder or lie in one \
+                 another: choose another folder",
+                readable(path.as_os_str().as_bytes()),
+                readable(other.as_os_str().as_bytes())
+            )));
         }
     }
     Ok(())

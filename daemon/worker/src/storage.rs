@@ -17,9 +17,9 @@ use crate::place::STORE;
 use crate::signin::check_roots;
 
 /// The identity record's name, in the storage's `.mooring`.
-const IDENTITY: &str = "identity.toml";
+pub(crate) const IDENTITY: &str = "identity.toml";
 /// The longest identity record, in bytes.
-const MAX_IDENTITY: u64 = 16 * 1024;
+pub(crate) const MAX_IDENTITY: u64 = 16 * 1024;
 /// A disk with less free space than this (bytes) is worth a word.
 const LITTLE: u64 = 1024 * 1024 * 1024;
 

@@ -1,6 +1,6 @@
 //! Bringing both sides of the collections in step: look, decide, carry, record, in batches.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::mem;
 
 use mooring_core::collection::Collection;
@@ -10,6 +10,7 @@ use crate::account::Account;
 use crate::carry::{self, Load, Way};
 use crate::change::Change;
 use crate::conflict;
+use crate::delete::{Answer, Deletion, Deletions};
 use crate::durable::{self, FOLDER_MODE};
 use crate::error::{Error, FileTrouble, Result, about_one_file};
 use crate::files::Files;
@@ -36,8 +37,21 @@ pub fn sync<F: Files>(
     collections: &[Collection],
     phase: Phase,
 ) -> Result<Ledger> {
+    sync_with(account, collections, phase, None)
+}
+
+/// [`sync`], with an answer to the question about held deletions.
+///
+/// # Errors
+/// As [`sync`].
+pub fn sync_with<F: Files>(
+    account: &Account<F>,
+    collections: &[Collection],
+    phase: Phase,
+    answer: Option<Answer>,
+) -> Result<Ledger> {
     let epoch = account.state.epoch()?;
-    if phase == Phase::Active && epoch >= Epoch::Leaving {
+    if phase != Phase::Leaving && epoch >= Epoch::Leaving {
         return Err(Error::Refused(
             "the account is signing out: nothing is downloaded".to_owned(),
         ));
@@ -54,7 +68,7 @@ pub fn sync<F: Files>(
             ledger.held_here + ledger.held_there.total,
         );
         let before = (before, ledger.copies_here, ledger.skipped);
-        sync_place(account, place, phase, &mut ledger)?;
+        sync_place(account, place, phase, answer, &mut ledger)?;
         let numbers = [
             ledger.waiting.total - before.0.0,
             ledger.held_here + ledger.held_there.total - before.0.1,
@@ -112,17 +126,26 @@ struct Run<'a, F: Files> {
     folders: Vec<(Collection, Folder)>,
     /// The sides on which folders were made since the last flush.
     unsynced_folders: BTreeSet<Way>,
-    /// Items that are known not to be on this device any more.
-    absent: Vec<(Key, Item)>,
+    /// Items of which something is to be remembered without moving bytes.
+    noted: Vec<(Key, Item)>,
+    answer: Option<Answer>,
+    /// Files that come back, because that was the answer.
+    answered: Vec<Load>,
+    deletions: Deletions,
+    /// Folders that both sides had, and the side that still has them.
+    gone_folders: Vec<(Vec<u8>, Way)>,
+    seen_folders: HashSet<Vec<u8>>,
 }
 
 fn sync_place<F: Files>(
     account: &Account<F>,
     place: &Place<F>,
     phase: Phase,
+    answer: Option<Answer>,
     ledger: &mut Ledger,
 ) -> Result<()> {
     staging::tidy(account, place)?;
+    let deletions = Deletions::new(account, ledger.deleted)?;
     let mut run = Run {
         account,
         place,
@@ -138,10 +161,16 @@ fn sync_place<F: Files>(
         bytes: 0,
         folders: Vec::new(),
         unsynced_folders: BTreeSet::new(),
-        absent: Vec::new(),
+        noted: Vec::new(),
+        answer,
+        answered: Vec::new(),
+        deletions,
+        gone_folders: Vec::new(),
+        seen_folders: HashSet::new(),
     };
     walk(account, place, |look| run.take(look))?;
-    run.flush()
+    run.flush()?;
+    run.end()
 }
 
 impl<F: Files> Run<'_, F> {
@@ -175,9 +204,17 @@ impl<F: Files> Run<'_, F> {
                 .max();
             let change = Change::new(key, seen);
             match change.decide(self.phase) {
-                None => continue,
+                None => {
+                    self.let_go(&change);
+                    continue;
+                }
                 Some(Op::Hold(held)) => {
                     self.hold(&change, held);
+                    continue;
+                }
+                Some(op @ (Op::DeleteLocal | Op::DeleteRemote)) => {
+                    let load = self.delete(&change, op);
+                    self.answered.extend(load);
                     continue;
                 }
                 Some(_) => {}
@@ -191,36 +228,129 @@ impl<F: Files> Run<'_, F> {
         Ok(())
     }
 
+    /// Does nothing about a deletion but remember that it waits for an answer.
     fn hold(&mut self, change: &Change, held: Held) {
+        if let Some(item) = &change.seen.item {
+            self.hold_item(&change.key, item, held);
+        }
+    }
+
+    fn hold_item(&mut self, key: &Key, item: &Item, held: Held) {
+        let mut noted = item.clone();
         match held {
             Held::DeletedHere => {
                 self.ledger.held_here += 1;
-                if let Some(item) = change.seen.item.as_ref().filter(|i| i.local.is_some()) {
-                    self.absent.push((
-                        change.key.clone(),
-                        Item {
-                            local: None,
-                            ..item.clone()
-                        },
-                    ));
-                }
+                noted.local = None;
             }
             Held::DeletedThere => self.ledger.held_there.add(
-                self.place.shown_key(&change.key),
+                self.place.shown_key(key),
                 "was deleted in the storage and is still here",
             ),
         }
+        // What is held because the account leaves is no question of its own.
+        noted.held |= self.phase != Phase::Leaving;
+        if noted != *item {
+            self.noted.push((key.clone(), noted));
+        }
+    }
+
+    /// A held file that both sides have again is not in question any more.
+    fn let_go(&mut self, change: &Change) {
+        if let Some(item) = change.seen.item.as_ref().filter(|item| item.held) {
+            let noted = Item { held: false, ..item.clone() };
+            self.noted.push((change.key.clone(), noted));
+        }
+    }
+
+    /// Carries a deletion over, holds it, or brings the file back, as was answered.
+    fn delete(&mut self, change: &Change, op: Op) -> Option<Load> {
+        let item = change.item_now()?;
+        let held = item.held;
+        let way = if op == Op::DeleteRemote { Way::Up } else { Way::Down };
+        let deletion = Deletion { key: change.key.clone(), item, way };
+        match (held, self.answer) {
+            (true, None) => self.hold(change, deletion.held()),
+            (true, Some(Answer::Delete)) => self.deletions.add_answered(deletion),
+            (true, Some(Answer::Keep)) => {
+                let back = if way == Way::Up { Way::Down } else { Way::Up };
+                return Some(change.load(back));
+            }
+            (false, _) => {
+                for held in self.deletions.add(deletion) {
+                    self.hold_item(&held.key, &held.item, held.held());
+                }
+            }
+        }
+        None
+    }
+
+    /// The end of a run: deletions, and the folders that they leave empty. Creation comes first.
+    fn end(mut self) -> Result<()> {
+        let deletions = mem::take(&mut self.deletions);
+        deletions.carry_over(self.account, self.place, self.ledger)?;
+        if self.phase != Phase::Active {
+            return Ok(());
+        }
+        let files = &self.account.files;
+        self.gone_folders.sort_unstable_by(|a, b| b.0.cmp(&a.0));
+        for (folder, way) in &self.gone_folders {
+            let root = if *way == Way::Up { &self.place.remote } else { &self.place.local };
+            let (parent, name) = split(folder);
+            let removed = files
+                .open_dir(root, path(parent))
+                .and_then(|dir| files.remove_dir(&dir, os(name)).and_then(|()| files.sync_dir(&dir)));
+            match removed {
+                Ok(()) => self.account.state.forget_folder(self.place.collection, folder)?,
+                // Something in it stays; so does the folder.
+                Err(e) if e.kind() == std::io::ErrorKind::DirectoryNotEmpty => {}
+                Err(e) if about_one_file(&e).is_some() => {}
+                Err(e) => {
+                    let shown = self.place.shown(folder, b"");
+                    return Err(Error::io("remove the folder", path(&shown), e));
+                }
+            }
+        }
+        self.forget_unseen_folders()
+    }
+
+    /// Folders that neither side has any more; one that is made anew is a new one.
+    fn forget_unseen_folders(&self) -> Result<()> {
+        let files = &self.account.files;
+        let is_gone = |root, folder: &[u8]| {
+            files
+                .open_dir(root, path(folder))
+                .is_err_and(|e| e.kind() == std::io::ErrorKind::NotFound)
+        };
+        for folder in self.account.state.folders_deepest_first(self.place.collection)? {
+            let seen = self.seen_folders.contains(&folder.path);
+            if !seen
+                && is_gone(&self.place.local, &folder.path)
+                && is_gone(&self.place.remote, &folder.path)
+            {
+                self.account.state.forget_folder(self.place.collection, &folder.path)?;
+            }
+        }
+        Ok(())
     }
 
     /// A folder on one side only is made on the other, unless both once had it.
     fn match_folder(&mut self, look: &FolderLook<F>) -> Result<()> {
         let (collection, folder) = (self.place.collection, &look.path);
-        if folder.is_empty() || self.account.state.knows_folder(collection, folder)? {
+        if folder.is_empty() {
+            return Ok(());
+        }
+        self.seen_folders.insert(folder.clone());
+        if self.account.state.knows_folder(collection, folder)? {
+            match (&look.local, &look.remote) {
+                (Some(_), None) => self.gone_folders.push((folder.clone(), Way::Down)),
+                (None, Some(_)) => self.gone_folders.push((folder.clone(), Way::Up)),
+                _ => {}
+            }
             return Ok(());
         }
         let made = match (&look.local, &look.remote) {
             (Some(here), None) => self.make_folder(Way::Up, folder, here)?,
-            (None, Some(there)) if self.phase == Phase::Active => {
+            (None, Some(there)) if self.phase != Phase::Leaving => {
                 self.make_folder(Way::Down, folder, there)?
             }
             (Some(_), Some(_)) => true,
@@ -281,6 +411,7 @@ impl<F: Files> Run<'_, F> {
         self.bytes = 0;
         let changes = mem::take(&mut self.changes);
         let mut work = Work::default();
+        mem::take(&mut self.answered).into_iter().for_each(|load| work.add(load));
         for change in self.hash_where_needed(changes)? {
             self.sort(change, &mut work)?;
         }
@@ -289,7 +420,7 @@ impl<F: Files> Run<'_, F> {
         }
         self.account
             .state
-            .record(&mem::take(&mut self.absent), &mem::take(&mut self.folders))?;
+            .record(&mem::take(&mut self.noted), &mem::take(&mut self.folders))?;
         self.ledger.uploaded += self.carry(Way::Up, &work.ups)?;
         self.ledger.downloaded += self.carry(Way::Down, &work.downs)?;
         self.account.state.record(&work.agreed, &[])?;
@@ -388,6 +519,11 @@ impl<F: Files> Run<'_, F> {
                 self.ledger,
             )?,
             Some(Op::Hold(held)) => self.hold(&change, held),
+            Some(op @ (Op::DeleteLocal | Op::DeleteRemote)) => {
+                if let Some(load) = self.delete(&change, op) {
+                    work.add(load);
+                }
+            }
             Some(Op::Forget) => work.forgotten.push(change.key),
             // Hashed above; a file that changes faster than it is read waits.
             Some(Op::Hash) => self.ledger.pending(
@@ -410,4 +546,21 @@ pub(crate) struct Work {
     pub agreed: Vec<(Key, Item)>,
     /// Let go of by both sides.
     pub forgotten: Vec<Key>,
+}
+
+impl Work {
+    fn add(&mut self, load: Load) {
+        match load.way {
+            Way::Up => self.ups.push(load),
+            Way::Down => self.downs.push(load),
+        }
+    }
+}
+
+/// A path's folder and name.
+pub fn split(path: &[u8]) -> (&[u8], &[u8]) {
+    match path.iter().rposition(|&b| b == b'/') {
+        Some(at) => (&path[..at], &path[at + 1..]),
+        None => (&b""[..], path),
+    }
 }

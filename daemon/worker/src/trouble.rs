@@ -41,6 +41,8 @@ pub struct Ledger {
     pub held_here: u64,
     /// Files held because they were deleted there.
     pub held_there: Named,
+    /// Deletions carried over.
+    pub deleted: u64,
     /// Copies read back.
     pub read_back: u64,
     /// Names that stay untouched (links, sockets, …).

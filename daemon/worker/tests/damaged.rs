@@ -234,9 +234,12 @@ fn strangers_in_the_staging_folder() {
     assert_eq!(stage.contents(COPIES), photos);
 }
 
+/// What may become of a database.
+type Deed = (&'static str, fn(&Path));
+
 #[test]
 fn a_damaged_or_later_state_is_said_and_nothing_else_happens() {
-    let damages: [(&str, fn(&Path)); 4] = [
+    let damages: [Deed; 4] = [
         ("no database", |db| {
             std::fs::write(db, vec![0x5a; 8192]).unwrap()
         }),

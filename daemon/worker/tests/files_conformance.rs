@@ -166,6 +166,7 @@ conform![
     a_path_is_of_names_only,
     nothing_is_replaced,
     exchange_keeps_both,
+    a_file_is_renamed_over_another,
     a_link_is_never_followed,
     only_regular_files_are_opened,
     a_mount_point_is_not_crossed,
@@ -378,6 +379,23 @@ fn exchange_keeps_both(stage: &impl Stage) {
     let missing = files.exchange(&dir, "no".as_ref(), &dir, "one".as_ref());
     assert_eq!(kind(missing), ErrorKind::NotFound);
     assert_eq!(content(files, &dir, "one"), b"2");
+}
+
+fn a_file_is_renamed_over_another(stage: &impl Stage) {
+    let (files, dir) = (stage.files(), stage.dir());
+    put(stage, "one", b"1");
+    put(stage, "two", b"2");
+    stage.mkdir("folder");
+    let over = |from: &str, to: &str| files.rename_over(&dir, from.as_ref(), to.as_ref());
+    over("one", "two").unwrap();
+    assert_eq!(content(files, &dir, "two"), b"1");
+    assert_eq!(kind(over("one", "two")), ErrorKind::NotFound);
+    over("two", "folder").unwrap_err();
+    for bad in ["", ".", "..", "a/b"] {
+        assert_eq!(kind(over("two", bad)), ErrorKind::InvalidInput);
+        assert_eq!(kind(over(bad, "two")), ErrorKind::InvalidInput);
+    }
+    assert_eq!(content(files, &dir, "two"), b"1");
 }
 
 fn a_link_is_never_followed(stage: &impl Stage) {

@@ -31,11 +31,41 @@ const DEPTH: usize = 100;
 /// Names that are legal on Linux and troublesome elsewhere.
 fn names() -> Vec<Vec<u8>> {
     let mut names: Vec<Vec<u8>> = [
-        "new\nline", "tab\t", "\u{1b}[31mred", "-rf", "--", " leading", "trailing ", "trailing.",
-        "...", "~", "#", "a\\b", "a\\x41", "quote'\"", "$(reboot)", "%s%n", "*", "?", "con", "nul.txt",
-        "caf\u{e9}", "cafe\u{301}", "Twin", "twin", "TWIN", "\u{202e}gpj.exe", ".hidden",
-        ".mooring-staging.txt", ".mooring", "new-a0-0", "out-0123", "x (conflict y)",
-        "x (conflict laptop 2026-11-24 00000000).jpg", "desktop.ini", ".directory",
+        "new\nline",
+        "tab\t",
+        "\u{1b}[31mred",
+        "-rf",
+        "--",
+        " leading",
+        "trailing ",
+        "trailing.",
+        "...",
+        "~",
+        "#",
+        "a\\b",
+        "a\\x41",
+        "quote'\"",
+        "$(reboot)",
+        "%s%n",
+        "*",
+        "?",
+        "con",
+        "nul.txt",
+        "caf\u{e9}",
+        "cafe\u{301}",
+        "Twin",
+        "twin",
+        "TWIN",
+        "\u{202e}gpj.exe",
+        ".hidden",
+        ".mooring-staging.txt",
+        ".mooring",
+        "new-a0-0",
+        "out-0123",
+        "x (conflict y)",
+        "x (conflict laptop 2026-11-24 00000000).jpg",
+        "desktop.ini",
+        ".directory",
     ]
     .iter()
     .map(|name| name.as_bytes().to_vec())
@@ -54,9 +84,15 @@ fn path(root: &Path, name: &[u8]) -> PathBuf {
 /// Makes them all in a folder, and below it.
 fn make_names(root: &Path) {
     for name in names() {
-        fs::write(path(root, &name), [b"content of ", name.as_slice()].concat()).unwrap();
+        fs::write(
+            path(root, &name),
+            [b"content of ", name.as_slice()].concat(),
+        )
+        .unwrap();
     }
-    let below = root.join("folder\nof").join(OsStr::from_bytes(b"\xff bytes"));
+    let below = root
+        .join("folder\nof")
+        .join(OsStr::from_bytes(b"\xff bytes"));
     fs::create_dir_all(&below).unwrap();
     for name in names() {
         fs::write(path(&below, &name), [b"below ", name.as_slice()].concat()).unwrap();
@@ -108,7 +144,8 @@ fn a_tree_deeper_than_a_path_may_be_long() {
     let mut real = Real::new();
     real.sign_in(false).unwrap();
     let name = "d".repeat(200);
-    let mut dir = nix::fcntl::open(real.photos(), nix::fcntl::OFlag::O_DIRECTORY, Mode::empty()).unwrap();
+    let mut dir =
+        nix::fcntl::open(real.photos(), nix::fcntl::OFlag::O_DIRECTORY, Mode::empty()).unwrap();
     for _ in 0..DEPTH {
         nix::sys::stat::mkdirat(&dir, name.as_str(), Mode::S_IRWXU).unwrap();
         let flags = nix::fcntl::OFlag::O_DIRECTORY;
@@ -147,10 +184,28 @@ fn links_and_special_files_stay() {
     settled(&real);
     let report = real.sign_out(&[]).unwrap();
     assert_eq!(report.removed[0].1.files, 1);
-    let left: Vec<_> = report.left.iter().map(|l| String::from_utf8_lossy(&l.path).into_owned()).collect();
-    for name in ["to a file", "to a folder", "trip/dangling", "loop", "trip/up", "trip/fifo", "socket"] {
-        assert!(left.iter().any(|path| path.ends_with(name)), "{name} is not named: {left:?}");
-        assert!(photos.join(name).symlink_metadata().is_ok(), "{name} is gone");
+    let left: Vec<_> = report
+        .left
+        .iter()
+        .map(|l| String::from_utf8_lossy(&l.path).into_owned())
+        .collect();
+    for name in [
+        "to a file",
+        "to a folder",
+        "trip/dangling",
+        "loop",
+        "trip/up",
+        "trip/fifo",
+        "socket",
+    ] {
+        assert!(
+            left.iter().any(|path| path.ends_with(name)),
+            "{name} is not named: {left:?}"
+        );
+        assert!(
+            photos.join(name).symlink_metadata().is_ok(),
+            "{name} is gone"
+        );
     }
     assert_eq!(fs::read(elsewhere.join("mine.jpg")).unwrap(), b"mine");
     assert_eq!(contents(&real.copies()).len(), 1, "a link was followed");
@@ -171,8 +226,15 @@ fn links_and_special_files_in_the_storage() {
     real.sync().unwrap();
     let here = contents(real.photos());
     assert_eq!(here.keys().collect::<Vec<_>>(), [Path::new("suid")]);
-    let mode = fs::metadata(real.photos().join("suid")).unwrap().permissions().mode();
-    assert_eq!(mode & 0o7000, 0, "the storage gave the device a set-user-ID program");
+    let mode = fs::metadata(real.photos().join("suid"))
+        .unwrap()
+        .permissions()
+        .mode();
+    assert_eq!(
+        mode & 0o7000,
+        0,
+        "the storage gave the device a set-user-ID program"
+    );
     real.sign_out(&[]).unwrap();
     assert_eq!(fs::read(real.path("home/secret")).unwrap(), b"secret");
 }
@@ -185,19 +247,32 @@ fn stamps_sizes_and_modes() {
     let before_1970 = SystemTime::UNIX_EPOCH - Duration::from_secs(86_400 * 365 * 20);
     let in_2200 = SystemTime::UNIX_EPOCH + Duration::from_secs(7_258_118_400);
     let in_2400 = SystemTime::UNIX_EPOCH + Duration::from_secs(13_569_465_600);
-    let times = [("before", before_1970), ("far", in_2200), ("too far", in_2400), ("epoch", SystemTime::UNIX_EPOCH)];
+    let times = [
+        ("before", before_1970),
+        ("far", in_2200),
+        ("too far", in_2400),
+        ("epoch", SystemTime::UNIX_EPOCH),
+    ];
     for (name, time) in times {
         let file = File::create(photos.join(name)).unwrap();
         fs::write(photos.join(name), name).unwrap();
         file.set_modified(time).unwrap();
     }
-    for (name, mode) in [("0444", 0o444), ("0200", 0o200), ("0000", 0), ("4755", 0o4755)] {
+    for (name, mode) in [
+        ("0444", 0o444),
+        ("0200", 0o200),
+        ("0000", 0),
+        ("4755", 0o4755),
+    ] {
         fs::write(photos.join(name), name).unwrap();
         fs::set_permissions(photos.join(name), fs::Permissions::from_mode(mode)).unwrap();
     }
     File::create(photos.join("empty")).unwrap();
     File::create(photos.join("another empty")).unwrap();
-    File::create(photos.join("sparse")).unwrap().set_len(SPARSE).unwrap();
+    File::create(photos.join("sparse"))
+        .unwrap()
+        .set_len(SPARSE)
+        .unwrap();
     fs::hard_link(photos.join("0444"), photos.join("hard link")).unwrap();
     let before: BTreeMap<_, _> = contents(&photos);
     let root = is_root();
@@ -216,14 +291,35 @@ fn stamps_sizes_and_modes() {
     let after = contents(&photos);
     for (path, bytes) in before {
         if root || !["0000", "0200"].contains(&path.to_str().unwrap()) {
-            assert_eq!(after.get(&path).map(Vec::len), Some(bytes.len()), "{}", path.display());
+            assert_eq!(
+                after.get(&path).map(Vec::len),
+                Some(bytes.len()),
+                "{}",
+                path.display()
+            );
             assert!(after[&path] == bytes, "{}", path.display());
         }
     }
-    let time = fs::metadata(photos.join("before")).unwrap().modified().unwrap();
+    let time = fs::metadata(photos.join("before"))
+        .unwrap()
+        .modified()
+        .unwrap();
     assert_eq!(time, before_1970);
-    assert_eq!(fs::metadata(photos.join("far")).unwrap().modified().unwrap(), in_2200);
-    assert_eq!(fs::metadata(photos.join("0444")).unwrap().permissions().mode() & 0o7777, 0o444);
+    assert_eq!(
+        fs::metadata(photos.join("far"))
+            .unwrap()
+            .modified()
+            .unwrap(),
+        in_2200
+    );
+    assert_eq!(
+        fs::metadata(photos.join("0444"))
+            .unwrap()
+            .permissions()
+            .mode()
+            & 0o7777,
+        0o444
+    );
 }
 
 fn is_root() -> bool {
@@ -276,15 +372,31 @@ fn what_cannot_be_read_blocks() {
     }
     assert_eq!(real.sync().unwrap(), 0);
     let all = contents(&real.copies());
-    for (folder, mode) in [("home", 0), ("home", 0o100), ("home", 0o400), ("nas", 0), ("nas", 0o400)] {
-        let root = if folder == "nas" { real.copies() } else { photos.clone() };
+    for (folder, mode) in [
+        ("home", 0),
+        ("home", 0o100),
+        ("home", 0o400),
+        ("nas", 0),
+        ("nas", 0o400),
+    ] {
+        let root = if folder == "nas" {
+            real.copies()
+        } else {
+            photos.clone()
+        };
         let closed = root.join("closed");
         fs::set_permissions(&closed, fs::Permissions::from_mode(mode)).unwrap();
         let waiting = real.sync();
-        assert!(waiting.as_ref().map_or(true, |n| *n > 0), "{folder} {mode:o}: {waiting:?}");
+        assert!(
+            waiting.as_ref().map_or(true, |n| *n > 0),
+            "{folder} {mode:o}: {waiting:?}"
+        );
         let account = real.account();
         let facts = plan::plan(&account, &[]);
-        assert!(facts.map_or(true, |f| !f.blockers.is_empty()), "{folder} {mode:o}");
+        assert!(
+            facts.map_or(true, |f| !f.blockers.is_empty()),
+            "{folder} {mode:o}"
+        );
         stage::drain_verify_remove(&account, &[], "receipt-x").unwrap_err();
         mooring_worker::leave::stay(&account).unwrap();
         drop(account);

@@ -241,10 +241,13 @@ fn a_folder_swapped_for_a_link() {
     }
 }
 
+/// What somebody does to a copy.
+type Change = (&'static str, fn(&TwinFiles));
+
 /// The copy, after it was read back.
 #[test]
 fn without_its_copy_nothing_goes() {
-    let deeds: [(&str, fn(&TwinFiles)); 6] = [
+    let deeds: [Change; 6] = [
         ("removed", |twin| twin.remove(THERE).unwrap()),
         ("edited", |twin| write(twin, THERE, "other")),
         ("truncated", |twin| write(twin, THERE, "")),

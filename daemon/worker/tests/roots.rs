@@ -22,7 +22,10 @@ use stage::{PHOTOS, STORAGE, Stage};
 const OWN_MOUNTS: &str = "MOORING_TEST_OWN_MOUNTS";
 
 fn roots(photos: &str, documents: &str) -> Vec<(Collection, PathBuf)> {
-    vec![(Collection::Photos, photos.into()), (Collection::Documents, documents.into())]
+    vec![
+        (Collection::Photos, photos.into()),
+        (Collection::Documents, documents.into()),
+    ]
 }
 
 fn refused(result: Result<(), Error>, what: &str) {
@@ -35,13 +38,19 @@ fn refused(result: Result<(), Error>, what: &str) {
 /// The same folders by a link to the home, to the storage, and to a folder in it.
 fn machine() -> TwinFiles {
     let twin = TwinFiles::new();
-    for path in ["/home/alice/Photos/sub", "/mnt/nas/Photos/2024", "/mnt/other"] {
+    for path in [
+        "/home/alice/Photos/sub",
+        "/mnt/nas/Photos/2024",
+        "/mnt/other",
+    ] {
         twin.mkdir(path).unwrap();
     }
     twin.symlink("/home/alice", "/home/link").unwrap();
     twin.symlink("/mnt/nas", "/home/alice/to-nas").unwrap();
-    twin.symlink("/mnt/nas/Photos/2024", "/home/alice/to-2024").unwrap();
-    twin.symlink("../alice/Photos/sub", "/home/alice/to-sub").unwrap();
+    twin.symlink("/mnt/nas/Photos/2024", "/home/alice/to-2024")
+        .unwrap();
+    twin.symlink("../alice/Photos/sub", "/home/alice/to-sub")
+        .unwrap();
     twin
 }
 
@@ -83,7 +92,11 @@ fn roots_around_or_in_a_storage_are_refused() {
         "/home/alice/to-2024/new",
         "/home/link/to-2024",
     ] {
-        let result = check_roots(&twin, Path::new("/mnt/nas"), &[(Collection::Photos, root.into())]);
+        let result = check_roots(
+            &twin,
+            Path::new("/mnt/nas"),
+            &[(Collection::Photos, root.into())],
+        );
         refused(result, root);
         let storage = check_roots(
             &twin,
@@ -104,11 +117,32 @@ fn roots_around_or_in_a_storage_are_refused() {
 #[test]
 fn paths_that_are_none_are_refused() {
     let twin = machine();
-    for root in ["Photos", "", "/", "/home/alice/../alice/x", "/home/alice/./../..", ".."] {
-        let result = check_roots(&twin, Path::new("/mnt/nas"), &[(Collection::Photos, root.into())]);
-        assert!(matches!(result, Err(Error::Refused(_))), "{root}: {result:?}");
-        let result = check_roots(&twin, Path::new(root), &roots("/home/alice/a", "/home/alice/b"));
-        assert!(matches!(result, Err(Error::Refused(_))), "{root}: {result:?}");
+    for root in [
+        "Photos",
+        "",
+        "/",
+        "/home/alice/../alice/x",
+        "/home/alice/./../..",
+        "..",
+    ] {
+        let result = check_roots(
+            &twin,
+            Path::new("/mnt/nas"),
+            &[(Collection::Photos, root.into())],
+        );
+        assert!(
+            matches!(result, Err(Error::Refused(_))),
+            "{root}: {result:?}"
+        );
+        let result = check_roots(
+            &twin,
+            Path::new(root),
+            &roots("/home/alice/a", "/home/alice/b"),
+        );
+        assert!(
+            matches!(result, Err(Error::Refused(_))),
+            "{root}: {result:?}"
+        );
     }
 }
 
@@ -124,7 +158,10 @@ fn a_refused_sign_in_leaves_no_trace() {
     let before = contents(&real.path(""));
     assert!(matches!(real.sign_in(true), Err(Error::Refused(_))));
     let after: Vec<_> = contents(&real.path("")).into_keys().collect();
-    let after: Vec<_> = after.into_iter().filter(|p| !p.starts_with("state-0")).collect();
+    let after: Vec<_> = after
+        .into_iter()
+        .filter(|p| !p.starts_with("state-0"))
+        .collect();
     assert_eq!(after, before.into_keys().collect::<Vec<_>>());
 }
 
@@ -133,7 +170,12 @@ fn a_refused_sign_in_leaves_no_trace() {
 fn an_unreadable_folder_above_is_no_obstacle() {
     let twin = machine();
     twin.chmod("/home", 0o311).unwrap();
-    check_roots(&twin, Path::new("/mnt/nas"), &roots("/home/alice/a", "/home/alice/b")).unwrap();
+    check_roots(
+        &twin,
+        Path::new("/mnt/nas"),
+        &roots("/home/alice/a", "/home/alice/b"),
+    )
+    .unwrap();
 }
 
 /// A storage that is mounted a second time.
@@ -160,26 +202,53 @@ fn bind_mounts_are_seen() {
     for below in ["nas/Photos", "again", "home"] {
         fs::create_dir_all(path(below)).unwrap();
     }
-    let bound = Command::new("mount").arg("--bind").args([path("nas"), path("again")]).status();
+    let bound = Command::new("mount")
+        .arg("--bind")
+        .args([path("nas"), path("again")])
+        .status();
     assert!(bound.unwrap().success());
     for root in ["again", "again/Photos", "again/new"] {
-        let result = check_roots(&RealFiles::new(), &path("nas"), &[(Collection::Photos, path(root))]);
+        let result = check_roots(
+            &RealFiles::new(),
+            &path("nas"),
+            &[(Collection::Photos, path(root))],
+        );
         refused(result, root);
     }
-    let result = check_roots(&RealFiles::new(), &path("nas"), &[(Collection::Photos, path("home"))]);
+    let result = check_roots(
+        &RealFiles::new(),
+        &path("nas"),
+        &[(Collection::Photos, path("home"))],
+    );
     result.unwrap();
-    assert!(Command::new("umount").arg(path("again")).status().unwrap().success());
+    assert!(
+        Command::new("umount")
+            .arg(path("again"))
+            .status()
+            .unwrap()
+            .success()
+    );
 }
 
 #[test]
 fn a_folder_with_files_needs_consent() {
     let mut stage = Stage::new();
     stage.create_identity().unwrap();
-    stage.twin.write_durable(format!("{PHOTOS}/mine.jpg"), "mine").unwrap();
+    stage
+        .twin
+        .write_durable(format!("{PHOTOS}/mine.jpg"), "mine")
+        .unwrap();
     assert!(matches!(stage.sign_in(false), Err(Error::Refused(_))));
-    assert_eq!(stage.contents(&format!("{STORAGE}/Photos")).len(), 0, "uploaded without consent");
+    assert_eq!(
+        stage.contents(&format!("{STORAGE}/Photos")).len(),
+        0,
+        "uploaded without consent"
+    );
     signin::abandon(&stage.account()).unwrap();
-    assert_eq!(stage.twin.read(format!("{PHOTOS}/mine.jpg")).unwrap(), b"mine");
+    assert_eq!(
+        stage.twin.read(format!("{PHOTOS}/mine.jpg")).unwrap(),
+        b"mine"
+    );
     assert!(!stage.twin.exists(format!("{PHOTOS}/.mooring-collection")));
 
     stage.sign_in(true).unwrap();
@@ -191,7 +260,10 @@ fn another_accounts_folder_is_not_taken() {
     let mut stage = Stage::new();
     stage.create_identity().unwrap();
     stage.sign_in(false).unwrap();
-    stage.twin.write_durable(format!("{PHOTOS}/a.jpg"), "a").unwrap();
+    stage
+        .twin
+        .write_durable(format!("{PHOTOS}/a.jpg"), "a")
+        .unwrap();
     signin::sync_now(&stage.account(), true).unwrap();
     let before = stage.contents(PHOTOS);
 
@@ -199,7 +271,10 @@ fn another_accounts_folder_is_not_taken() {
     let mut other = Stage::seen(stage.twin.clone(), stage.nas);
     other.journal.sign_in = 7;
     for adopt in [false, true] {
-        assert!(matches!(other.sign_in(adopt), Err(Error::Refused(_))), "adopt {adopt}");
+        assert!(
+            matches!(other.sign_in(adopt), Err(Error::Refused(_))),
+            "adopt {adopt}"
+        );
     }
     signin::abandon(&other.account()).unwrap();
     assert_eq!(stage.contents(PHOTOS), before);
@@ -222,6 +297,9 @@ fn an_abandoned_sign_in_leaves_files_alone() {
     signin::sign_in(&account, true).unwrap_err();
     signin::abandon(&account).unwrap();
     assert_eq!(contents(real.photos()).len(), 1);
-    assert_eq!(fs::metadata(real.photos()).unwrap().permissions().mode() & 0o777, 0o750);
+    assert_eq!(
+        fs::metadata(real.photos()).unwrap().permissions().mode() & 0o777,
+        0o750
+    );
     assert_eq!(fs::read_dir(real.photos()).unwrap().count(), 1);
 }

@@ -61,8 +61,10 @@ fn assert_there(stage: &Stage, contents: &[&str], when: &str) {
     }
 }
 
+type Weaken = fn(&mut DiskOptions);
+
 /// Every way in which a storage, or the home, can be weaker than ext4.
-const WEAK: [(&str, fn(&mut DiskOptions)); 7] = [
+const WEAK: [(&str, Weaken); 7] = [
     ("nothing", |_| ()),
     ("known good", |disk| disk.known_good = false),
     ("leases", |disk| disk.leases = false),
@@ -169,8 +171,10 @@ fn copies_that_others_wrote_are_made_durable_first() {
     }
 }
 
+type Deed = fn(&Stage);
+
 /// Ways in which a storage is not there, and how it comes back.
-const ABSENT: [(&str, fn(&Stage), fn(&Stage)); 7] = [
+const ABSENT: [(&str, Deed, Deed); 7] = [
     (
         "unmounted",
         |stage| stage.twin.unmount(STORAGE).unwrap(),

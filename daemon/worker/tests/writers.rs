@@ -7,22 +7,28 @@ mod stage;
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
-use std::io::{Seek, Write};
+use std::io::Write;
+use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use mooring_core::collection::Collection;
 use mooring_worker::account::Account;
 use mooring_worker::error::Error;
 use mooring_worker::files::real::RealFiles;
+use mooring_worker::state::{Epoch, Item};
 use mooring_worker::{leave, remove, verify};
+use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
 use stage::real::{Real, contents};
 
 /// Rounds of the race, and the most time it may take.
 const ROUNDS: u64 = 1000;
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(8);
 /// Files in the race: few, so that they are met often.
-const FILES: usize = 6;
+const FILES: u64 = 6;
+/// Deeds of the writer for each round, at most.
+const DEEDS: u64 = 40;
 
 fn in_step(names: &[&str]) -> Real {
     let real = Real::new();
@@ -38,7 +44,10 @@ fn in_step(names: &[&str]) -> Real {
 
 fn verified(account: &Account<RealFiles>) -> verify::Verified {
     assert_eq!(leave::drain(account, &[]).unwrap().unsynced_total, 0);
-    verify::verify(account, &[], "receipt-x").unwrap().1.unwrap()
+    verify::verify(account, &[], "receipt-x")
+        .unwrap()
+        .1
+        .unwrap()
 }
 
 /// A program that keeps a file open for writing, by whatever name.
@@ -59,8 +68,14 @@ fn a_file_that_is_open_for_writing_stays() {
     drop(writer);
     let (_, report) = stage::drain_verify_remove(&account, &[], "receipt-x").unwrap();
     assert_eq!((report.remaining, report.left.len()), (0, 0), "{report:?}");
-    assert_eq!(fs::read(real.copies().join("a.jpg")).unwrap(), b"content of a.jpg, and more");
-    assert_eq!(fs::read(real.path("home/other name")).unwrap(), b"content of b.jpg");
+    assert_eq!(
+        fs::read(real.copies().join("a.jpg")).unwrap(),
+        b"content of a.jpg, and more"
+    );
+    assert_eq!(
+        fs::read(real.path("home/other name")).unwrap(),
+        b"content of b.jpg"
+    );
 }
 
 /// A program that opened a file for reading only does not hold it up, and keeps what it has.
@@ -103,124 +118,211 @@ fn a_hard_link_to_the_copy_is_no_copy() {
     assert!(here.exists());
 }
 
-/// Everything that was ever written, and what may be gone because its writer replaced it.
-#[derive(Default)]
-struct Books {
-    number: AtomicU64,
-    over: AtomicBool,
+/// A writer that never destroys what it wrote: it appends, saves beside, moves and swaps. Every
+/// line that went into a file which had a name has to be somewhere, ever after.
+struct Writer {
+    folder: PathBuf,
+    dice: u64,
+    number: u64,
+    lines: Vec<String>,
+    /// Times when the file was gone before it was open: nobody can tell it from one that was
+    /// removed a moment earlier.
+    too_late: u64,
 }
 
-impl Books {
-    fn next(&self) -> String {
-        format!("version {:08}", self.number.fetch_add(1, Ordering::Relaxed))
+/// Moves, and never replaces.
+fn mv(from: &Path, to: &Path) -> bool {
+    renameat2(AT_FDCWD, from, AT_FDCWD, to, RenameFlags::RENAME_NOREPLACE).is_ok()
+}
+
+impl Writer {
+    fn next(&mut self) -> String {
+        self.number += 1;
+        format!("line {:08}", self.number)
+    }
+
+    fn roll(&mut self) -> u64 {
+        self.dice ^= self.dice << 13;
+        self.dice ^= self.dice >> 7;
+        self.dice ^= self.dice << 17;
+        self.dice >> 16
+    }
+
+    fn file(&mut self) -> PathBuf {
+        let nr = self.roll() % FILES;
+        self.folder.join(format!("{nr}.txt"))
+    }
+
+    fn unused(&mut self) -> PathBuf {
+        let name = self.next();
+        self.folder.join(format!("{name}.txt"))
+    }
+
+    fn deed(&mut self) {
+        // It may be away with its folder, or removed because it was empty.
+        let _ = fs::create_dir(&self.folder);
+        let path = self.file();
+        match self.roll() % 8 {
+            0..=3 => self.append(&path),
+            4 => self.create(&path),
+            5 => self.save(&path),
+            6 => {
+                let (other, between) = (self.file(), self.unused());
+                mv(&path, &between);
+                mv(&other, &path);
+                mv(&between, &other);
+            }
+            _ => self.move_the_folder(),
+        }
+    }
+
+    fn append(&mut self, path: &Path) {
+        let Ok(mut file) = File::options().append(true).open(path) else {
+            return;
+        };
+        if file.metadata().unwrap().nlink() == 0 {
+            self.too_late += 1;
+            return;
+        }
+        let line = self.next();
+        file.write_all(format!("{line}\n").as_bytes()).unwrap();
+        self.lines.push(line);
+    }
+
+    fn create(&mut self, path: &Path) {
+        if let Ok(mut file) = File::create_new(path) {
+            let line = self.next();
+            file.write_all(format!("{line}\n").as_bytes()).unwrap();
+            self.lines.push(line);
+        }
+    }
+
+    /// As editors save: the old file is put aside, and the new one takes its name.
+    fn save(&mut self, path: &Path) {
+        let (beside, aside) = (self.unused(), self.unused());
+        self.create(&beside);
+        mv(path, &aside);
+        mv(&beside, path);
+    }
+
+    /// Away, with a link to elsewhere in its place, and back.
+    fn move_the_folder(&mut self) {
+        let away = self.folder.with_extension("away");
+        if !mv(&self.folder, &away) {
+            return;
+        }
+        let elsewhere = self.folder.with_file_name("../../../../elsewhere");
+        if symlink(elsewhere, &self.folder).is_ok() {
+            fs::remove_file(&self.folder).unwrap();
+        }
+        if !mv(&away, &self.folder) {
+            // A file was put back meanwhile, so that the folder is there again.
+            for entry in fs::read_dir(&away).unwrap().flatten() {
+                let to = self.unused();
+                assert!(mv(&entry.path(), &to));
+            }
+            let _ = fs::remove_dir(&away);
+        }
     }
 }
 
-/// One deed of the writer on a file. Answers the versions that must be somewhere from now on.
-fn deed(books: &Books, path: &Path, kind: u64) -> Vec<String> {
-    let new = books.next();
-    let beside = path.with_extension("new");
-    match kind % 5 {
-        // Edits in place what is there. The old version is the writer's to destroy, and the new
-        // one counts only if it went into a file that has a name.
-        0 => {
-            let Ok(mut file) = File::options().write(true).open(path) else { return vec![] };
-            // A name that was taken away meanwhile leads to a file that nobody can find.
-            if file.rewind().and_then(|()| file.write_all(new.as_bytes())).is_err() {
-                return vec![];
-            }
-            let found = fs::read_to_string(path).is_ok_and(|text| text == new);
-            if found { vec![new] } else { vec![] }
-        }
-        // Saves as editors do.
-        1 => {
-            fs::write(&beside, &new).unwrap();
-            fs::rename(&beside, path).unwrap();
-            vec![new]
-        }
-        // Makes a new file, where there is none.
-        2 => match File::create_new(path) {
-            Ok(mut file) => {
-                file.write_all(new.as_bytes()).unwrap();
-                vec![new]
-            }
-            Err(_) => vec![],
-        },
-        // Swaps two files' names, by way of a third.
-        3 => {
-            let other = path.with_file_name("0.jpg");
-            if fs::rename(path, &beside).is_ok() {
-                let _ = fs::hard_link(&other, path);
-                let _ = fs::hard_link(&beside, path.with_extension(format!("{new}.jpg")));
-                let _ = fs::remove_file(&beside);
-            }
-            vec![]
-        }
-        // Moves the whole folder away and back.
-        _ => {
-            let folder = path.parent().unwrap();
-            let away = folder.with_extension("away");
-            if fs::rename(folder, &away).is_ok() {
-                if fs::rename(&away, folder).is_err() {
-                    // Mooring has put a file back meanwhile, so that the folder is there again.
-                    for entry in fs::read_dir(&away).unwrap().flatten() {
-                        let name = format!("{new} {}", entry.file_name().display());
-                        fs::rename(entry.path(), folder.join(name)).unwrap();
-                    }
-                    fs::remove_dir(&away).unwrap();
-                }
-            }
-            vec![]
-        }
-    }
-}
-
-/// A removal after the other, while a writer edits, saves, swaps and moves.
+/// A sign-out after the other, while a writer appends, saves, swaps and moves.
 #[test]
 fn a_race_with_a_writer() {
-    let real = in_step(&["trip/0.jpg"]);
-    let books = Books::default();
-    let files: Vec<PathBuf> =
-        (0..FILES).map(|n| real.photos().join(format!("trip/{n}.jpg"))).collect();
+    let real = in_step(&["trip/0.txt", "trip/1.txt"]);
+    let elsewhere = real.path("elsewhere");
+    fs::create_dir(&elsewhere).unwrap();
+    for nr in 0..FILES {
+        fs::write(elsewhere.join(format!("{nr}.txt")), "not the account's").unwrap();
+    }
     let account = real.account();
-    let start = Instant::now();
-    let (versions, rounds) = std::thread::scope(|scope| {
-        let writer = scope.spawn(|| {
-            let mut last: Vec<Option<String>> = vec![None; FILES];
-            let mut kept = BTreeSet::new();
-            let mut dice = 88_172_645_463_325_252_u64;
-            while !books.over.load(Ordering::Relaxed) {
-                dice ^= dice << 13;
-                dice ^= dice >> 7;
-                dice ^= dice << 17;
-                let which = (dice >> 8) as usize % FILES;
-                let _ = fs::create_dir(real.photos().join("trip"));
-                for version in deed(&books, &files[which], dice >> 32) {
-                    // What the writer itself replaces may be gone, or may have been saved.
-                    last[which] = Some(version);
+    let (begun, over) = (AtomicU64::new(0), AtomicBool::new(false));
+    let mut writer = Writer {
+        folder: real.photos().join("trip"),
+        dice: 88_172_645_463_325_252,
+        number: 0,
+        lines: Vec::new(),
+        too_late: 0,
+    };
+    let mut removed = 0;
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut deeds = 0;
+            while !over.load(Ordering::Relaxed) {
+                // Not so far ahead that a round never ends.
+                if deeds < begun.load(Ordering::Relaxed) * DEEDS {
+                    writer.deed();
+                    deeds += 1;
                 }
-                kept.extend(last.iter().flatten().last().cloned());
                 std::thread::yield_now();
             }
-            last.into_iter().flatten().collect::<Vec<_>>()
         });
-        let mut rounds = 0;
-        while rounds < ROUNDS && start.elapsed() < PATIENCE {
-            let drained = leave::drain(&account, &[]).unwrap();
-            if drained.unsynced_total == 0 {
-                let (_, proof) = verify::verify(&account, &[], "receipt-x").unwrap();
-                if let Some(proof) = proof {
-                    let _ = remove::remove(&account, proof, &[]);
-                }
-            }
-            rounds += 1;
+        let start = Instant::now();
+        while begun.load(Ordering::Relaxed) < ROUNDS && start.elapsed() < PATIENCE {
+            begun.fetch_add(1, Ordering::Relaxed);
+            removed += sign_out_once(&account);
         }
-        books.over.store(true, Ordering::Relaxed);
-        (writer.join().unwrap(), rounds)
+        over.store(true, Ordering::Relaxed);
     });
-    assert!(rounds > 20, "only {rounds} rounds");
-    let there = real.everything();
-    for version in versions {
-        assert!(there.contains(version.as_bytes()), "{version:?} is lost");
-    }
+    let rounds = begun.load(Ordering::Relaxed);
+    assert!(
+        removed > 20,
+        "only {removed} files were removed in {rounds} rounds"
+    );
+    assert!(
+        writer.lines.len() > 100,
+        "only {} lines in {rounds} rounds",
+        writer.lines.len()
+    );
+    let everything = real.everything();
+    let there: BTreeSet<&[u8]> = everything
+        .iter()
+        .flat_map(|c| c.split(|&b| b == b'\n'))
+        .collect();
+    let lost: Vec<_> = writer
+        .lines
+        .iter()
+        .filter(|l| !there.contains(l.as_bytes()))
+        .collect();
+    let first = &lost[..lost.len().min(5)];
+    assert!(
+        lost.is_empty(),
+        "{} lines lost in {rounds} rounds: {first:?}",
+        lost.len()
+    );
+    assert!(
+        writer.too_late < rounds,
+        "{} files went while they were opened",
+        writer.too_late
+    );
+    let strangers = contents(&elsewhere);
+    assert_eq!(strangers.len() as u64, FILES);
+    assert!(
+        strangers
+            .values()
+            .all(|bytes| bytes == b"not the account's")
+    );
+}
+
+/// One sign-out, as far as it comes: what it cannot do now, because something has just moved, it
+/// says, and the next one goes on. What it removed is then as unknown as after a new sign-in.
+/// Answers how many files that were.
+fn sign_out_once(account: &Account<RealFiles>) -> u64 {
+    account.state.set_epoch(Epoch::Leaving).unwrap();
+    let round = || {
+        leave::drain(account, &[])?;
+        if let (_, Some(proof)) = verify::verify(account, &[], "receipt-x")? {
+            remove::remove(account, proof, &[])?;
+        }
+        Ok::<_, Error>(())
+    };
+    let _ = round();
+    let mut gone = Vec::new();
+    let note = |key, item: Item| {
+        gone.extend(item.gone.then_some(key));
+        Ok(())
+    };
+    account.state.each_item(Collection::Photos, note).unwrap();
+    account.state.forget(&gone).unwrap();
+    gone.len() as u64
 }

@@ -4,7 +4,9 @@
 
 mod stage;
 
+mod calls;
 mod deaths;
+mod descriptors;
 mod policy;
 mod secrets;
 mod sign_out;

@@ -39,6 +39,14 @@ impl Password {
         }
     }
 
+    /// How long it is for a person: characters of text, bytes of anything else.
+    pub fn characters(&self) -> usize {
+        match std::str::from_utf8(&self.0) {
+            Ok(text) => text.chars().count(),
+            Err(_) => self.0.len(),
+        }
+    }
+
     pub(super) fn bytes(&self) -> &[u8] {
         &self.0
     }

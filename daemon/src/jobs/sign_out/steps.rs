@@ -173,6 +173,7 @@ impl Run {
         broker.store.end_job(&self.account, self.number)?;
         let account = self.account.clone();
         broker.change_account(&job.account, |view| view.account = account);
+        self.tell_apps(job, false);
         Ok(Turn::Ended(Box::new(failed(ending))))
     }
 }

@@ -9,8 +9,8 @@
 //!   `.` or `..`, no `/`, no NUL; anything else is `InvalidInput`. Only [`Files::open_root`] takes
 //!   an absolute path and only [`Files::open_dir`] a relative one.
 //! - No symbolic link is ever followed below a root, and no mount point is crossed.
-//! - Nothing ever replaces an existing entry: [`Files::rename_new`] refuses, [`Files::exchange`]
-//!   keeps both.
+//! - Nothing of a person's ever replaces an existing entry: [`Files::rename_new`] refuses,
+//!   [`Files::exchange`] keeps both. [`Files::rename_over`] is for Mooring's own small files.
 //! - An effect is durable only after the matching `sync_*`: file content and metadata after
 //!   [`Files::sync_file`], entries (creation, rename, unlink) after [`Files::sync_dir`] of every
 //!   folder concerned, everything of a filesystem after [`Files::sync_all`].
@@ -199,6 +199,10 @@ pub trait Files: Clone + Send + Sync + 'static {
         b_dir: &Self::Dir,
         b: &OsStr,
     ) -> io::Result<()>;
+
+    /// Renames within a folder, over the file that has the name `to`: at every moment `to` is one
+    /// of the two. Only for a small file of Mooring's own where [`Files::exchange`] cannot.
+    fn rename_over(&self, dir: &Self::Dir, from: &OsStr, to: &OsStr) -> io::Result<()>;
 
     /// Removes a name that is not a folder.
     fn unlink(&self, dir: &Self::Dir, name: &OsStr) -> io::Result<()>;

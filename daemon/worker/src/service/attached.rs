@@ -13,9 +13,11 @@ use tokio::sync::mpsc;
 
 use crate::account::{Account, Report, Spec};
 use crate::error::{Error, Result};
+use crate::files::Files;
 use crate::files::real::RealFiles;
-use crate::state::State;
+use crate::state::{Epoch, State};
 use crate::verify::Verified;
+use crate::watch::{Lost, Watch};
 
 /// How long a dying predecessor may hold the account's lock.
 const LOCK_PATIENCE: Duration = Duration::from_secs(5);
@@ -40,6 +42,7 @@ pub struct Attached {
     /// One operation at a time.
     work: Mutex<()>,
     proof: Mutex<Option<Verified>>,
+    watch: Mutex<Option<Watch>>,
     stop: Arc<AtomicBool>,
     _lock: Flock<File>,
 }
@@ -66,6 +69,7 @@ impl Attached {
             account,
             work: Mutex::default(),
             proof: Mutex::default(),
+            watch: Mutex::default(),
             stop,
             _lock: lock,
         })
@@ -94,6 +98,64 @@ impl Attached {
     /// Stops the operation under way.
     pub fn interrupt(&self) {
         self.stop.store(true, Ordering::Relaxed);
+    }
+
+    /// Watches the account's folders, unless that is done already; answers whether nothing is left
+    /// out.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] unless the account is active.
+    pub fn watch(&self, changes: &mpsc::Sender<String>) -> Result<bool> {
+        if self.account.state.epoch()? != Epoch::Active {
+            return Err(Error::Refused("the account is not in use".to_owned()));
+        }
+        let (roots, mut all) = self.watchable();
+        let mut watch = self.watch.lock().unwrap_or_else(PoisonError::into_inner);
+        if watch.as_ref().is_none_or(|watch| !watch.covers(&roots)) {
+            // First the old one, or there would be twice as many watches.
+            *watch = None;
+            let (account, changes) = (self.account.spec.id.clone(), changes.clone());
+            let tell = move || changes.blocking_send(account.clone()).is_ok();
+            *watch = match Watch::start(roots.clone(), Box::new(tell)) {
+                Ok(watch) => Some(watch),
+                Err(Lost::Root(_)) => None,
+                Err(lost) => {
+                    let account = &self.account.spec.id;
+                    tracing::warn!(account, %lost, "changes are not noticed by themselves");
+                    None
+                }
+            };
+        }
+        all &= watch.as_ref().is_some_and(|watch| watch.covers(&roots));
+        Ok(all)
+    }
+
+    /// Watches no longer.
+    pub fn unwatch(&self) {
+        *self.watch.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// The account's folders that tell their changes, and whether these are all it has. A folder
+    /// on another machine tells only what is done through this one.
+    fn watchable(&self) -> (Vec<PathBuf>, bool) {
+        let account = &self.account;
+        let local = |path: &Path| {
+            let dir = account.files.open_root(path)?;
+            account.files.abilities(&dir).map(|there| !there.remote)
+        };
+        let sides = account.spec.collections.iter().flat_map(|(c, root)| {
+            [root.clone(), account.spec.storage.join(c.folder())]
+        });
+        let mut all = true;
+        // What cannot be looked at now is not there, which the sync says.
+        let roots = sides
+            .filter(|path| {
+                let local = local(path).unwrap_or(false);
+                all &= local;
+                local
+            })
+            .collect();
+        (roots, all)
     }
 
     /// Keeps the proof of a verification, or voids the one there was.

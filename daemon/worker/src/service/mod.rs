@@ -12,11 +12,13 @@ use mooring_wire::{
     AccountSpec, Attached as AttachedReply, CollectionFacts, CollectionSpec, DrainReport,
     EraseReport, Error, Inspected, PlanFacts, RemoveReport, Result, SyncReport, VerifyReport,
 };
+use mooring_wire::{BackupReport, CheckReport, RestoreReport, WhyReport};
 use tokio::sync::mpsc;
 use zbus::object_server::SignalEmitter;
 
+use crate::{backup, check, restore, why};
 use crate::files::real::RealFiles;
-use crate::{erase, leave, plan, remove, signin, storage, verify};
+use crate::{erase, identity, leave, plan, remove, signin, storage, verify};
 use attached::Attached;
 pub use attached::Told;
 use convert::{collections, keep, path, spec, sync_report, to_wire};
@@ -32,17 +34,24 @@ pub struct Service {
     /// The folder of the accounts' states.
     states: PathBuf,
     progress: mpsc::Sender<Told>,
+    changes: mpsc::Sender<String>,
 }
 
 impl Service {
     /// A service for the person with this home. Progress goes to `progress`, where it is dropped
-    /// when nobody keeps up.
-    pub fn new(home: PathBuf, states: PathBuf, progress: mpsc::Sender<Told>) -> Self {
+    /// when nobody keeps up; the IDs of accounts whose folders changed go to `changes`.
+    pub fn new(
+        home: PathBuf,
+        states: PathBuf,
+        progress: mpsc::Sender<Told>,
+        changes: mpsc::Sender<String>,
+    ) -> Self {
         Self {
             accounts: Mutex::default(),
             home,
             states,
             progress,
+            changes,
         }
     }
 
@@ -130,6 +139,19 @@ impl Service {
         blocking(move || storage::create_identity(&RealFiles::new(), &storage, &record)).await
     }
 
+    async fn replace_identity(
+        &self,
+        storage: Vec<u8>,
+        expected: String,
+        record: String,
+    ) -> Result<()> {
+        let storage = path(&storage)?;
+        blocking(move || {
+            identity::replace_identity(&RealFiles::new(), &storage, &expected, &record)
+        })
+        .await
+    }
+
     async fn attach(&self, spec: AccountSpec) -> Result<AttachedReply> {
         let attached = self.attach_spec(spec).await?;
         blocking(move || {
@@ -166,6 +188,12 @@ impl Service {
         .await
     }
 
+    async fn watch(&self, account: String) -> Result<bool> {
+        let attached = self.account(&account)?;
+        let changes = self.changes.clone();
+        blocking(move || attached.watch(&changes)).await
+    }
+
     async fn counts(&self, account: String) -> Result<Vec<CollectionFacts>> {
         let attached = self.account(&account)?;
         blocking(move || plan::from_state(&attached.account)).await
@@ -182,6 +210,7 @@ impl Service {
     async fn drain(&self, account: String, keep: Vec<String>) -> Result<DrainReport> {
         let keep = self::keep(&keep)?;
         self.on(&account, move |attached| {
+            attached.unwatch();
             leave::drain(&attached.account, &keep)
         })
         .await
@@ -244,10 +273,47 @@ impl Service {
         Ok(EraseReport { left })
     }
 
+    async fn backup(&self, account: String, to: Vec<u8>, name: String) -> Result<BackupReport> {
+        let to = path(&to)?;
+        self.on(&account, move |attached| {
+            backup::backup(&attached.account, &to, &name)
+        })
+        .await
+    }
+
+    async fn restore(
+        &self,
+        account: String,
+        from: Vec<u8>,
+        only: Vec<u8>,
+        to: Vec<u8>,
+    ) -> Result<RestoreReport> {
+        let from = path(&from)?;
+        let to = (!to.is_empty()).then(|| path(&to)).transpose()?;
+        self.on(&account, move |attached| {
+            restore::restore(&attached.account, &from, &only, to.as_deref())
+        })
+        .await
+    }
+
+    async fn check(&self, account: String) -> Result<CheckReport> {
+        self.on(&account, |attached| check::check(&attached.account))
+            .await
+    }
+
+    async fn why(&self, account: String, file: Vec<u8>) -> Result<WhyReport> {
+        let file = path(&file)?;
+        self.on(&account, move |attached| why::why(&attached.account, &file))
+            .await
+    }
+
     async fn interrupt(&self, account: String) -> Result<()> {
         self.account(&account)?.interrupt();
         Ok(())
     }
+
+    #[zbus(signal)]
+    async fn changed(emitter: &SignalEmitter<'_>, account: &str) -> zbus::Result<()>;
 
     #[zbus(signal)]
     async fn progressed(
@@ -268,6 +334,21 @@ pub async fn send_progress(
     let emitter = SignalEmitter::new(connection, mooring_wire::WORKER_PATH)?;
     while let Some(Told { account, progress }) = told.recv().await {
         Service::progressed(&emitter, &account, progress).await?;
+    }
+    Ok(())
+}
+
+/// Tells the broker which accounts' folders changed, until nobody watches any more.
+///
+/// # Errors
+/// When the connection is gone.
+pub async fn send_changes(
+    connection: &zbus::Connection,
+    mut changes: mpsc::Receiver<String>,
+) -> zbus::Result<()> {
+    let emitter = SignalEmitter::new(connection, mooring_wire::WORKER_PATH)?;
+    while let Some(account) = changes.recv().await {
+        Service::changed(&emitter, &account).await?;
     }
     Ok(())
 }

@@ -87,6 +87,8 @@ pub struct Item {
     pub here_before: bool,
     /// This sign-out removed it.
     pub gone: bool,
+    /// It was deleted on one side, and that waits for a person's answer.
+    pub held: bool,
 }
 
 /// A folder that both sides have.
@@ -118,7 +120,7 @@ pub struct Tally {
 const COLUMNS: &str = "name, local_hash, remote_hash,
     l_ino, l_size, l_mtime, l_ctime, l_hashed, mode,
     r_ino, r_size, r_mtime, r_ctime, r_hashed,
-    p_ino, p_size, p_mtime, p_ctime, p_at, here_before, gone";
+    p_ino, p_size, p_mtime, p_ctime, p_at, here_before, gone, held";
 
 impl State {
     /// The items of one folder, ordered by name as bytes.
@@ -243,6 +245,25 @@ impl State {
         })
     }
 
+    /// Forgets a folder: both sides let go of it.
+    pub fn forget_folder(&self, collection: Collection, path: &[u8]) -> Result<()> {
+        self.commit("commit-forget-folder", |t| {
+            t.prepare_cached("DELETE FROM folder WHERE collection = ?1 AND path = ?2")?
+                .execute(params![collection as i64, path])
+                .map(drop)
+        })
+    }
+
+    /// How many deletions of a collection wait for an answer.
+    pub fn questions(&self, collection: Collection) -> Result<u64> {
+        self.read(|c| {
+            c.prepare_cached(
+                "SELECT COUNT(*) FROM item WHERE collection = ?1 AND held = 1 AND gone = 0",
+            )?
+            .query_row([collection as i64], |row| number(row, 0))
+        })
+    }
+
     /// Forgets items: both sides let go of them.
     pub fn forget(&self, keys: &[Key]) -> Result<()> {
         self.each_key("commit-forget", keys, |t, key| {
@@ -294,9 +315,9 @@ fn put(c: &Connection, key: &Key, item: &Item) -> rusqlite::Result<()> {
         "INSERT OR REPLACE INTO item (collection, folder, name, local_hash, remote_hash,
             l_ino, l_size, l_mtime, l_ctime, l_hashed, mode,
             r_ino, r_size, r_mtime, r_ctime, r_hashed,
-            p_ino, p_size, p_mtime, p_ctime, p_at, here_before, gone)
+            p_ino, p_size, p_mtime, p_ctime, p_at, here_before, gone, held)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18,
-            ?19, ?20, ?21, ?22, ?23)",
+            ?19, ?20, ?21, ?22, ?23, ?24)",
     )?
     .execute(params![
         key.collection as i64,
@@ -322,6 +343,7 @@ fn put(c: &Connection, key: &Key, item: &Item) -> rusqlite::Result<()> {
         p[4],
         item.here_before,
         item.gone,
+        item.held,
     ])
     .map(drop)
 }
@@ -339,6 +361,7 @@ fn item(row: &Row<'_>) -> rusqlite::Result<Item> {
         verified: proof(row, 14)?,
         here_before: row.get(19)?,
         gone: row.get(20)?,
+        held: row.get(21)?,
     })
 }
 

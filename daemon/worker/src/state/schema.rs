@@ -30,6 +30,8 @@ CREATE TABLE item (
     -- the remote stamp whose bytes were read back, and when that reading began (ns)
     p_ino INTEGER, p_size INTEGER, p_mtime INTEGER, p_ctime INTEGER, p_at INTEGER,
     here_before INTEGER NOT NULL DEFAULT 0,
+    -- 1 while a deletion of it on one side waits for an answer
+    held INTEGER NOT NULL DEFAULT 0,
     -- 1 once this sign-out removed it
     gone INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (collection, folder, name)) WITHOUT ROWID;

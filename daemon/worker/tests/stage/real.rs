@@ -186,10 +186,12 @@ pub fn contents(root: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
             };
             if kind.is_dir() {
                 todo.push(entry.path());
-            } else if kind.is_file() && entry.file_name() != ".mooring-collection" {
-                if let Ok(bytes) = fs::read(entry.path()) {
-                    all.insert(entry.path().strip_prefix(root).unwrap().to_owned(), bytes);
-                }
+            } else if kind.is_file()
+                && entry.file_name() != ".mooring-collection"
+                && let Ok(bytes) = fs::read(entry.path())
+            {
+                let below = entry.path().strip_prefix(root).unwrap().to_owned();
+                all.insert(below, bytes);
             }
         }
     }

@@ -180,6 +180,13 @@ impl Files for RealFiles {
         rename::exchange(a_dir, a, b_dir, b)
     }
 
+    fn rename_over(&self, dir: &Self::Dir, from: &OsStr, to: &OsStr) -> io::Result<()> {
+        name::check(from)?;
+        name::check(to)?;
+        point(Process::Worker, "rename-over");
+        rename::rename_over(dir, from, to)
+    }
+
     fn unlink(&self, dir: &Self::Dir, name: &OsStr) -> io::Result<()> {
         name::check(name)?;
         point(Process::Worker, "unlink");

@@ -34,6 +34,11 @@ pub(super) fn exchange(a_dir: &OwnedFd, a: &OsStr, b_dir: &OwnedFd, b: &OsStr) -
     }
 }
 
+/// Renames over a file that is there.
+pub(super) fn rename_over(dir: &OwnedFd, from: &OsStr, to: &OsStr) -> io::Result<()> {
+    retry(|| nix::fcntl::renameat(dir, from, dir, to))
+}
+
 /// How a filesystem (NFS, many FUSE ones) or a kernel says that it has no flags for renaming.
 fn lacks_flags(e: &io::Error) -> bool {
     [Errno::EINVAL, Errno::ENOSYS, Errno::EOPNOTSUPP]

@@ -86,6 +86,22 @@ impl TwinFiles {
         Ok(())
     }
 
+    /// Moves a file over another in the same folder.
+    pub(super) fn move_over(&self, dir: At, from: &OsStr, to: &OsStr) -> io::Result<()> {
+        let mut world = self.enter("rename-over", Phase::Effect)?;
+        for name in [from, to] {
+            let node = world.renamable((dir, name), dir)?;
+            if world.inode(node)?.kind() == Kind::Dir {
+                return Err(Errno::EISDIR.into());
+            }
+        }
+        let slot = |name: &OsStr| (dir.id, name.to_owned());
+        let (from, to) = (slot(from), slot(to));
+        let now = world.stamp();
+        world.disk(dir).act(Act::Move { from, to }, now);
+        Ok(())
+    }
+
     /// Removes a name, unless `check` has something against what it names.
     pub(super) fn take_entry(
         &self,

@@ -203,6 +203,12 @@ impl Files for TwinFiles {
         self.swap_entries((self.at(a_dir)?, a), (self.at(b_dir)?, b))
     }
 
+    fn rename_over(&self, dir: &TwinDir, from: &OsStr, to: &OsStr) -> io::Result<()> {
+        name::check(from)?;
+        name::check(to)?;
+        self.move_over(self.at(dir)?, from, to)
+    }
+
     fn unlink(&self, dir: &TwinDir, name: &OsStr) -> io::Result<()> {
         name::check(name)?;
         self.take_entry("unlink", (self.at(dir)?, name), |inode| {

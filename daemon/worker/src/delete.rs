@@ -1,0 +1,156 @@
+//! Deletions of a sync: gathered while both sides are looked at, and carried over at its end, or
+//! held as a question when they are more than a person would delete on a day.
+
+use mooring_core::sync::{Held, deletions_allowed};
+
+use crate::account::Account;
+use crate::carry::Way;
+use crate::error::{Error, FileTrouble, Result};
+use crate::files::Files;
+use crate::hash::Failed;
+use crate::place::{Place, open_storage, path};
+use crate::state::{Item, Key};
+use crate::trash;
+use crate::trouble::Ledger;
+
+/// A rolling day, in seconds.
+const DAY: u64 = 86_400;
+/// The state's key for the deletions of the last day: `SECONDS:COUNT` words.
+const BOOK: &str = "deletions";
+/// Deletions carried over between two commits.
+const BATCH: usize = 256;
+
+/// What a person said about held deletions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answer {
+    /// Carry them over.
+    Delete,
+    /// Bring the files back where they were deleted.
+    Keep,
+}
+
+/// A deletion to be carried over.
+#[derive(Debug, Clone)]
+pub struct Deletion {
+    /// Which file.
+    pub key: Key,
+    /// What was agreed on.
+    pub item: Item,
+    /// Up: it was deleted here and goes there; down: the reverse.
+    pub way: Way,
+}
+
+impl Deletion {
+    /// What it is while it is not carried over.
+    pub fn held(&self) -> Held {
+        match self.way {
+            Way::Up => Held::DeletedHere,
+            Way::Down => Held::DeletedThere,
+        }
+    }
+}
+
+/// The deletions of one run.
+#[derive(Debug, Default)]
+pub struct Deletions {
+    wanted: Vec<Deletion>,
+    answered: Vec<Deletion>,
+    allowed: u64,
+    over: bool,
+}
+
+impl Deletions {
+    /// None yet; `begun` were carried over earlier in this sync.
+    ///
+    /// # Errors
+    /// When the state cannot be read.
+    pub fn new<F: Files>(account: &Account<F>, begun: u64) -> Result<Self> {
+        let mut files = 0;
+        for (collection, _) in &account.spec.collections {
+            files += account.state.tally(*collection)?.files;
+        }
+        let used: u64 = book(account)?.iter().map(|(_, count)| count).sum();
+        let allowed = deletions_allowed(files).saturating_sub(used + begun);
+        Ok(Self { wanted: Vec::new(), answered: Vec::new(), allowed, over: false })
+    }
+
+    /// Adds a deletion. Answers those that have to be held, because they are too many by now.
+    pub fn add(&mut self, deletion: Deletion) -> Vec<Deletion> {
+        self.wanted.push(deletion);
+        self.over |= self.wanted.len() as u64 > self.allowed;
+        if self.over { std::mem::take(&mut self.wanted) } else { Vec::new() }
+    }
+
+    /// Adds a deletion that a person agreed to.
+    pub fn add_answered(&mut self, deletion: Deletion) {
+        self.answered.push(deletion);
+    }
+
+    /// Carries them over. Files that cannot go stay, and are told.
+    ///
+    /// # Errors
+    /// What stops the whole.
+    pub fn carry_over<F: Files>(
+        self,
+        account: &Account<F>,
+        place: &Place<F>,
+        ledger: &mut Ledger,
+    ) -> Result<()> {
+        if self.wanted.is_empty() && self.answered.is_empty() {
+            return Ok(());
+        }
+        let storage = open_storage(account)?;
+        // Counted before they happen: a crash must not give a second day's worth.
+        enter(account, self.wanted.len() as u64)?;
+        for batch in [self.wanted, self.answered].concat().chunks(BATCH) {
+            let mut gone = Vec::new();
+            for deletion in batch {
+                account.check_stop()?;
+                let Deletion { key, item, way } = deletion;
+                let buried = match way {
+                    Way::Up => trash::bury_remote(account, place, &storage, key, item),
+                    Way::Down => trash::bury_local(account, place, &storage, key, item),
+                };
+                match buried {
+                    Ok(()) => gone.push(key.clone()),
+                    Err(Failed::One(FileTrouble(why))) => {
+                        ledger.pending(place.shown_key(key), FileTrouble(why));
+                    }
+                    Err(Failed::Stopped) => return Err(Error::Cancelled),
+                    Err(Failed::All(e)) => {
+                        return Err(Error::io("delete", path(&place.shown_key(key)), e));
+                    }
+                }
+            }
+            ledger.deleted += gone.len() as u64;
+            account.state.forget(&gone)?;
+            account.tell("deleting", (ledger.deleted, 0), (0, 0));
+        }
+        Ok(())
+    }
+}
+
+fn seconds<F: Files>(account: &Account<F>) -> u64 {
+    u64::try_from(account.files.now() / 1_000_000_000).unwrap_or(0)
+}
+
+/// The entries of the last day. One in the future counts: the clock was turned back.
+fn book<F: Files>(account: &Account<F>) -> Result<Vec<(u64, u64)>> {
+    let now = seconds(account);
+    let text = account.state.meta(BOOK)?.unwrap_or_default();
+    let entries = text.split_whitespace().filter_map(|word| {
+        let (when, count) = word.split_once(':')?;
+        Some((when.parse().ok()?, count.parse().ok()?))
+    });
+    Ok(entries.filter(|(when, _): &(u64, u64)| when.saturating_add(DAY) > now).collect())
+}
+
+fn enter<F: Files>(account: &Account<F>, count: u64) -> Result<()> {
+    if count == 0 {
+        return Ok(());
+    }
+    let mut entries = book(account)?;
+    entries.push((seconds(account), count));
+    let words: Vec<_> = entries.iter().map(|(when, count)| format!("{when}:{count}")).collect();
+    account.state.set_meta(BOOK, &words.join(" "))
+}
