@@ -16,7 +16,7 @@ needs() {
     local common="cc:gcc /usr/include/stdio.h:libc6-dev dbus-daemon:dbus"
     case $1 in
         demo) echo "$common" ;;
-        test) echo "$common script:bsdutils busctl:systemd /usr/lib/systemd/user/dbus.socket:dbus-user-session" ;;
+        test) echo "$common script:bsdutils busctl:systemd /usr/lib/systemd/user/dbus.socket:dbus-user-session b3sum:b3sum" ;;
         bench) echo "$common rsync:rsync b3sum:b3sum" ;;
         check) echo "$common systemd-analyze:systemd xmllint:libxml2-utils" ;;
         *) usage ;;

@@ -46,6 +46,10 @@ pub struct FilesState {
     pub collections: Vec<CollectionStatus>,
     /// When the account last synced completely, or 0.
     pub last_sync: u64,
+    /// Whether it is not kept in step by itself.
+    pub paused: bool,
+    /// The last backup.
+    pub last_backup: Option<mooring_api::LastBackup>,
 }
 
 /// The properties of a job, read at once, so that they belong together.
@@ -117,6 +121,11 @@ impl Daemon {
             manager,
             watch,
         })
+    }
+
+    /// The connection itself.
+    pub fn connection(&self) -> &Connection {
+        &self.connection
     }
 
     /// Every account, by identity.
@@ -232,8 +241,16 @@ impl Daemon {
     /// # Errors
     /// Only when the bus is gone.
     pub async fn account_proxy(&self, account: &Account) -> Result<AccountProxy<'static>> {
+        self.account_at(&account.path).await
+    }
+
+    /// The account of an object, to act on.
+    ///
+    /// # Errors
+    /// Only when the bus is gone.
+    pub async fn account_at(&self, path: &OwnedObjectPath) -> Result<AccountProxy<'static>> {
         Ok(AccountProxy::builder(&self.connection)
-            .path(account.path.clone())
+            .path(path.clone())
             .cache_properties(CacheProperties::No)
             .build()
             .await?)

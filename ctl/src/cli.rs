@@ -2,7 +2,10 @@
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::commands::{jobs, policy, receipts, show, sign_in, sign_out, sync};
+use crate::commands::{backup, restore, verify, why};
+use crate::commands::{
+    inhibit, jobs, monitor, pause, new_password, policy, receipts, resolve, show, sign_in, sign_out, sync, undelete,
+};
 
 /// The accounts of this device: sign in, keep in step, and leave without losing anything.
 ///
@@ -53,12 +56,35 @@ pub enum Color {
 pub enum Command {
     /// Sign in to an account, and bring its files to this device
     SignIn(sign_in::SignIn),
+    /// The accounts at a glance (the same as no command)
+    Status(monitor::Status),
+    /// Tell every change as it comes, until Ctrl-C; with --json one document a line
+    Monitor,
     /// Show an account in full
     Show(show::Show),
     /// Bring an account and its storage in step now
     Sync(sync::Sync),
+    /// Answer the question about deletions that were not carried over
+    Resolve(resolve::Resolve),
+    /// List what was deleted in the last 30 days, or bring a file back
+    Undelete(undelete::Undelete),
+    /// Take a backup of an account's files on this device
+    Backup(backup::Backup),
+    /// Bring files back from a backup, overwriting nothing
+    Restore(restore::Restore),
+    /// Read every copy back from the storage and compare it
+    Verify(verify::Verify),
+    /// Say how a file stands, and why
+    Why(why::Why),
+    /// Stop syncing an account by itself, until it is resumed
+    Pause(pause::Which),
+    /// Sync a paused account by itself again
+    Resume(pause::Which),
     /// Sign out: check that every file is safe in the storage, then remove it from this device
     SignOut(sign_out::SignOut),
+    /// Set another password
+    #[command(subcommand)]
+    Password(new_password::NewPassword),
     /// Look at the policy of this device
     #[command(subcommand)]
     Policy(policy::Policy),
@@ -66,6 +92,12 @@ pub enum Command {
     Receipts(receipts::Receipts),
     /// Look at the long operations, and act on them
     Jobs(jobs::Jobs),
+    /// Look whether everything is as it should be, and say what to do
+    Doctor,
+    /// Run a program, and let sign-outs wait for it
+    Inhibit(inhibit::Inhibit),
+    /// List the apps that ask to wait with signing out
+    Inhibitors,
 }
 
 impl Command {
@@ -73,6 +105,7 @@ impl Command {
     pub fn password_fd(&self) -> Option<u32> {
         match self {
             Self::SignIn(args) => args.password_fd,
+            Self::Password(new_password::NewPassword::Change(args)) => args.password_fd,
             Self::SignOut(args) if !args.dry_run => args.password_fd,
             _ => None,
         }

@@ -80,6 +80,17 @@ pub fn account(account: &Account) -> Value {
     put_path(&mut out, "storage", &state.storage);
     if let Some(files) = &account.files {
         out.insert("last-sync".to_owned(), files.last_sync.into());
+        if let Some(last) = files.last_backup.as_ref().filter(|last| last.when > 0) {
+            let mut backup = object(json!({
+                "when": last.when,
+                "files": last.files,
+                "bytes": last.bytes,
+                "missing": last.missing,
+            }));
+            put_path(&mut backup, "path", &last.path);
+            out.insert("last-backup".to_owned(), Value::Object(backup));
+        }
+        out.insert("paused".to_owned(), files.paused.into());
         let collections: Vec<Value> = files.collections.iter().map(collection).collect();
         out.insert("collections".to_owned(), collections.into());
     }
@@ -164,12 +175,19 @@ pub fn outcome(o: &JobOutcome) -> Value {
         "adopted": o.adopted,
         "conflicts": o.conflicts,
         "held": o.held,
+        "deleted": o.deleted,
         "pending-total": o.pending_total,
         "removed": o.removed,
         "kept": o.kept,
         "left": o.left,
     }));
     put_paths(&mut out, "pending", &o.pending);
+    out.insert("copied".to_owned(), o.copied.into());
+    out.insert("copied-bytes".to_owned(), o.copied_bytes.into());
+    put_path(&mut out, "path", &o.path);
+    let problems = o.problems.iter().map(problem).collect();
+    out.insert("problems".to_owned(), Value::Array(problems));
+    out.insert("problems-total".to_owned(), o.problems_total.into());
     let mut returned = object(json!({
         "receipt": o.returned.receipt,
         "expected": o.returned.expected,
@@ -179,6 +197,27 @@ pub fn outcome(o: &JobOutcome) -> Value {
     }));
     put_paths(&mut returned, "missing", &o.returned.missing);
     out.insert("returned".to_owned(), Value::Object(returned));
+    Value::Object(out)
+}
+
+fn problem(p: &mooring_api::Problem) -> Value {
+    let mut out = object(json!({ "reason": p.reason }));
+    put_path(&mut out, "path", &p.path);
+    Value::Object(out)
+}
+
+/// How a file stands.
+pub fn why(file: &[u8], account: Option<&str>, w: &mooring_api::WhyAnswer) -> Value {
+    let mut out = object(json!({
+        "account": account,
+        "state": w.state,
+        "reason": w.reason,
+        "next": w.next,
+        "collection": w.collection,
+        "read-back-at": w.read_back_at,
+    }));
+    put_path(&mut out, "file", file);
+    put_paths(&mut out, "copies", &w.copies);
     Value::Object(out)
 }
 

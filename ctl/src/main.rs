@@ -10,6 +10,7 @@ mod commands;
 mod exit;
 mod job;
 mod json;
+mod reset;
 mod secret;
 mod table;
 mod terminal;
@@ -23,7 +24,11 @@ use serde_json::Value;
 
 use crate::bus::Daemon;
 use crate::cli::{Cli, Command};
-use crate::commands::{Context, jobs, overview, policy, receipts, show, sign_in, sign_out, sync};
+use crate::commands::{backup, restore, verify, why};
+use crate::commands::{
+    Context, inhibit, jobs, monitor, overview, pause, new_password, policy, receipts, resolve, resume, show, sign_in,
+    sign_out, sync, undelete,
+};
 use crate::exit::{Exit, Failure, Result};
 use crate::secret::Password;
 use crate::terminal::Terminal;
@@ -33,6 +38,11 @@ fn main() -> ExitCode {
     // Before anything opens a descriptor of its own under that number.
     let number = cli.command.as_ref().and_then(Command::password_fd);
     let password = number.map(secret::from_descriptor).transpose();
+    let further = match &cli.command {
+        Some(Command::Password(args)) => args.read_further(),
+        _ => Ok(new_password::Given::default()),
+    };
+    let secrets = password.and_then(|password| Ok((password, further?)));
     let runtime = match tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -43,13 +53,16 @@ fn main() -> ExitCode {
             return Exit::Failed.into();
         }
     };
-    let code = runtime.block_on(run(cli, password));
+    let code = runtime.block_on(run(cli, secrets));
     // A thread that still waits for a key must not keep the program alive.
     runtime.shutdown_background();
     code
 }
 
-async fn run(cli: Cli, password: Result<Option<Password>>) -> ExitCode {
+/// The password that holds, and the secrets of `password`, from descriptors.
+type Secrets = (Option<Password>, new_password::Given);
+
+async fn run(cli: Cli, secrets: Result<Secrets>) -> ExitCode {
     let terminal = match Terminal::new(cli.global.json, cli.global.color) {
         Ok(terminal) => terminal,
         Err(failure) => {
@@ -57,15 +70,28 @@ async fn run(cli: Cli, password: Result<Option<Password>>) -> ExitCode {
             return failure.exit.into();
         }
     };
-    let result = match password {
-        Ok(password) => command(cli, &terminal, password).await,
+    let result = match secrets {
+        Ok(secrets) => command(cli, &terminal, secrets).await,
         Err(failure) => Err(failure),
     };
     terminal.restore();
-    finish(&terminal, result)
+    match result {
+        Ok(Done::As(code)) => code,
+        Ok(Done::Told(document)) => finish(&terminal, Ok(document)),
+        Err(failure) => finish(&terminal, Err(failure)),
+    }
 }
 
-async fn command(cli: Cli, terminal: &Terminal, password: Option<Password>) -> Result<Value> {
+/// What a command that did as asked ends with.
+enum Done {
+    /// The document of `--json`.
+    Told(Value),
+    /// The exit code of a program that it ran.
+    As(ExitCode),
+}
+
+async fn command(cli: Cli, terminal: &Terminal, secrets: Secrets) -> Result<Done> {
+    let (password, further) = secrets;
     let daemon = terminal.patient(Daemon::connect()).await?;
     let daemon_wait = Duration::from_secs(cli.global.daemon_wait);
     let context = Context {
@@ -73,16 +99,36 @@ async fn command(cli: Cli, terminal: &Terminal, password: Option<Password>) -> R
         terminal,
         daemon_wait,
     };
-    match cli.command {
+    let told = match cli.command {
         None => terminal.patient(overview::run(&context)).await,
         Some(Command::SignIn(args)) => sign_in::run(&context, args, password).await,
         Some(Command::Show(args)) => terminal.patient(show::run(&context, args)).await,
         Some(Command::Sync(args)) => sync::run(&context, args).await,
+        Some(Command::Resolve(args)) => resolve::run(&context, args).await,
+        Some(Command::Undelete(args)) => undelete::run(&context, args).await,
+        Some(Command::Backup(args)) => backup::run(&context, args).await,
+        Some(Command::Restore(args)) => restore::run(&context, args).await,
+        Some(Command::Verify(args)) => verify::run(&context, args).await,
+        Some(Command::Why(args)) => terminal.patient(why::run(&context, args)).await,
+        Some(Command::Pause(args)) => terminal.patient(pause::run(&context, args)).await,
+        Some(Command::Resume(args)) => terminal.patient(resume::run(&context, args)).await,
         Some(Command::SignOut(args)) => sign_out::run(&context, args, password).await,
+        Some(Command::Password(args)) => {
+            new_password::run(&context, args, password, further).await
+        }
         Some(Command::Policy(args)) => terminal.patient(policy::run(&context, args)).await,
         Some(Command::Receipts(args)) => terminal.patient(receipts::run(&context, args)).await,
         Some(Command::Jobs(args)) => jobs::run(&context, args).await,
-    }
+        Some(Command::Inhibit(args)) => return inhibit::run(&context, args).await.map(Done::As),
+        Some(Command::Status(args)) if args.watch => {
+            return monitor::watch(&context).await.map(Done::As);
+        }
+        Some(Command::Status(_)) => terminal.patient(overview::run(&context)).await,
+        Some(Command::Monitor) => return monitor::run(&context).await.map(Done::As),
+        Some(Command::Doctor) => terminal.patient(commands::doctor::run(&context)).await,
+        Some(Command::Inhibitors) => terminal.patient(inhibit::list(&context)).await,
+    };
+    told.map(Done::Told)
 }
 
 fn finish(terminal: &Terminal, result: Result<Value>) -> ExitCode {

@@ -35,11 +35,19 @@ pub type Password = Zeroizing<Vec<u8>>;
 /// # Errors
 /// [`Exit::Usage`] when the descriptor is closed, cannot be read, is empty, too long or too slow.
 pub fn from_descriptor(number: u32) -> Result<Password> {
+    from_option("--password-fd", number)
+}
+
+/// [`from_descriptor`] for the secret of another option.
+///
+/// # Errors
+/// As [`from_descriptor`].
+pub fn from_option(option: &str, number: u32) -> Result<Password> {
     read_descriptor(number, Duration::from_secs(SECRET_TIMEOUT_SECONDS)).map_err(|message| {
-        Failure::usage(format!("--password-fd {number}: {message}")).hint(
-            "Give the password on a descriptor that is open for reading, for example \
-             `--password-fd 3 3< FILE`, or `--password-fd 0` for the standard input.",
-        )
+        Failure::usage(format!("{option} {number}: {message}")).hint(format!(
+            "Give the secret on a descriptor that is open for reading, for example \
+             `{option} 3 3< FILE`, or `{option} 0` for the standard input."
+        ))
     })
 }
 

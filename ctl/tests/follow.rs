@@ -102,7 +102,7 @@ fn at_a_terminal_a_wrong_password_is_asked_for_again() {
     session.expect("Password for alice:");
     session.send("guess\n");
     session.expect("The password is wrong.");
-    session.expect("Password for alice (Enter alone to stop):");
+    session.expect("Password for alice (Enter alone to stop, or if it is forgotten):");
     session.send("secret\n");
     session.expect("alice is signed out of this device.");
     let (code, shown) = session.end();

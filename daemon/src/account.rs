@@ -2,7 +2,7 @@
 
 use mooring_core::account::{Event, State, transition};
 use mooring_core::collection::Collection;
-use mooring_core::identity::Record;
+use mooring_core::identity::{Record, Standing};
 use serde::{Deserialize, Serialize};
 
 /// A collection that an account brings.
@@ -12,6 +12,21 @@ pub struct Chosen {
     pub collection: Collection,
     /// Its local folder, an absolute path.
     pub root: Vec<u8>,
+}
+
+/// A backup that was taken, as far as it is remembered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastBackup {
+    /// When, in seconds since the Unix epoch.
+    pub when: u64,
+    /// Its folder.
+    pub path: Vec<u8>,
+    /// Files in it, each read back from its disk.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Files that could not be taken.
+    pub missing: u64,
 }
 
 /// An account on this device. The durable part; what only lives in the process is in `published`.
@@ -43,6 +58,12 @@ pub struct Account {
     pub state: State,
     /// A sentence about the state, or empty.
     pub message: String,
+    /// Whether it is not kept in step by itself.
+    #[serde(default)]
+    pub paused: bool,
+    /// The last backup that ended well.
+    #[serde(default)]
+    pub last_backup: Option<LastBackup>,
 }
 
 impl Account {
@@ -65,6 +86,24 @@ impl Account {
     /// When the record is damaged: it was read once, so only the broker's state can have done it.
     pub fn record(&self) -> Result<Record, mooring_core::identity::Error> {
         Record::parse(&self.record)
+    }
+
+    /// Keeps an earlier record of this account if it is the newer one: whoever changed something
+    /// else may have looked before the password was changed.
+    pub fn keep_newer_record(&mut self, before: &str) {
+        if self.record == before {
+            return;
+        }
+        let Ok(earlier) = Record::parse(before) else {
+            return;
+        };
+        let newer = match self.record() {
+            Ok(now) => now.standing_of(&earlier) == Standing::Newer,
+            Err(_) => true,
+        };
+        if newer {
+            self.record = before.to_owned();
+        }
     }
 
     /// Takes an event, and logs the change. An event that makes no sense here is a mistake of the

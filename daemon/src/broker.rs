@@ -12,6 +12,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::account::Account;
+use crate::background::Noticed;
 use crate::clock::Clock;
 use crate::failure::Failure;
 use crate::folders::{Folders, Mode};
@@ -23,7 +24,7 @@ use crate::published::{AccountView, Holder, Published};
 use crate::receipts::Receipts;
 use crate::rules::Rules;
 use crate::store::Store;
-use crate::workers::{Listener, Workers};
+use crate::workers::{Heard, Listener, Workers};
 
 /// How long a call waits for a look at its account to end: less than callers commonly wait for an
 /// answer (25 s).
@@ -69,6 +70,8 @@ pub struct Broker {
     pub receipts: Receipts,
     /// What apps hold so that a sign-out waits.
     pub inhibitors: Inhibitors,
+    /// What the worker noticed by itself.
+    pub noticed: Arc<Noticed>,
     /// What clients see.
     pub published: Arc<watch::Sender<Published>>,
     next_job: AtomicU64,
@@ -103,7 +106,8 @@ impl Broker {
                 .insert(account.id.clone(), AccountView::new(account));
         }
         let published = Arc::new(watch::Sender::new(published));
-        let listener = progress_listener(published.clone());
+        let noticed = Arc::new(Noticed::default());
+        let listener = listener(published.clone(), noticed.clone());
         Ok(Arc::new(Self {
             mode,
             uid,
@@ -118,6 +122,7 @@ impl Broker {
             clock,
             store,
             rules,
+            noticed,
             published,
         }))
     }
@@ -214,13 +219,15 @@ impl Broker {
     ) -> Option<Account> {
         self.update(|p| {
             let view = p.accounts.get_mut(id)?;
+            let record = view.account.record.clone();
             change(view);
+            view.account.keep_newer_record(&record);
             Some(view.account.clone())
         })
     }
 
     /// Takes a free account for `holder`. Waits, up to a bound, while somebody only looks at it: a
-    /// look ends by itself, and nobody can do anything about it.
+    /// look ends by itself, and nobody can do anything about it. A sync by itself makes room.
     ///
     /// # Errors
     /// [`Failure::Busy`] when a job holds it, or the look does not end in time;
@@ -229,7 +236,10 @@ impl Broker {
         let mut changes = self.published.subscribe();
         let deadline = Instant::now() + LOOK_PATIENCE;
         loop {
-            let held = self.update(|p| (!p.is_looked_at(id)).then(|| p.hold(id, holder)));
+            let held = self.update(|p| {
+                p.want(id);
+                (!p.is_looked_at(id)).then(|| p.hold(id, holder))
+            });
             if let Some(held) = held {
                 return held;
             }
@@ -258,6 +268,9 @@ impl Broker {
     /// # Errors
     /// When the worker cannot answer.
     pub async fn refresh(&self, account: &Account) -> Result<(), Failure> {
+        // Another device may have changed the password; why the storage's record is not taken is
+        // in the log, and in the next plan.
+        self.renew_record(&account.id).await;
         let spec = account.spec();
         let (facts, last_sync) = self
             .workers
@@ -323,24 +336,33 @@ fn reason(failure: &Failure) -> Option<Reason> {
     }
 }
 
-/// Progress of an account's operation is progress of its job.
-fn progress_listener(published: Arc<watch::Sender<Published>>) -> Listener {
-    Arc::new(move |account, progress| {
-        published.send_if_modified(|p| {
-            let Some(Holder::Job(number)) = p.accounts.get(account).map(|view| view.holder) else {
-                return false;
-            };
-            let Some(job) = p.jobs.get_mut(&number) else {
-                return false;
-            };
-            job.progress = mooring_api::Progress {
-                activity: progress.activity,
-                done: progress.done,
-                total: progress.total,
-                done_bytes: progress.done_bytes,
-                total_bytes: progress.total_bytes,
-            };
-            true
-        });
+/// Hears the worker: progress of an account's operation is progress of its job.
+fn listener(published: Arc<watch::Sender<Published>>, noticed: Arc<Noticed>) -> Listener {
+    Arc::new(move |heard| match heard {
+        Heard::Progressed(account, progress) => {
+            published.send_if_modified(|p| show_progress(p, account, progress));
+        }
+        Heard::Changed(account) => {
+            tracing::debug!(account, "something changed");
+            noticed.changed(account);
+        }
+        Heard::Gone => noticed.unwatched(),
     })
+}
+
+fn show_progress(p: &mut Published, account: &str, progress: mooring_wire::Progress) -> bool {
+    let Some(Holder::Job(number)) = p.accounts.get(account).map(|view| view.holder) else {
+        return false;
+    };
+    let Some(job) = p.jobs.get_mut(&number) else {
+        return false;
+    };
+    job.progress = mooring_api::Progress {
+        activity: progress.activity,
+        done: progress.done,
+        total: progress.total,
+        done_bytes: progress.done_bytes,
+        total_bytes: progress.total_bytes,
+    };
+    true
 }

@@ -101,6 +101,7 @@ pub async fn serve(
     match connection.request_name_with_flags(BUS_NAME, flags).await {
         Ok(RequestNameReply::PrimaryOwner) => {
             work.into_iter().for_each(|work| broker.spawn(work));
+            broker.spawn(crate::background::run(broker.clone()));
             Ok(publisher)
         }
         Ok(_) | Err(zbus::Error::NameTaken) => Err(Error::Taken.into()),

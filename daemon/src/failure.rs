@@ -36,6 +36,24 @@ pub enum Failure {
         /// When the next try is allowed, in seconds since the Unix epoch.
         next_attempt: u64,
     },
+    /// The recovery code is wrong.
+    #[error("the recovery code is wrong{}", wait(*.next_attempt))]
+    IncorrectCode {
+        /// When the next try is allowed, in seconds since the Unix epoch; 0 for now.
+        next_attempt: u64,
+    },
+    /// It is too soon after wrong recovery codes.
+    #[error("too soon after a wrong recovery code{}", wait(*.next_attempt))]
+    TooManyCodes {
+        /// When the next try is allowed, in seconds since the Unix epoch.
+        next_attempt: u64,
+    },
+    /// The password was not reset, after the next recovery code had been given out.
+    #[error("{0}. The recovery code that was just shown is void; the earlier one still holds")]
+    CodeVoid(Box<Failure>),
+    /// Whether it was done is not known.
+    #[error("{0}")]
+    Unknown(String),
     /// The consent no longer fits.
     #[error("{0}")]
     PlanStale(String),
@@ -90,9 +108,10 @@ impl Failure {
     /// When the next try of a password is allowed; 0 for now.
     pub fn next_attempt(&self) -> u64 {
         match self {
-            Self::IncorrectPassword { next_attempt } | Self::TooManyAttempts { next_attempt } => {
-                *next_attempt
-            }
+            Self::IncorrectPassword { next_attempt }
+            | Self::TooManyAttempts { next_attempt }
+            | Self::IncorrectCode { next_attempt }
+            | Self::TooManyCodes { next_attempt } => *next_attempt,
             _ => 0,
         }
     }

@@ -5,12 +5,12 @@
 //! broker goes, an app sees the end of its pipe and can take a new lock. Every number is bounded.
 
 use std::collections::BTreeMap;
-use std::io::{PipeWriter, pipe};
+use std::io::pipe;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
+use tokio::net::unix::pipe::Sender;
 use tokio::sync::watch;
 
 use crate::broker::Broker;
@@ -134,7 +134,7 @@ impl Broker {
         let failed = |e: std::io::Error| Failure::Internal(format!("no lock can be made: {e}"));
         let (theirs, ours) = pipe().map_err(failed)?;
         // Nothing is ever written: the only thing that can happen to our end is that theirs goes.
-        let ours = AsyncFd::with_interest(ours, Interest::ERROR).map_err(failed)?;
+        let ours = Sender::from_owned_fd(ours.into()).map_err(failed)?;
         tracing::info!(
             who = lock.who,
             why = lock.why,
@@ -157,17 +157,10 @@ impl Broker {
 }
 
 /// Waits until every reader of a pipe is gone.
-async fn closed(ours: &AsyncFd<PipeWriter>) {
-    loop {
-        match ours.ready(Interest::ERROR).await {
-            Ok(ready) if ready.ready().is_error() || ready.ready().is_write_closed() => return,
-            Ok(mut ready) => ready.clear_ready(),
-            Err(error) => {
-                // Only when the runtime ends: then every lock does.
-                tracing::debug!(%error, "a lock is not watched any more");
-                return;
-            }
-        }
+async fn closed(ours: &Sender) {
+    if let Err(error) = ours.ready(Interest::ERROR).await {
+        // Only when the runtime ends: then every lock does.
+        tracing::debug!(%error, "a lock is not watched any more");
     }
 }
 

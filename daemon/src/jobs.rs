@@ -4,11 +4,12 @@
 //! [`journal`]; everything else it finds out again. It hears from people through [`Request`]s.
 
 mod authorise;
+pub mod copies;
 mod forget;
 pub mod journal;
 pub mod sign_in;
 pub mod sign_out;
-mod sync;
+pub mod sync;
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -307,7 +308,12 @@ pub fn resume(broker: &Arc<Broker>, entry: Entry) -> Result<Later<'static, ()>, 
         }
         Work::Sync => {
             let job = Job::open(broker, opening(sync::KIND, sync::stages()));
-            Box::pin(sync::run(job, account))
+            Box::pin(sync::run(job, account, sync::Wish::Sync))
+        }
+        Work::Copies(copies) => {
+            let (kind, stage) = copies::kind(copies);
+            let job = Job::open(broker, opening(kind, vec![stage]));
+            Box::pin(copies::run(job, account, copies.clone()))
         }
         Work::SignOut(journaled) => {
             let job = Job::open(broker, opening(sign_out::KIND, sign_out::stages()));

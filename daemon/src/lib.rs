@@ -5,10 +5,12 @@
 //! so that tests can run it with a worker, a clock and a bus of their own.
 
 pub mod account;
+pub mod background;
 pub mod broker;
 pub mod bus;
 pub mod cli;
 pub mod clock;
+pub mod diagnose;
 pub mod failure;
 pub mod folders;
 pub mod inhibitors;
@@ -16,12 +18,14 @@ pub mod jobs;
 pub mod launch;
 pub mod lock;
 pub mod logging;
+pub mod new_password;
 pub mod notify;
 pub mod passwords;
 pub mod plan;
 pub mod published;
 pub mod random;
 pub mod receipts;
+pub mod record;
 pub mod rules;
 pub mod run;
 pub mod secret;

@@ -1,10 +1,10 @@
-//! Checks passwords: one at a time, each try counted durably before it is made.
+//! Checks passwords and recovery codes: one at a time, each try counted durably before it is made.
 
 use std::sync::Arc;
 
 use mooring_core::attempts::{Attempts, TooSoon};
 use mooring_core::identity::{self, Cost, Password, Randomness, Record, RecoveryCode};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, MutexGuard};
 
 use crate::clock::Clock;
 use crate::failure::Failure;
@@ -18,6 +18,8 @@ pub struct Passwords {
     cost: Cost,
     /// Argon2 takes up to 256 MiB: never two at once. Also makes "read, count, check" one step.
     one_at_a_time: Mutex<()>,
+    /// A change reads, checks and replaces: never two at once.
+    one_change: Mutex<()>,
 }
 
 impl Passwords {
@@ -28,6 +30,7 @@ impl Passwords {
             clock,
             cost,
             one_at_a_time: Mutex::new(()),
+            one_change: Mutex::new(()),
         }
     }
 
@@ -56,32 +59,96 @@ impl Passwords {
         .await
     }
 
+    /// The next record, with another password.
+    ///
+    /// # Errors
+    /// When argon2 cannot run.
+    pub async fn next_record(&self, record: Record, new: Password) -> Result<Record, Failure> {
+        let (salt, cost) = (random::bytes()?, self.cost);
+        let _alone = self.one_at_a_time.lock().await;
+        blocking(move || record.with_password(&new, &salt, cost)).await
+    }
+
+    /// The next record, with another password and another recovery code, and that code.
+    ///
+    /// # Errors
+    /// When argon2 cannot run.
+    pub async fn next_record_and_code(
+        &self,
+        record: Record,
+        new: Password,
+    ) -> Result<(Record, RecoveryCode), Failure> {
+        let code = RecoveryCode::from_entropy(random::bytes()?)?;
+        let (salt, code_salt, cost) = (random::bytes()?, random::bytes()?, self.cost);
+        let _alone = self.one_at_a_time.lock().await;
+        blocking(move || {
+            let next = record
+                .with_password(&new, &salt, cost)?
+                .and_recovery_code(&code, &code_salt, cost)?;
+            Ok((next, code))
+        })
+        .await
+    }
+
+    /// Waits until nobody else on this device changes a password.
+    pub async fn change_alone(&self) -> MutexGuard<'_, ()> {
+        self.one_change.lock().await
+    }
+
     /// Checks a password.
     ///
     /// # Errors
     /// [`Failure::TooManyAttempts`] when it is too soon: not counted, not checked.
     /// [`Failure::IncorrectPassword`] with the time of the next try.
     pub async fn check(&self, record: &Record, password: Password) -> Result<(), Failure> {
-        let id = &record.storage_id;
-        let _alone = self.one_at_a_time.lock().await;
-        let counted = self.count(id)?;
         let checked = record.clone();
-        let right = blocking(move || checked.check_password(&password)).await?;
-        if right {
-            self.store.clear_attempts(id)?;
+        let check = move || checked.check_password(&password);
+        self.attempt(Kind::Password, record, check).await
+    }
+
+    /// Checks a recovery code. It has a counter of its own.
+    ///
+    /// # Errors
+    /// [`Failure::TooManyCodes`] when it is too soon: not counted, not checked.
+    /// [`Failure::IncorrectCode`] with the time of the next try.
+    pub async fn check_code(&self, record: &Record, code: RecoveryCode) -> Result<(), Failure> {
+        let checked = record.clone();
+        let check = move || checked.check_recovery_code(&code);
+        self.attempt(Kind::Code, record, check).await
+    }
+
+    /// Forgets the tries of a password that was replaced.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn forgive(&self, record: &Record) -> Result<(), Failure> {
+        Ok(self.store.clear_attempts(&Kind::Password.counter(record))?)
+    }
+
+    async fn attempt(
+        &self,
+        kind: Kind,
+        record: &Record,
+        check: impl FnOnce() -> Result<bool, identity::Error> + Send + 'static,
+    ) -> Result<(), Failure> {
+        let id = kind.counter(record);
+        let _alone = self.one_at_a_time.lock().await;
+        let counted = self.count(kind, &id)?;
+        if blocking(check).await? {
+            self.store.clear_attempts(&id)?;
             return Ok(());
         }
         let now = self.clock.now();
-        tracing::info!(failures = counted.failures, "a wrong password");
+        tracing::info!(?kind, failures = counted.failures, "a wrong secret");
         let next_attempt = if counted.not_before > now {
             counted.not_before
         } else {
             0
         };
-        Err(Failure::IncorrectPassword { next_attempt })
+        Err(kind.wrong(next_attempt))
     }
 
-    fn count(&self, id: &str) -> Result<Attempts, Failure> {
+    fn count(&self, kind: Kind, id: &str) -> Result<Attempts, Failure> {
         let before = self.store.attempts(id)?;
         let now = self.clock.now();
         match before.begin(now) {
@@ -95,8 +162,39 @@ impl Passwords {
                     // The clock was turned back: the wait began anew, once.
                     self.store.save_attempts(id, seen)?;
                 }
-                Err(Failure::TooManyAttempts { next_attempt })
+                Err(kind.too_soon(next_attempt))
             }
+        }
+    }
+}
+
+/// What is tried.
+#[derive(Debug, Clone, Copy)]
+enum Kind {
+    Password,
+    Code,
+}
+
+impl Kind {
+    /// The name of its counter; a storage's ID is hexadecimal digits alone.
+    fn counter(self, record: &Record) -> String {
+        match self {
+            Self::Password => record.storage_id.clone(),
+            Self::Code => format!("recovery-code/{}", record.storage_id),
+        }
+    }
+
+    fn wrong(self, next_attempt: u64) -> Failure {
+        match self {
+            Self::Password => Failure::IncorrectPassword { next_attempt },
+            Self::Code => Failure::IncorrectCode { next_attempt },
+        }
+    }
+
+    fn too_soon(self, next_attempt: u64) -> Failure {
+        match self {
+            Self::Password => Failure::TooManyAttempts { next_attempt },
+            Self::Code => Failure::TooManyCodes { next_attempt },
         }
     }
 }

@@ -46,6 +46,7 @@ impl Broker {
     pub async fn plan(&self, account: &Account, keep: &[Collection]) -> Result<api::Plan, Failure> {
         let spec = account.spec();
         let names: Vec<String> = keep.iter().map(|c| c.name().to_owned()).collect();
+        let record_word = self.renew_record(&account.id).await;
         let (facts, last_sync) = self
             .workers
             .call(|live| {
@@ -80,6 +81,8 @@ impl Broker {
                 },
             );
         }
+        let mut warnings = facts.warnings;
+        warnings.push(backup_age(account, self.clock.now()));
         Ok(api::Plan {
             digest,
             verb: Verb::SignOut.name().to_owned(),
@@ -87,7 +90,7 @@ impl Broker {
             storage: account.storage.clone(),
             collections: collections(account, keep, facts.collections),
             blockers,
-            warnings: facts.warnings,
+            warnings: warnings.into_iter().chain(record_word).collect(),
             policy: told(
                 &decision,
                 Verb::SignOut,
@@ -97,6 +100,30 @@ impl Broker {
             last_sync,
         })
     }
+}
+
+/// How old the last backup is. It is a warning and nothing that is consented to.
+fn backup_age(account: &Account, now: u64) -> String {
+    const HOUR: u64 = 60 * 60;
+    const DAY: u64 = 24 * HOUR;
+    let Some(last) = &account.last_backup else {
+        return "No backup was made.".to_owned();
+    };
+    let ago = |n: u64, unit: &str| match n {
+        1 => format!("1 {unit} ago"),
+        n => format!("{n} {unit}s ago"),
+    };
+    let when = match now.saturating_sub(last.when) {
+        age if age < HOUR => "less than an hour ago".to_owned(),
+        age if age < DAY => ago(age / HOUR, "hour"),
+        age => ago(age / DAY, "day"),
+    };
+    let missing = match last.missing {
+        0 => String::new(),
+        n => format!(", without {n} of the files"),
+    };
+    let path = mooring_core::receipt::readable(&last.path);
+    format!("Last backup: {when} to {path}{missing}.")
 }
 
 /// Why policy does not let this happen; nothing when it does.

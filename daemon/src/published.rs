@@ -10,6 +10,9 @@ use mooring_api::{Blocked, CollectionStatus, JobOutcome, Progress};
 use crate::account::Account;
 use crate::failure::Failure;
 
+/// The most characters of an account's ID that are shown in an error.
+const MAX_SHOWN_ID: usize = 64;
+
 /// What an account is busy with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Holder {
@@ -17,6 +20,8 @@ pub enum Holder {
     Free,
     /// A look that makes no job, e.g. a plan.
     Look,
+    /// A sync by itself, which makes room for anything else.
+    Background,
     /// A job, by number.
     Job(u64),
 }
@@ -28,6 +33,8 @@ pub struct AccountView {
     pub account: Account,
     /// What it is busy with.
     pub holder: Holder,
+    /// Whether something waits for a sync by itself to make room.
+    pub wanted: bool,
     /// How its collections stood when last looked at.
     pub collections: Vec<CollectionStatus>,
     /// When it last synced completely, in seconds since the Unix epoch, or 0.
@@ -42,6 +49,7 @@ impl AccountView {
         Self {
             account,
             holder: Holder::Free,
+            wanted: false,
             collections: Vec::new(),
             last_sync: 0,
             signing_out: false,
@@ -118,11 +126,19 @@ impl Published {
         self.accounts.get(id).ok_or_else(|| missing(id))
     }
 
-    /// Whether somebody looks at the account right now.
+    /// Whether somebody looks at the account right now, or a sync by itself is under way: both
+    /// end soon.
     pub fn is_looked_at(&self, id: &str) -> bool {
         self.accounts
             .get(id)
-            .is_some_and(|view| view.holder == Holder::Look)
+            .is_some_and(|view| matches!(view.holder, Holder::Look | Holder::Background))
+    }
+
+    /// Asks a sync by itself, if there is one, to make room.
+    pub fn want(&mut self, id: &str) {
+        if let Some(view) = self.accounts.get_mut(id) {
+            view.wanted |= view.holder == Holder::Background;
+        }
     }
 
     /// Takes a free account for `holder`.
@@ -136,7 +152,7 @@ impl Published {
                 view.holder = holder;
                 Ok(view.account.clone())
             }
-            Holder::Look => Err(Failure::Busy(format!(
+            Holder::Look | Holder::Background => Err(Failure::Busy(format!(
                 "{} is being looked at; try again in a moment",
                 view.account.identity
             ))),
@@ -181,5 +197,7 @@ impl Published {
 }
 
 fn missing(id: &str) -> Failure {
-    Failure::NotFound(format!("there is no account {id} here"))
+    // Whatever a client asked for: an ID that is one has 17 characters.
+    let shown: String = id.chars().take(MAX_SHOWN_ID).collect();
+    Failure::NotFound(format!("there is no account {shown} here"))
 }

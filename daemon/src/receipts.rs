@@ -60,18 +60,7 @@ impl Receipts {
     /// # Errors
     /// When the folder cannot be read.
     pub fn list(&self) -> Result<Vec<(Receipt, PathBuf)>, Failure> {
-        let mut ids = Vec::new();
-        for entry in fs::read_dir(&self.0).map_err(Failure::at(&self.0))? {
-            let name = entry.map_err(Failure::at(&self.0))?.file_name();
-            if let Some(id) = name.to_str().and_then(|n| n.strip_suffix(".toml"))
-                && is_id(id)
-            {
-                ids.push(id.to_owned());
-            }
-        }
-        // Names begin with the time.
-        ids.sort_unstable_by(|a, b| b.cmp(a));
-        ids.truncate(MAX_LISTED);
+        let ids = self.ids()?;
         let mut receipts = Vec::with_capacity(ids.len());
         for id in ids {
             let text = match self.read(&id) {
@@ -87,6 +76,37 @@ impl Receipts {
             }
         }
         Ok(receipts)
+    }
+
+    /// The names of receipts that cannot be read or understood, newest first.
+    ///
+    /// # Errors
+    /// When the folder cannot be read.
+    pub fn unreadable(&self) -> Result<Vec<String>, Failure> {
+        let mut ids = self.ids()?;
+        ids.retain(|id| {
+            !self
+                .read(id)
+                .is_ok_and(|text| Receipt::from_toml(&text).is_ok())
+        });
+        Ok(ids)
+    }
+
+    /// The names of the receipts, newest first.
+    fn ids(&self) -> Result<Vec<String>, Failure> {
+        let mut ids = Vec::new();
+        for entry in fs::read_dir(&self.0).map_err(Failure::at(&self.0))? {
+            let name = entry.map_err(Failure::at(&self.0))?.file_name();
+            if let Some(id) = name.to_str().and_then(|n| n.strip_suffix(".toml"))
+                && is_id(id)
+            {
+                ids.push(id.to_owned());
+            }
+        }
+        // Names begin with the time.
+        ids.sort_unstable_by(|a, b| b.cmp(a));
+        ids.truncate(MAX_LISTED);
+        Ok(ids)
     }
 
     /// The text of a receipt.

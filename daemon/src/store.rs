@@ -62,6 +62,17 @@ impl Store {
         Ok(Self(Mutex::new(connection)))
     }
 
+    /// SQLite's own check: what is damaged, or nothing.
+    ///
+    /// # Errors
+    /// When the state cannot be read.
+    pub fn check(&self) -> Result<Option<String>, Error> {
+        let said: String =
+            self.connection()
+                .query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
+        Ok((said != "ok").then_some(said))
+    }
+
     /// Every account.
     ///
     /// # Errors
@@ -122,6 +133,20 @@ impl Store {
     /// When it cannot be written; nothing has changed then.
     pub fn save_account(&self, account: &Account) -> Result<(), Error> {
         self.commit(|t| rows::put_account(t, account))
+    }
+
+    /// Makes the identity record of an account durable; of one that is not here, nothing.
+    ///
+    /// # Errors
+    /// When it cannot be written; nothing has changed then.
+    pub fn save_record(&self, account: &str, record: &str) -> Result<(), Error> {
+        self.commit(|t| {
+            let Some(mut found) = rows::account(t, account)? else {
+                return Ok(());
+            };
+            found.record = record.to_owned();
+            rows::put_account(t, &found)
+        })
     }
 
     /// Ends a job, and leaves the account as given.

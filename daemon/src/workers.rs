@@ -28,8 +28,28 @@ pub const MAX_DEATHS: u32 = 5;
 /// How long the answer to a small question to a worker is waited for.
 const INTERRUPT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Hears how far an account's operation is.
-pub type Listener = Arc<dyn Fn(&str, Progress) + Send + Sync>;
+/// What a worker tells without being asked.
+#[derive(Debug)]
+pub enum Heard<'a> {
+    /// How far the operation of an account is.
+    Progressed(&'a str, Progress),
+    /// Something changed in an account's folders.
+    Changed(&'a str),
+    /// The worker is gone, and tells nothing any more.
+    Gone,
+}
+
+/// Hears what a worker tells.
+pub type Listener = Arc<dyn Fn(Heard<'_>) + Send + Sync>;
+
+/// Tells that a worker is gone, in whatever way listening to it ends.
+struct TellsGone(Listener);
+
+impl Drop for TellsGone {
+    fn drop(&mut self) {
+        (self.0)(Heard::Gone);
+    }
+}
 
 /// A running worker.
 pub struct Live {
@@ -195,13 +215,14 @@ impl Workers {
             let connection = connect(stream).await?;
             let proxy = WorkerProxy::new(&connection, PEER).await?;
             let progress = proxy.receive_progressed().await?;
+            let changes = proxy.receive_changed().await?;
             let version = proxy
                 .hello()
                 .await
                 .map_err(|e| zbus::Error::Failure(e.message()))?;
-            Ok::<_, zbus::Error>((connection, proxy, progress, version))
+            Ok::<_, zbus::Error>((connection, proxy, progress, changes, version))
         };
-        let (connection, proxy, mut progress, version) =
+        let (connection, proxy, mut progress, mut changes, version) =
             match tokio::time::timeout(START_TIMEOUT, talk).await {
                 Ok(Ok(talked)) => talked,
                 Ok(Err(error)) => return Err(handshake(format!("does not answer: {error}"))),
@@ -214,10 +235,21 @@ impl Workers {
         }
         let listener = self.listener.clone();
         let listening = tokio::spawn(async move {
-            while let Some(signal) = progress.next().await {
-                match signal.args() {
-                    Ok(args) => listener(args.account, args.progress),
-                    Err(error) => tracing::warn!(%error, "an unreadable signal of the worker"),
+            let gone = TellsGone(listener);
+            let tell = |heard: zbus::Result<Heard<'_>>| match heard {
+                Ok(heard) => (gone.0)(heard),
+                Err(error) => tracing::warn!(%error, "an unreadable signal of the worker"),
+            };
+            loop {
+                tokio::select! {
+                    Some(signal) = progress.next() => {
+                        let args = signal.args();
+                        tell(args.map(|args| Heard::Progressed(args.account, args.progress)));
+                    }
+                    Some(signal) = changes.next() => {
+                        tell(signal.args().map(|args| Heard::Changed(args.account)));
+                    }
+                    else => return,
                 }
             }
         })

@@ -20,6 +20,9 @@ use crate::{PATIENCE, samples};
 const BUILD: &str = "make debug   (cargo build --workspace --features \
                      mooringd/faults,mooring-worker/faults)";
 
+/// The settings with which nothing is synced but when a test says so.
+const NOT_BY_ITSELF: &str = "config/mooring/mooring.d/10-test.toml";
+
 /// One person's machine: folders and a bus. Everything goes when it is dropped.
 #[derive(Debug)]
 pub struct World {
@@ -75,6 +78,9 @@ impl World {
                 .create(folder.path().join(name));
             made.expect("a folder in the temporary folder");
         }
+        let settings = folder.path().join(NOT_BY_ITSELF);
+        fs::create_dir_all(settings.parent().expect("a folder")).expect("a folder");
+        fs::write(settings, "[sync]\ncontinuous = false\n").expect("the settings");
         let lives = Lives::default();
         let log = lives.log_into(&folder.path().join("bus.log"));
         let bus = Bus::start(&folder.path().join("bus"), &environment(folder.path()), log);
@@ -110,6 +116,14 @@ impl World {
     /// `$XDG_CONFIG_HOME/mooring`.
     pub fn config(&self) -> PathBuf {
         self.folder.path().join("config/mooring")
+    }
+
+    /// Lets the next daemon sync by itself, as it does unless it is told otherwise.
+    ///
+    /// # Panics
+    /// When it does already.
+    pub fn sync_by_itself(&self) {
+        fs::remove_file(self.folder.path().join(NOT_BY_ITSELF)).expect("the settings");
     }
 
     /// `$XDG_STATE_HOME/mooring`.

@@ -1,14 +1,27 @@
 //! One module for each command.
 
+pub mod backup;
+pub mod copies;
+pub mod doctor;
+pub mod inhibit;
 pub mod jobs;
+pub mod monitor;
+pub mod new_password;
 pub mod overview;
 pub mod password;
+pub mod pause;
 pub mod policy;
 pub mod receipts;
+pub mod resolve;
+pub mod restore;
+pub mod resume;
 pub mod show;
 pub mod sign_in;
 pub mod sign_out;
 pub mod sync;
+pub mod verify;
+pub mod why;
+pub mod undelete;
 
 use std::time::Duration;
 
@@ -60,6 +73,7 @@ impl Context<'_> {
             (outcome.uploaded, "uploaded"),
             (outcome.downloaded, "downloaded"),
             (outcome.adopted, "equal on both sides"),
+            (outcome.deleted, "deleted, and in the trash for 30 days"),
         ];
         let said: Vec<String> = counts
             .iter()
@@ -77,7 +91,8 @@ impl Context<'_> {
         if outcome.held > 0 {
             let n = count(outcome.held, "file");
             self.warn(&format!(
-                "{n} held: gone on one side, and not deleted on the other."
+                "{n} held: gone on one side, and not deleted on the other. `mooringctl resolve` \
+                 with --delete or --keep answers for all of them."
             ));
         }
         if outcome.pending_total > 0 {

@@ -82,6 +82,9 @@ fn show(context: &Context<'_>, account: &Account, jobs: &[(OwnedObjectPath, JobS
     context.field("Storage", &text::path(&state.storage));
     if let Some(files) = &account.files {
         context.field("Last sync", &last_sync(files.last_sync));
+        if files.paused {
+            context.field("Paused", PAUSED);
+        }
         let rows: Vec<Vec<String>> = files
             .collections
             .iter()
@@ -109,6 +112,9 @@ fn show(context: &Context<'_>, account: &Account, jobs: &[(OwnedObjectPath, JobS
     }
     terminal.line("");
 }
+
+/// What is said of a paused account.
+pub const PAUSED: &str = "nothing is synced by itself (mooringctl resume)";
 
 /// When an account last synced, in words.
 pub fn last_sync(time: u64) -> String {

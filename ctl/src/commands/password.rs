@@ -69,7 +69,11 @@ pub async fn call(
     }
 }
 
-async fn ask(context: &Context<'_>, identity: &str) -> Result<Password> {
+/// Asks for the password that holds.
+///
+/// # Errors
+/// [`Exit::Cancelled`] when the person stops.
+pub async fn ask(context: &Context<'_>, identity: &str) -> Result<Password> {
     let who = text::path(identity.as_bytes());
     match context
         .terminal

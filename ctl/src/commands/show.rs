@@ -4,7 +4,7 @@ use clap::Args;
 use mooring_api::CollectionStatus;
 use serde_json::Value;
 
-use crate::commands::overview::last_sync;
+use crate::commands::overview::{PAUSED, last_sync};
 use crate::commands::{Context, collection, state_words};
 use crate::exit::Result;
 use crate::json;
@@ -43,6 +43,13 @@ pub async fn run(context: &Context<'_>, args: Show) -> Result<Value> {
     }
     if let Some(files) = &account.files {
         context.field("Last sync", &last_sync(files.last_sync));
+        if let Some(last) = files.last_backup.as_ref().filter(|last| last.when > 0) {
+            let (ago, to) = (text::ago(last.when, text::now()), text::path(&last.path));
+            context.field("Last backup", &format!("{ago} to {to}"));
+        }
+        if files.paused {
+            context.field("Paused", PAUSED);
+        }
         files
             .collections
             .iter()

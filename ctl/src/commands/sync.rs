@@ -2,8 +2,9 @@
 
 use clap::Args;
 use serde_json::{Value, json};
+use zbus::OwnedObjectPath;
 
-use crate::bus::job_number;
+use crate::bus::{Account, job_number};
 use crate::commands::Context;
 use crate::exit::{Exit, Result};
 use crate::job::follow::{End, follow};
@@ -41,12 +42,26 @@ pub async fn run(context: &Context<'_>, args: Sync) -> Result<Value> {
         terminal.line(&format!("Started as job {number}."));
         return Ok(json!({ "job": json::job_ref(&job), "outcome": null }));
     }
-    let answers = context.answers(&account.state.identity, None);
-    match follow(context.daemon, terminal, &job, &answers).await? {
-        End::Left => Ok(json!({ "job": json::job_ref(&job), "outcome": null })),
-        End::Done(outcome) => {
-            context.carried(&outcome);
-            Ok(json!({ "job": json::job_ref(&job), "outcome": json::outcome(&outcome) }))
+    context.follow_sync(&account, &job).await
+}
+
+impl Context<'_> {
+    /// Follows a sync to its end, and says what it carried.
+    ///
+    /// # Errors
+    /// What the sync ended in.
+    pub(super) async fn follow_sync(
+        &self,
+        account: &Account,
+        job: &OwnedObjectPath,
+    ) -> Result<Value> {
+        let answers = self.answers(&account.state.identity, None);
+        match follow(self.daemon, self.terminal, job, &answers).await? {
+            End::Left => Ok(json!({ "job": json::job_ref(job), "outcome": null })),
+            End::Done(outcome) => {
+                self.carried(&outcome);
+                Ok(json!({ "job": json::job_ref(job), "outcome": json::outcome(&outcome) }))
+            }
         }
     }
 }

@@ -6,9 +6,10 @@ use std::time::Duration;
 use mooring_api::{Blocked, Error, RetryOptions};
 
 use crate::bus::JobState;
+use crate::commands::Context;
 use crate::exit::{Exit, Failure, Result};
 use crate::job::follow::Follower;
-use crate::secret;
+use crate::{reset, secret};
 use crate::terminal::{Choice, Tone};
 use crate::text;
 
@@ -35,14 +36,15 @@ pub async fn answer(follower: &mut Follower<'_>, state: &JobState) -> Result<Rep
     follower.view.pause();
     match state.blocked.error.as_str() {
         "IncorrectPassword" | "TooManyAttempts" | "ReauthRequired" => {
-            password(follower, &state.blocked).await
+            password(follower, state).await
         }
         "UnsyncedData" => unsynced(follower, &state.blocked).await,
         _ => stuck(follower, &state.blocked).await,
     }
 }
 
-async fn password(follower: &mut Follower<'_>, blocked: &Blocked) -> Result<Reply> {
+async fn password(follower: &mut Follower<'_>, state: &JobState) -> Result<Reply> {
+    let blocked = &state.blocked;
     let waits_for_first = blocked.error == "ReauthRequired";
     if let Some(password) = &follower.answers.password
         && waits_for_first
@@ -69,21 +71,60 @@ async fn password(follower: &mut Follower<'_>, blocked: &Blocked) -> Result<Repl
     }
     wait_until(follower, blocked.next_attempt).await?;
     let who = text::path(follower.answers.identity.as_bytes());
-    let stop = if waits_for_first {
+    let otherwise = if waits_for_first {
         ""
     } else {
-        " (Enter alone to stop)"
+        " (Enter alone to stop, or if it is forgotten)"
     };
-    match follower
-        .terminal
-        .password(&format!("Password for {who}{stop}: "))
-        .await?
-    {
+    let prompt = format!("Password for {who}{otherwise}: ");
+    match follower.terminal.password(&prompt).await? {
         Some(password) => authenticate(follower, &password).await,
-        None => {
+        None => without_password(follower, state).await,
+    }
+}
+
+/// What is left to somebody who does not give the password.
+async fn without_password(follower: &mut Follower<'_>, state: &JobState) -> Result<Reply> {
+    let choices = [
+        Choice {
+            key: 'f',
+            meaning: "it is forgotten: set a new one by the recovery code, and go on",
+        },
+        Choice {
+            key: 'p',
+            meaning: "give the password after all",
+        },
+        Choice {
+            key: 'c',
+            meaning: "cancel, and put everything back",
+        },
+    ];
+    match follower.terminal.choose(&choices).await? {
+        'f' => forgotten(follower, state).await,
+        'p' => Ok(Reply::Again),
+        _ => {
             let stopped = Failure::new(Exit::Cancelled, "Stopped. Everything is as it was before.");
             follower.cancel(stopped).await?;
             Ok(Reply::Given)
+        }
+    }
+}
+
+/// Sets a new password and goes on with the same job. Whatever is wrong with the reset is told,
+/// and the job still waits.
+async fn forgotten(follower: &mut Follower<'_>, state: &JobState) -> Result<Reply> {
+    let context = Context {
+        daemon: follower.daemon,
+        terminal: follower.terminal,
+        daemon_wait: follower.answers.daemon_wait,
+    };
+    let identity = follower.answers.identity;
+    let secrets = reset::Secrets::default();
+    match reset::reset(&context, &state.account, identity, secrets, true).await {
+        Ok(password) => authenticate(follower, &password).await,
+        Err(failure) => {
+            follower.terminal.failure(&failure);
+            Ok(Reply::Again)
         }
     }
 }

@@ -299,6 +299,19 @@ impl Follower<'_> {
         if outcome.success {
             return Ok(End::Done(Box::new(outcome)));
         }
+        for problem in &outcome.problems {
+            let (path, why) = (text::path(&problem.path), text::sentence(&problem.reason));
+            self.terminal.line(&format!("  {path}: {why}"));
+        }
+        if outcome.problems_total > 0 {
+            let told = outcome.problems.len() as u64;
+            if let more @ 1.. = outcome.problems_total.saturating_sub(told) {
+                self.terminal.line(&format!("  and {} more", text::number(more)));
+            }
+            // The files are named; the daemon's log has no more to say.
+            let failure = Failure::of_kind(&outcome.error, &outcome.message).hint("");
+            return Err(failure.with("outcome", json::outcome(&outcome)));
+        }
         let failure = match self.reason.take() {
             Some(reason) if outcome.error == "Cancelled" => reason,
             _ => Failure::of_kind(&outcome.error, &outcome.message),

@@ -3,5 +3,6 @@
 
 pub mod answer;
 pub mod follow;
+pub mod signals;
 pub mod view;
 pub mod watch;

@@ -126,8 +126,11 @@ fn done(kind: &str, stage: &str) -> Option<String> {
         "planned" => "Plan agreed",
         "authorised" => "Identity proved",
         "drained" => "Everything uploaded",
+        "verified" if kind == "verify" => return None,
+        "backed-up" if kind == "backup" => "Backup whole and read back",
         // Passed also where no backup was asked for.
         "backed-up" => return None,
+        "restored" => "Restored",
         "verified" => "Every copy read back from the storage and compared",
         "removed" => "Files removed from this device",
         "revoked" => "Session ended",

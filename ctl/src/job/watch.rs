@@ -136,7 +136,7 @@ fn note(heard: &mut Heard, owner: &mut Option<OwnedUniqueName>, message: &Messag
     }
 }
 
-async fn current_owner(connection: &Connection) -> Result<Option<OwnedUniqueName>> {
+pub(super) async fn current_owner(connection: &Connection) -> Result<Option<OwnedUniqueName>> {
     let reply = connection
         .call_method(
             Some("org.freedesktop.DBus"),
@@ -154,6 +154,6 @@ async fn current_owner(connection: &Connection) -> Result<Option<OwnedUniqueName
     }
 }
 
-async fn next(stream: &mut MessageStream) -> Option<zbus::Result<Message>> {
+pub(super) async fn next(stream: &mut MessageStream) -> Option<zbus::Result<Message>> {
     std::future::poll_fn(|cx| Pin::new(&mut *stream).poll_next(cx)).await
 }

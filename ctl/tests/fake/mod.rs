@@ -45,6 +45,7 @@ pub struct Script {
     pub findings: Vec<Finding>,
     pub receipts: Vec<ReceiptSummary>,
     pub collections: Vec<CollectionStatus>,
+    pub paused: bool,
     /// The right password.
     pub password: Vec<u8>,
     /// Seconds until the next try after a wrong one.

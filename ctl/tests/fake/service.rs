@@ -338,6 +338,19 @@ impl Files {
         self.script.lock().unwrap().collections.clone()
     }
 
+    async fn pause(&self) {
+        self.script.lock().unwrap().paused = true;
+    }
+
+    async fn resume(&self) {
+        self.script.lock().unwrap().paused = false;
+    }
+
+    #[zbus(property)]
+    async fn paused(&self) -> bool {
+        self.script.lock().unwrap().paused
+    }
+
     #[zbus(property)]
     async fn last_sync(&self) -> u64 {
         1_700_000_000

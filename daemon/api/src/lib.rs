@@ -16,6 +16,8 @@ mod types;
 
 pub use error::{Error, Result};
 pub use proxy::{AccountProxy, FilesProxy, Finished, FinishedStream, JobProxy, ManagerProxy, SigningOut, SigningOutStream};
+pub use types::{LastBackup, Problem, RestoreOptions, WhyAnswer};
+pub use types::Diagnosis;
 pub use types::{
     AccountFound, Blocked, Blocker, ChangePasswordOptions, CollectionSpec, CollectionStatus, Denial, Finding, Inhibitor, JobOutcome,
     Plan, PlanCollection, PlanOptions, PolicyDecision, PolicyStatus, Progress, ReceiptSummary,

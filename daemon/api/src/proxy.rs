@@ -37,6 +37,8 @@ pub trait Manager {
     /// The text of a receipt (TOML).
     fn read_receipt(&self, id: &str) -> Result<String>;
 
+    /// Looks at everything the daemon and its accounts stand on; changes nothing.
+    fn diagnose(&self) -> Result<Vec<crate::Diagnosis>>;
     /// Asks a sign-out to wait, as in logind, until every copy of the answered descriptor is closed.
     ///
     /// `what` is `sign-out`. `mode` is `delay` (a sign-out that begins is told by
@@ -112,6 +114,37 @@ pub trait Account {
 pub trait Files {
     /// Brings both sides in step. Answers the job.
     fn sync(&self) -> Result<OwnedObjectPath>;
+    /// Takes a backup: a dated folder of plain files, below the folder `to`. Answers the job.
+    fn backup(&self, to: &[u8]) -> Result<OwnedObjectPath>;
+    /// Restores from a backup's folder, and overwrites nothing. Answers the job.
+    fn restore(
+        &self,
+        from: &[u8],
+        options: crate::RestoreOptions,
+    ) -> Result<OwnedObjectPath>;
+    /// Reads every copy back from the storage and compares. Answers the job.
+    fn verify(&self) -> Result<OwnedObjectPath>;
+    /// Says how one file stands, and why. `file` is an absolute path.
+    fn why(&self, file: &[u8]) -> Result<crate::WhyAnswer>;
+    /// The last backup.
+    #[zbus(property)]
+    fn last_backup(&self) -> Result<crate::LastBackup>;
+    /// Answers the question about held deletions, for all of them: `delete` carries them over,
+    /// `keep` brings the files back. Answers the job, which is a sync.
+    fn resolve(&self, answer: &str) -> Result<OwnedObjectPath>;
+    /// What deletions took away in the last thirty days, newest first, at most 10,000: where it
+    /// was, and the day (`YYYY-MM-DD`, UTC).
+    fn list_trash(&self) -> Result<Vec<(Vec<u8>, String)>>;
+    /// Brings a file back from the trash. Answers the job, which is a sync.
+    fn undelete(&self, file: &[u8]) -> Result<OwnedObjectPath>;
+    /// Stops keeping both sides in step by itself. Lasts until `resume`, over restarts.
+    fn pause(&self) -> Result<()>;
+    /// Keeps both sides in step again, beginning now.
+    fn resume(&self) -> Result<()>;
+
+    /// Whether both sides are not kept in step by themselves.
+    #[zbus(property)]
+    fn paused(&self) -> Result<bool>;
 
     /// The collections and how they stand.
     #[zbus(property)]

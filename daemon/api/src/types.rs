@@ -288,6 +288,60 @@ pub struct ReturnCheck {
     pub missing_total: u64,
 }
 
+/// A file with something wrong.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, Type)]
+pub struct Problem {
+    /// Its absolute path.
+    pub path: Vec<u8>,
+    /// What is wrong, as a sentence's middle.
+    pub reason: String,
+}
+
+/// Options of `Files.Restore`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, SerializeDict, DeserializeDict, Type)]
+#[zbus(signature = "dict", rename_all = "kebab-case")]
+pub struct RestoreOptions {
+    /// What to restore, as a path below the backup's folder; everything without one.
+    pub path: Option<Vec<u8>>,
+    /// The folder to restore below; without one, the account's own folders.
+    pub to: Option<Vec<u8>>,
+}
+
+/// The last backup of an account; all 0 and empty when none was made.
+#[derive(Debug, Clone, Default, PartialEq, Eq, SerializeDict, DeserializeDict, Type)]
+#[zbus(signature = "dict", rename_all = "kebab-case")]
+pub struct LastBackup {
+    /// When it was begun.
+    pub when: u64,
+    /// Its folder.
+    pub path: Vec<u8>,
+    /// Files in it. Each was read back from its disk and compared.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Files that could not be taken.
+    pub missing: u64,
+}
+
+/// How one file stands.
+#[derive(Debug, Clone, Default, PartialEq, Eq, SerializeDict, DeserializeDict, Type)]
+#[zbus(signature = "dict", rename_all = "kebab-case")]
+pub struct WhyAnswer {
+    /// `in-step`, `waiting-to-upload`, `changed`, `held`, `conflict-copy`, `skipped` or
+    /// `not-of-any-account`.
+    pub state: String,
+    /// Why, as a sentence's middle.
+    pub reason: String,
+    /// What comes next, as a sentence, or empty.
+    pub next: String,
+    /// The collection, or empty.
+    pub collection: String,
+    /// Where the file and its copy are.
+    pub copies: Vec<Vec<u8>>,
+    /// When the copy in the storage was last read back, or 0.
+    pub read_back_at: u64,
+}
+
 /// How a job ended.
 #[derive(Debug, Clone, Default, PartialEq, Eq, SerializeDict, DeserializeDict, Type)]
 #[zbus(signature = "dict", rename_all = "kebab-case")]
@@ -310,6 +364,8 @@ pub struct JobOutcome {
     pub conflicts: u64,
     /// Files held: deleted on one side, kept on the other.
     pub held: u64,
+    /// Deletions carried over to the other side, into the trash.
+    pub deleted: u64,
     /// Files that could not be synced now, at most 100, as absolute paths.
     pub pending: Vec<Vec<u8>>,
     /// How many in all.
@@ -320,6 +376,16 @@ pub struct JobOutcome {
     pub kept: u64,
     /// Names left behind and named in the receipt.
     pub left: u64,
+    /// The folder of a backup that was taken.
+    pub path: Vec<u8>,
+    /// Files backed up or restored, or, by `verify`, found with a good copy.
+    pub copied: u64,
+    /// Their bytes.
+    pub copied_bytes: u64,
+    /// Of `backup`, `restore` and `verify`: files with something wrong, at most 100.
+    pub problems: Vec<Problem>,
+    /// How many in all.
+    pub problems_total: u64,
     /// For a sign-in: whether all came back.
     pub returned: ReturnCheck,
 }
@@ -383,4 +449,18 @@ pub struct Inhibitor {
     pub mode: String,
     /// The process that took it, or 0.
     pub pid: u32,
+}
+
+/// How one part of what the daemon and its accounts stand on is.
+#[derive(Debug, Clone, Default, PartialEq, Eq, SerializeDict, DeserializeDict, Type)]
+#[zbus(signature = "dict", rename_all = "kebab-case")]
+pub struct Diagnosis {
+    /// Which part.
+    pub area: String,
+    /// `ok`, `warning` or `bad`.
+    pub state: String,
+    /// What was found, as a sentence.
+    pub message: String,
+    /// What to do, or empty.
+    pub advice: String,
 }

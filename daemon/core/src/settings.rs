@@ -15,6 +15,10 @@ pub const MAX_DEVICE_NAME: usize = 64;
 pub const KEEP_FINISHED: std::ops::RangeInclusive<u16> = 1..=256;
 /// How many finished jobs are kept when nobody says.
 pub const DEFAULT_KEEP_FINISHED: u16 = 16;
+/// How often one can look for changes where none are told, in minutes.
+pub const POLL_MINUTES: std::ops::RangeInclusive<u16> = 1..=1440;
+/// How often to look for changes when nobody says, in minutes.
+pub const DEFAULT_POLL_MINUTES: u16 = 10;
 
 /// How long apps can delay a sign-out, in seconds.
 pub const INHIBIT_DELAY_SECONDS: std::ops::RangeInclusive<u8> = 0..=60;
@@ -30,6 +34,11 @@ pub struct Settings {
     pub device_name: Option<String>,
     /// `[sync] read-back`: read every copy back right after a sync, and not only at a sign-out.
     pub read_back: bool,
+    /// `[sync] continuous`: sync by itself when something changed, and now and then.
+    pub continuous: bool,
+    /// `[sync] poll-minutes`: how often to look for changes where none are told, within
+    /// [`POLL_MINUTES`].
+    pub poll_minutes: u16,
     /// `[jobs] keep-finished`: how many finished jobs stay on the bus, within [`KEEP_FINISHED`].
     pub keep_finished: u16,
     /// `[password] min-length`: how many characters a new password has at least, within
@@ -45,6 +54,8 @@ impl Default for Settings {
         Self {
             device_name: None,
             read_back: true,
+            continuous: true,
+            poll_minutes: DEFAULT_POLL_MINUTES,
             keep_finished: DEFAULT_KEEP_FINISHED,
             min_password: *MIN_PASSWORD.start(),
             inhibit_delay_seconds: DEFAULT_INHIBIT_DELAY_SECONDS,
@@ -73,6 +84,13 @@ impl Settings {
         if let Some(read_back) = merged.read_back {
             settings.read_back = read_back;
         }
+        if let Some(continuous) = merged.continuous {
+            settings.continuous = continuous;
+        }
+        match merged.poll_minutes.map(Placed::poll_minutes).transpose() {
+            Ok(minutes) => settings.poll_minutes = minutes.unwrap_or(DEFAULT_POLL_MINUTES),
+            Err(problem) => problems.push(problem),
+        }
         match merged.keep_finished.map(Placed::keep_finished).transpose() {
             Ok(number) => settings.keep_finished = number.unwrap_or(DEFAULT_KEEP_FINISHED),
             Err(problem) => problems.push(problem),
@@ -100,6 +118,8 @@ impl Settings {
 pub struct Fragment {
     device_name: Option<Placed<String>>,
     read_back: Option<bool>,
+    continuous: Option<bool>,
+    poll_minutes: Option<Placed<i64>>,
     keep_finished: Option<Placed<i64>>,
     min_password: Option<Placed<i64>>,
     inhibit_delay: Option<Placed<i64>>,
@@ -111,6 +131,8 @@ impl Fragment {
         Self {
             device_name: later.device_name.or(self.device_name),
             read_back: later.read_back.or(self.read_back),
+            continuous: later.continuous.or(self.continuous),
+            poll_minutes: later.poll_minutes.or(self.poll_minutes),
             keep_finished: later.keep_finished.or(self.keep_finished),
             min_password: later.min_password.or(self.min_password),
             inhibit_delay: later.inhibit_delay.or(self.inhibit_delay),
@@ -161,6 +183,17 @@ impl Placed<String> {
 }
 
 impl Placed<i64> {
+    fn poll_minutes(self) -> Result<u16, Problem> {
+        match u16::try_from(self.value) {
+            Ok(number) if POLL_MINUTES.contains(&number) => Ok(number),
+            _ => {
+                let (least, most) = (POLL_MINUTES.start(), POLL_MINUTES.end());
+                let message = format!("`poll-minutes` lies between {least} and {most}: change it");
+                Err(self.refuse(message))
+            }
+        }
+    }
+
     fn keep_finished(self) -> Result<u16, Problem> {
         match u16::try_from(self.value) {
             Ok(number) if KEEP_FINISHED.contains(&number) => Ok(number),
@@ -227,8 +260,11 @@ fn read(reader: &mut Reader<'_>, source: &Source, document: &DeTable<'_>) -> Fra
         fragment.device_name = name.map(|name| Placed::new(source, name));
     }
     if let Some(sync) = reader.section(&root, "sync", "[sync]") {
-        reader.expect_keys(&sync, &["read-back"]);
+        reader.expect_keys(&sync, &["read-back", "continuous", "poll-minutes"]);
         fragment.read_back = reader.flag(&sync, "read-back");
+        fragment.continuous = reader.flag(&sync, "continuous");
+        let number = reader.number(&sync, "poll-minutes");
+        fragment.poll_minutes = number.map(|number| Placed::new(source, number));
     }
     if let Some(password) = reader.section(&root, "password", "[password]") {
         reader.expect_keys(&password, &["min-length"]);
@@ -291,6 +327,8 @@ mod tests {
         let taken = fragment(&text);
         assert!(taken.device_name.is_some());
         assert!(taken.read_back.is_some());
+        assert!(taken.continuous.is_some());
+        assert!(taken.poll_minutes.is_some());
         assert!(taken.keep_finished.is_some());
         assert!(taken.inhibit_delay.is_some());
         let settings = Settings::from_fragments(&[taken]).unwrap();

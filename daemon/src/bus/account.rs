@@ -1,11 +1,16 @@
 //! The object of an account: one interface for what every account has, one for each capability.
 
-use mooring_api::{CollectionStatus, Plan, PlanOptions, Result, SignOutOptions};
+use mooring_api::{
+    ChangePasswordOptions, CollectionStatus, Plan, PlanOptions, ResetPasswordOptions, Result,
+    SignOutOptions,
+};
 use zbus::message::Header;
 use zbus::object_server::SignalEmitter;
 use zbus::{Connection, OwnedObjectPath, fdo, interface};
 
 use super::{Shared, arguments, job_path};
+use crate::jobs::sync::Wish;
+use crate::jobs::copies::Copies;
 use crate::published::{AccountView, Holder};
 
 /// One identity at one provider on this device.
@@ -67,6 +72,28 @@ impl AccountObject {
         begins: bool,
     ) -> zbus::Result<()>;
 
+    async fn change_password(
+        &self,
+        options: ChangePasswordOptions,
+        #[zbus(header)] header: Header<'_>,
+        #[zbus(connection)] connection: &Connection,
+    ) -> Result<()> {
+        self.shared.gate.admit(&header, connection).await?;
+        let change = arguments::change_password(options).await?;
+        Ok(self.shared.broker.change_password(&self.id, change).await?)
+    }
+
+    async fn reset_password(
+        &self,
+        options: ResetPasswordOptions,
+        #[zbus(header)] header: Header<'_>,
+        #[zbus(connection)] connection: &Connection,
+    ) -> Result<()> {
+        self.shared.gate.admit(&header, connection).await?;
+        let reset = arguments::reset_password(options).await?;
+        Ok(self.shared.broker.reset_password(&self.id, reset).await?)
+    }
+
     #[zbus(property(emits_changed_signal = "const"))]
     fn id(&self) -> String {
         self.id.clone()
@@ -106,7 +133,7 @@ impl AccountObject {
     fn job(&self) -> fdo::Result<OwnedObjectPath> {
         self.view(|view| match view.holder {
             Holder::Job(number) => job_path(number),
-            Holder::Free | Holder::Look => OwnedObjectPath::default(),
+            Holder::Free | Holder::Look | Holder::Background => OwnedObjectPath::default(),
         })
     }
 
@@ -142,6 +169,142 @@ impl FilesObject {
         let number = self.shared.broker.sync(&self.id, caller.uid()).await?;
         self.shared.told().await;
         Ok(job_path(number))
+    }
+
+    async fn resolve(
+        &self,
+        answer: &str,
+        #[zbus(header)] header: Header<'_>,
+        #[zbus(connection)] connection: &Connection,
+    ) -> Result<OwnedObjectPath> {
+        let caller = self.shared.gate.admit(&header, connection).await?;
+        let wish = Wish::Answer {
+            delete: arguments::answer(answer)?,
+        };
+        let broker = &self.shared.broker;
+        let number = broker.begin_sync(&self.id, caller.uid(), wish).await?;
+        self.shared.told().await;
+        Ok(job_path(number))
+    }
+
+    async fn list_trash(
+        &self,
+        #[zbus(header)] header: Header<'_>,
+        #[zbus(connection)] connection: &Connection,
+    ) -> Result<Vec<(Vec<u8>, String)>> {
+        self.shared.gate.admit(&header, connection).await?;
+        Ok(self.shared.broker.trash(&self.id).await?)
+    }
+
+    async fn undelete(
+        &self,
+        file: Vec<u8>,
+        #[zbus(header)] header: Header<'_>,
+        #[zbus(connection)] connection: &Connection,
+    ) -> Result<OwnedObjectPath> {
+        let caller = self.shared.gate.admit(&header, connection).await?;
+        let wish = Wish::Undelete {
+            file: arguments::file(file)?,
+        };
+        let broker = &self.shared.broker;
+        let number = broker.begin_sync(&self.id, caller.uid(), wish).await?;
+        self.shared.told().await;
+        Ok(job_path(number))
+    }
+
+    async fn pause(
+        &self,
+        #[zbus(header)] header: Header<'_>,
+        #[zbus(connection)] connection: &Connection,
+    ) -> Result<()> {
+        self.shared.gate.admit(&header, connection).await?;
+        self.shared.broker.pause(&self.id, true).await?;
+        self.shared.told().await;
+        Ok(())
+    }
+
+    async fn resume(
+        &self,
+        #[zbus(header)] header: Header<'_>,
+        #[zbus(connection)] connection: &Connection,
+    ) -> Result<()> {
+        self.shared.gate.admit(&header, connection).await?;
+        self.shared.broker.pause(&self.id, false).await?;
+        self.shared.told().await;
+        Ok(())
+    }
+
+    #[zbus(property)]
+    fn paused(&self) -> fdo::Result<bool> {
+        view(&self.shared, &self.id, |view| view.account.paused)
+    }
+
+    async fn backup(
+        &self,
+        to: Vec<u8>,
+        #[zbus(header)] header: Header<'_>,
+        #[zbus(connection)] connection: &Connection,
+    ) -> Result<OwnedObjectPath> {
+        let caller = self.shared.gate.admit(&header, connection).await?;
+        let to = arguments::folder("folder for backups", &to)?;
+        let broker = &self.shared.broker;
+        let number = broker.backup(&self.id, to, caller.uid()).await?;
+        self.shared.told().await;
+        Ok(job_path(number))
+    }
+
+    async fn restore(
+        &self,
+        from: Vec<u8>,
+        options: mooring_api::RestoreOptions,
+        #[zbus(header)] header: Header<'_>,
+        #[zbus(connection)] connection: &Connection,
+    ) -> Result<OwnedObjectPath> {
+        let caller = self.shared.gate.admit(&header, connection).await?;
+        let restore = arguments::restore(&from, options)?;
+        let broker = &self.shared.broker;
+        let number = broker.copies(&self.id, restore, caller.uid()).await?;
+        self.shared.told().await;
+        Ok(job_path(number))
+    }
+
+    async fn verify(
+        &self,
+        #[zbus(header)] header: Header<'_>,
+        #[zbus(connection)] connection: &Connection,
+    ) -> Result<OwnedObjectPath> {
+        let caller = self.shared.gate.admit(&header, connection).await?;
+        let broker = &self.shared.broker;
+        let number = broker
+            .copies(&self.id, Copies::Verify, caller.uid())
+            .await?;
+        self.shared.told().await;
+        Ok(job_path(number))
+    }
+
+    async fn why(
+        &self,
+        file: Vec<u8>,
+        #[zbus(header)] header: Header<'_>,
+        #[zbus(connection)] connection: &Connection,
+    ) -> Result<mooring_api::WhyAnswer> {
+        self.shared.gate.admit(&header, connection).await?;
+        let file = arguments::folder("file", &file)?;
+        Ok(self.shared.broker.why(&self.id, file).await?)
+    }
+
+    #[zbus(property)]
+    fn last_backup(&self) -> fdo::Result<mooring_api::LastBackup> {
+        view(&self.shared, &self.id, |view| {
+            let last = view.account.last_backup.as_ref();
+            last.map_or_else(Default::default, |last| mooring_api::LastBackup {
+                when: last.when,
+                path: last.path.clone(),
+                files: last.files,
+                bytes: last.bytes,
+                missing: last.missing,
+            })
+        })
     }
 
     #[zbus(property)]

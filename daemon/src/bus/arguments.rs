@@ -3,21 +3,23 @@
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use mooring_api::{CollectionSpec, SignInOptions, SignOutOptions};
+use mooring_api::{ChangePasswordOptions, CollectionSpec, ResetPasswordOptions, SignInOptions, SignOutOptions};
 use mooring_core::collection::Collection;
-use mooring_core::identity::{self, Password};
+use mooring_core::identity::{self, Password, RecoveryCode};
 use zbus::OwnedFd;
 
 use crate::account::Account;
 use crate::failure::Failure;
 use crate::inhibitors::{self, Inhibitor};
 use crate::jobs::{sign_in, sign_out};
-use crate::secret;
+use crate::{new_password, secret};
 
 /// The longest path, in bytes (Linux's PATH_MAX).
 const MAX_PATH_BYTES: usize = 4096;
 /// The most collections of an account.
 const MAX_COLLECTIONS: usize = 16;
+/// The longest name of a collection that is looked at, in bytes.
+const MAX_COLLECTION_BYTES: usize = 64;
 /// The most names in a list of collections to keep.
 const MAX_KEEP: usize = 16;
 /// The longest digest, in bytes.
@@ -100,6 +102,58 @@ fn sentence(what: &str, text: &str, most: usize) -> Result<String, Failure> {
         )));
     }
     Ok(text.to_owned())
+}
+
+/// Reads the arguments of `ChangePassword`.
+pub(super) async fn change_password(
+    options: ChangePasswordOptions,
+) -> Result<new_password::Change, Failure> {
+    Ok(new_password::Change {
+        password: needed("password", password(options.password).await?)?,
+        new_password: new_password(options.new_password).await?,
+    })
+}
+
+/// Reads the arguments of `ResetPassword`.
+pub(super) async fn reset_password(
+    options: ResetPasswordOptions,
+) -> Result<new_password::Reset, Failure> {
+    let new_code = needed("new-recovery-code", options.new_recovery_code)?;
+    let code = needed("recovery-code", options.recovery_code)?;
+    let code = secret::read("recovery code", code.into()).await?;
+    let text = std::str::from_utf8(&code)
+        .map_err(|_| invalid("a recovery code is twelve words, and this is no text"))?;
+    Ok(new_password::Reset {
+        code: RecoveryCode::parse(text)?,
+        new_password: new_password(options.new_password).await?,
+        new_code,
+    })
+}
+
+async fn new_password(fd: Option<OwnedFd>) -> Result<Password, Failure> {
+    let secret = secret::read("new password", needed("new-password", fd)?.into()).await?;
+    Ok(Password::new(secret)?)
+}
+
+fn needed<T>(name: &str, value: Option<T>) -> Result<T, Failure> {
+    value.ok_or_else(|| invalid(format!("`{name}` is missing")))
+}
+
+/// The answer to the question about held deletions: whether they are carried over.
+pub(super) fn answer(answer: &str) -> Result<bool, Failure> {
+    match answer {
+        "delete" => Ok(true),
+        "keep" => Ok(false),
+        _ => Err(invalid("the answer is `delete` or `keep`")),
+    }
+}
+
+/// An absolute path of a file.
+pub(super) fn file(file: Vec<u8>) -> Result<Vec<u8>, Failure> {
+    if file.len() > MAX_PATH_BYTES || !file.starts_with(b"/") || file.contains(&0) {
+        return Err(invalid("a file is named by its absolute path"));
+    }
+    Ok(file)
 }
 
 /// The collections to keep; `all` stands for every one.
@@ -188,7 +242,33 @@ fn collections(specs: Vec<CollectionSpec>) -> Result<Vec<sign_in::Asked>, Failur
 }
 
 fn collection(name: &str) -> Result<Collection, Failure> {
+    if name.len() > MAX_COLLECTION_BYTES {
+        return Err(invalid("this is no name of a collection"));
+    }
     name.parse().map_err(|error| invalid(format!("{error}")))
+}
+
+/// Reads the path of a folder or file that a person named.
+pub(super) fn folder(what: &str, bytes: &[u8]) -> Result<Vec<u8>, Failure> {
+    path(what, bytes)
+}
+
+/// Reads the arguments of `Restore`.
+pub(super) fn restore(
+    from: &[u8],
+    options: mooring_api::RestoreOptions,
+) -> Result<crate::jobs::copies::Copies, Failure> {
+    let only = options.path.unwrap_or_default();
+    let plain = |part: &[u8]| !matches!(part, b"" | b"." | b"..") && !part.contains(&0);
+    if only.len() > MAX_PATH_BYTES || !only.is_empty() && !only.split(|b| *b == b'/').all(plain) {
+        return Err(invalid("what to restore is no path below a backup"));
+    }
+    let to = options.to.map(|to| path("folder to restore to", &to));
+    Ok(crate::jobs::copies::Copies::Restore {
+        from: path("backup", from)?,
+        only,
+        to: to.transpose()?.unwrap_or_default(),
+    })
 }
 
 /// An absolute path without detours; trailing slashes go.

@@ -14,8 +14,13 @@ pub fn to_api(failure: &Failure) -> Error {
         Failure::InvalidArgument(_) => Error::InvalidArgument(message),
         Failure::NotFound(_) => Error::NotFound(message),
         Failure::Busy(_) => Error::Busy(message),
-        Failure::IncorrectPassword { .. } => Error::IncorrectPassword(message),
-        Failure::TooManyAttempts { .. } => Error::TooManyAttempts(message),
+        Failure::IncorrectPassword { .. } | Failure::IncorrectCode { .. } => {
+            Error::IncorrectPassword(message)
+        }
+        Failure::TooManyAttempts { .. } | Failure::TooManyCodes { .. } => {
+            Error::TooManyAttempts(message)
+        }
+        Failure::CodeVoid(cause) => Error::from_kind(to_api(cause).kind(), message),
         Failure::PlanStale(_) => Error::PlanStale(message),
         Failure::Cancelled(_) => Error::Cancelled(message),
         Failure::Inhibited(_) => Error::Inhibited(message),
@@ -48,6 +53,7 @@ pub fn to_api(failure: &Failure) -> Error {
         | Failure::WorkerDies(_)
         | Failure::Store(_)
         | Failure::Io { .. }
+        | Failure::Unknown(_)
         | Failure::Internal(_) => Error::Failed(message),
     }
 }

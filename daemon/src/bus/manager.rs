@@ -174,6 +174,15 @@ impl ManagerObject {
         Ok(self.shared.broker.receipts.read(id)?)
     }
 
+    async fn diagnose(
+        &self,
+        #[zbus(header)] header: Header<'_>,
+        #[zbus(connection)] connection: &Connection,
+    ) -> Result<Vec<mooring_api::Diagnosis>> {
+        self.shared.gate.admit(&header, connection).await?;
+        Ok(self.shared.broker.diagnose().await)
+    }
+
     async fn inhibit(
         &self,
         what: &str,

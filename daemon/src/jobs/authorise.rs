@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use mooring_api::Blocked;
+use mooring_core::account::State;
 use mooring_core::identity::{Password, Record};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -16,30 +17,37 @@ const PATIENCE: Duration = Duration::from_secs(2 * mooring_core::attempts::MAX_D
 
 type Reply = oneshot::Sender<Result<(), Failure>>;
 
+/// What became of a password.
+enum Tried {
+    Right(Box<Record>),
+    /// The job waits, for this.
+    Wrong(Blocked),
+}
+
 impl Job {
-    /// Checks passwords until one is right. Nothing has been done before this, so it can always
-    /// be cancelled.
+    /// Checks passwords until one is right, and answers the record that it was right for. Nothing
+    /// has been done before this, so it can always be cancelled.
     ///
     /// # Errors
     /// [`Failure::Cancelled`], also when nobody gives a password in time; or that passwords cannot
     /// be checked at all.
     pub(super) async fn authorise(
         &mut self,
-        record: &Record,
+        identity: &str,
         first: Option<Password>,
-    ) -> Result<(), Failure> {
+    ) -> Result<Record, Failure> {
         self.show(|view| view.cancellable = true);
         let mut blocked = Blocked {
             error: "ReauthRequired".to_owned(),
-            message: format!("the password of {} is needed", record.identity),
+            message: format!("the password of {identity} is needed"),
             ..Blocked::default()
         };
         let mut given = first.map(|password| (password, None));
         loop {
             if let Some((password, reply)) = given {
-                match self.try_password(record, password, reply).await? {
-                    None => return Ok(()),
-                    Some(wrong) => blocked = wrong,
+                match self.try_password(password, reply).await? {
+                    Tried::Right(record) => return Ok(*record),
+                    Tried::Wrong(wrong) => blocked = wrong,
                 }
             }
             self.show_blocked(blocked.clone());
@@ -47,26 +55,26 @@ impl Job {
         }
     }
 
-    /// One try: nothing when the password is right, otherwise what the job waits for.
+    /// One try, by the record that holds now: another device, or a reset in the middle of this job,
+    /// may have changed it.
     async fn try_password(
         &mut self,
-        record: &Record,
         password: Password,
         reply: Option<Reply>,
-    ) -> Result<Option<Blocked>, Failure> {
-        let checked = self.broker.passwords.check(record, password).await;
-        let (answer, next) = match checked {
-            Ok(()) => {
+    ) -> Result<Tried, Failure> {
+        let (answer, next) = match self.check(password).await {
+            Ok(record) => {
                 self.show_running();
-                (Ok(()), Ok(None))
+                (Ok(()), Ok(Tried::Right(Box::new(record))))
             }
             Err(
                 failure @ (Failure::IncorrectPassword { .. } | Failure::TooManyAttempts { .. }),
             ) => {
-                let blocked = blocked_by(&failure);
+                let mut blocked = blocked_by(&failure);
+                blocked.message.push_str(&self.way_out());
                 // Shown before it is answered: whoever is told looks here next.
                 self.show_blocked(blocked.clone());
-                (Err(failure), Ok(Some(blocked)))
+                (Err(failure), Ok(Tried::Wrong(blocked)))
             }
             Err(failure) => {
                 let told = Failure::Internal(failure.to_string());
@@ -78,6 +86,24 @@ impl Job {
             let _ = reply.send(answer);
         }
         next
+    }
+
+    async fn check(&self, password: Password) -> Result<Record, Failure> {
+        let record = self.broker.known_record(&self.account).await?.record;
+        self.broker.passwords.check(&record, password).await?;
+        Ok(record)
+    }
+
+    /// What to do without the password, where the account is on this device already.
+    fn way_out(&self) -> String {
+        let published = self.broker.published.borrow();
+        match published.accounts.get(&self.account).map(|v| &v.account) {
+            Some(account) if matches!(account.state, State::SigningOut(_)) => format!(
+                "; if it is forgotten, `mooringctl password forgot {}` sets a new one",
+                account.identity
+            ),
+            _ => String::new(),
+        }
     }
 
     async fn wait_for_password(&mut self) -> Result<(Password, Option<Reply>), Failure> {

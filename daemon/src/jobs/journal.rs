@@ -30,8 +30,34 @@ pub enum Work {
     },
     /// Brings both sides in step.
     Sync,
+    /// Takes a backup, restores from one, or checks the copies.
+    Copies(Copies),
     /// Signs an account out.
     SignOut(Box<SignOut>),
+}
+
+/// A job about copies.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "copies")]
+pub enum Copies {
+    /// Takes a backup.
+    Backup {
+        /// The folder that is to hold it.
+        to: Vec<u8>,
+        /// The name of the backup's own folder in it.
+        name: String,
+    },
+    /// Restores from a backup.
+    Restore {
+        /// The backup's folder.
+        from: Vec<u8>,
+        /// What of it, as a path below; empty for all.
+        only: Vec<u8>,
+        /// Where to; empty for the account's folders.
+        to: Vec<u8>,
+    },
+    /// Reads every copy back from the storage.
+    Verify,
 }
 
 /// A sign-out, as far as it is durable.

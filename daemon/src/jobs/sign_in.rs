@@ -146,6 +146,8 @@ impl Broker {
             signed_in_at: 0,
             state: State::SignedOut,
             message: String::new(),
+            paused: false,
+            last_backup: None,
         };
         if let Some(record) = &found.record {
             account.record = record.to_toml()?;
@@ -211,7 +213,7 @@ async fn begin(mut job: Job, mut account: Account, entry: Entry, proof: Proof) {
 async fn prove(job: &mut Job, account: &Account, proof: Proof) -> Result<String, Failure> {
     match proof {
         Proof::Record(record, password) => {
-            job.authorise(&record, password).await?;
+            let record = job.authorise(&record.identity, password).await?;
             Ok(record.to_toml()?)
         }
         Proof::New {

@@ -27,6 +27,9 @@ use crate::{random, receipts};
 /// The kind on the bus.
 pub const KIND: &str = "sign-out";
 
+/// The kind of the blocker of a plan whose storage is not there.
+const OFFLINE: &str = "Offline";
+
 /// The stages of a sign-out.
 pub fn stages() -> Vec<&'static str> {
     Stage::ALL.into_iter().map(Stage::name).collect()
@@ -58,7 +61,14 @@ impl Broker {
         self.change_account(id, |view| view.holder = Holder::Free);
         match plan {
             Ok(plan) => {
-                self.recovered(id);
+                // A plan tells of a missing storage, too, and then nothing has been put right.
+                match plan.blockers.iter().find(|blocker| blocker.error == OFFLINE) {
+                    None => self.recovered(id),
+                    Some(blocker) => {
+                        let gone = WireError::StorageGone(blocker.message.clone());
+                        self.trouble(id, &gone.into());
+                    }
+                }
                 Ok(plan)
             }
             Err(failure) => {

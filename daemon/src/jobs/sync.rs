@@ -12,6 +12,24 @@ use crate::broker::Broker;
 use crate::failure::Failure;
 use crate::published::Holder;
 
+/// What a sync does besides. After a restart a sync goes on without it: the question is still
+/// there, and the file still in the trash.
+#[derive(Debug, Clone)]
+pub enum Wish {
+    /// Nothing.
+    Sync,
+    /// Carries the held deletions over, or brings their files back.
+    Answer {
+        /// Carries them over.
+        delete: bool,
+    },
+    /// Brings a file back from the trash.
+    Undelete {
+        /// Where it was.
+        file: Vec<u8>,
+    },
+}
+
 pub(super) const KIND: &str = "sync";
 
 pub(super) fn stages() -> Vec<&'static str> {
@@ -24,6 +42,39 @@ impl Broker {
     /// # Errors
     /// [`Failure::Busy`] when another job is under way.
     pub async fn sync(self: &Arc<Self>, id: &str, uid: u32) -> Result<u64, Failure> {
+        self.begin_sync(id, uid, Wish::Sync).await
+    }
+
+    /// What deletions took away, newest first: where it was, and the day.
+    ///
+    /// # Errors
+    /// When the storage cannot be reached.
+    pub async fn trash(&self, id: &str) -> Result<Vec<(Vec<u8>, String)>, Failure> {
+        let account = self.hold(id, Holder::Look).await?;
+        let spec = account.spec();
+        let trash = self.workers.call(|live| {
+            let spec = spec.clone();
+            Box::pin(async move {
+                let id = spec.id.clone();
+                live.proxy().attach(spec).await?;
+                Ok(live.proxy().trash(&id).await?)
+            })
+        });
+        let trash = trash.await;
+        self.change_account(id, |view| view.holder = Holder::Free);
+        trash
+    }
+
+    /// Begins a sync, with something more that a person wishes.
+    ///
+    /// # Errors
+    /// [`Failure::Busy`] when another job is under way.
+    pub async fn begin_sync(
+        self: &Arc<Self>,
+        id: &str,
+        uid: u32,
+        wish: Wish,
+    ) -> Result<u64, Failure> {
         self.published.borrow().expect_room(MAX_OPEN_JOBS)?;
         let number = self.next_job();
         let account = self.hold(id, Holder::Job(number)).await?;
@@ -45,14 +96,14 @@ impl Broker {
             stages: stages(),
         };
         let job = Job::open(self, opening);
-        self.spawn(run(job, account));
+        self.spawn(run(job, account, wish));
         Ok(number)
     }
 }
 
-pub(super) async fn run(mut job: Job, account: Account) {
+pub(super) async fn run(mut job: Job, account: Account, wish: Wish) {
     let broker = job.broker.clone();
-    let synced = job.drive(true, sync(&broker, &account)).await;
+    let synced = job.drive(true, sync(&broker, &account, &wish)).await;
     let outcome = match synced {
         Ok(report) => {
             broker.recovered(&account.id);
@@ -79,17 +130,23 @@ pub(super) async fn run(mut job: Job, account: Account) {
     job.finish(outcome);
 }
 
-async fn sync(broker: &Broker, account: &Account) -> Result<SyncReport, Failure> {
+async fn sync(broker: &Broker, account: &Account, wish: &Wish) -> Result<SyncReport, Failure> {
     let spec = account.spec();
     let read_back = broker.rules.in_force().settings.read_back;
     broker
         .workers
         .call(|live| {
-            let spec = spec.clone();
+            let (spec, wish) = (spec.clone(), wish.clone());
             Box::pin(async move {
                 let id = spec.id.clone();
                 live.proxy().attach(spec).await?;
-                Ok(live.proxy().sync(&id, read_back).await?)
+                if let Wish::Undelete { file } = &wish {
+                    live.proxy().undelete(&id, file).await?;
+                }
+                Ok(match wish {
+                    Wish::Answer { delete } => live.proxy().answer(&id, delete, read_back).await?,
+                    Wish::Sync | Wish::Undelete { .. } => live.proxy().sync(&id, read_back).await?,
+                })
             })
         })
         .await
@@ -118,6 +175,7 @@ pub(super) fn outcome(report: SyncReport) -> JobOutcome {
         adopted: report.adopted,
         conflicts: report.conflicts,
         held: report.held,
+        deleted: report.deleted,
         pending: report.pending.into_iter().map(|(path, _)| path).collect(),
         pending_total: report.pending_total,
         returned: ReturnCheck {

@@ -36,11 +36,25 @@ pub(super) fn all<T: DeserializeOwned>(
     rows.map(|text| read(what, &text?)).collect()
 }
 
+pub(super) fn account(t: &Transaction<'_>, id: &str) -> Result<Option<Account>, Error> {
+    let text: Option<String> = t
+        .query_row("SELECT data FROM account WHERE id = ?1", [id], |row| {
+            row.get(0)
+        })
+        .optional()?;
+    text.map(|text| read("account", &text)).transpose()
+}
+
+/// Whoever writes an account may have read it before its identity record moved on: that stays.
 pub(super) fn put_account(t: &Transaction<'_>, account: &Account) -> Result<(), Error> {
+    let mut account = account.clone();
+    if let Some(before) = self::account(t, &account.id)? {
+        account.keep_newer_record(&before.record);
+    }
     t.execute(
         "INSERT INTO account (id, data) VALUES (?1, ?2)
          ON CONFLICT (id) DO UPDATE SET data = excluded.data",
-        params![account.id, written("account", account)?],
+        params![account.id, written("account", &account)?],
     )?;
     Ok(())
 }

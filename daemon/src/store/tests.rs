@@ -26,6 +26,8 @@ fn account() -> Account {
         signed_in_at: 1,
         state: State::Active,
         message: String::new(),
+        paused: false,
+        last_backup: None,
     }
 }
 

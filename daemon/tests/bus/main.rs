@@ -1,7 +1,12 @@
 //! The broker on a real bus of its own, with a worker that does as it is told.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
+mod diagnose;
+mod inhibitors;
+mod continuous;
+mod copies;
 mod introspection;
+mod passwords;
 mod policy;
 mod sign_in;
 mod sign_out;

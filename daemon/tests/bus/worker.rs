@@ -40,6 +40,8 @@ pub struct State {
     pub verifications: VecDeque<VerifyReport>,
     pub removals: VecDeque<RemoveReport>,
     pub blockers: Vec<(String, String)>,
+    /// What the next backup or check names.
+    pub missing: Vec<(Vec<u8>, String)>,
     lives: u64,
 }
 
@@ -49,6 +51,9 @@ pub struct Fake {
     state: Arc<Mutex<State>>,
     interrupted: Arc<watch::Sender<u64>>,
     hanging: Arc<watch::Sender<u64>>,
+    changes: Arc<watch::Sender<u64>>,
+    /// Syncs that ended well.
+    pub syncs: Arc<watch::Sender<u64>>,
 }
 
 impl Fake {
@@ -57,6 +62,8 @@ impl Fake {
             state: Arc::default(),
             interrupted: Arc::new(watch::Sender::new(0)),
             hanging: Arc::new(watch::Sender::new(0)),
+            changes: Arc::new(watch::Sender::new(0)),
+            syncs: Arc::new(watch::Sender::new(0)),
         }
     }
 
@@ -81,6 +88,11 @@ impl Fake {
             .into_iter()
             .filter(|call| !quiet.contains(&call.as_str()))
             .collect()
+    }
+
+    /// Something changes in every watched folder.
+    pub fn change(&self) {
+        self.changes.send_modify(|count| *count += 1);
     }
 
     /// Waits until a call hangs.
@@ -216,6 +228,26 @@ impl Service {
         self.act("created").await
     }
 
+    async fn replace_identity(
+        &self,
+        storage: Vec<u8>,
+        expected: String,
+        record: String,
+    ) -> Result<()> {
+        self.act("replace_identity").await?;
+        {
+            let mut state = self.fake.state();
+            match state.records.get(&storage) {
+                Some(there) if *there == record => {}
+                Some(there) if *there == expected => {
+                    state.records.insert(storage, record);
+                }
+                _ => return Err(Error::Refused("another one is there".into())),
+            }
+        }
+        self.act("replaced").await
+    }
+
     async fn attach(&self, spec: AccountSpec) -> Result<Attached> {
         self.act("attach").await?;
         let mut state = self.fake.state();
@@ -261,10 +293,39 @@ impl Service {
         };
         Self::progressed(&emitter, &account, progress).await?;
         self.act("sync").await?;
+        self.fake.syncs.send_modify(|count| *count += 1);
         Ok(SyncReport {
             uploaded: 2,
             ..SyncReport::default()
         })
+    }
+
+    async fn watch(
+        &self,
+        account: String,
+        #[zbus(signal_emitter)] emitter: SignalEmitter<'_>,
+    ) -> Result<bool> {
+        self.act("watch").await?;
+        let mut changes = self.fake.changes.subscribe();
+        let emitter = emitter.to_owned();
+        tokio::spawn(async move {
+            while changes.changed().await.is_ok() {
+                if Self::changed(&emitter, &account).await.is_err() {
+                    return;
+                }
+            }
+        });
+        Ok(true)
+    }
+
+    async fn diagnose(&self, _account: String) -> Result<Vec<Diagnosis>> {
+        self.act("diagnose").await?;
+        Ok(vec![Diagnosis {
+            area: "photos".into(),
+            state: "warning".into(),
+            message: "no leases".into(),
+            advice: "close your programs".into(),
+        }])
     }
 
     async fn counts(&self, _account: String) -> Result<Vec<CollectionFacts>> {
@@ -391,11 +452,65 @@ impl Service {
         })
     }
 
+    async fn backup(&self, _account: String, to: Vec<u8>, name: String) -> Result<BackupReport> {
+        self.act("backup").await?;
+        let missing = std::mem::take(&mut self.fake.state().missing);
+        Ok(BackupReport {
+            path: [&to, &b"/"[..], name.as_bytes()].concat(),
+            files: Counts { files: 5, bytes: 50 },
+            left_out: 1,
+            missing_total: missing.len() as u64,
+            missing,
+        })
+    }
+
+    async fn restore(
+        &self,
+        _account: String,
+        from: Vec<u8>,
+        only: Vec<u8>,
+        to: Vec<u8>,
+    ) -> Result<RestoreReport> {
+        let asked = [from, only, to].map(|path| String::from_utf8_lossy(&path).into_owned());
+        self.act("restore").await?;
+        self.fake.state().calls.push(asked.join(" "));
+        Ok(RestoreReport {
+            restored: Counts { files: 2, bytes: 20 },
+            conflicts: 1,
+            equal: 3,
+            ..RestoreReport::default()
+        })
+    }
+
+    async fn check(&self, _account: String) -> Result<CheckReport> {
+        self.act("check").await?;
+        let problems = std::mem::take(&mut self.fake.state().missing);
+        Ok(CheckReport {
+            proven: Counts { files: 5, bytes: 50 },
+            problems_total: problems.len() as u64,
+            problems,
+            ..CheckReport::default()
+        })
+    }
+
+    async fn why(&self, _account: String, file: Vec<u8>) -> Result<WhyReport> {
+        self.act("why").await?;
+        Ok(WhyReport {
+            state: "in-step".into(),
+            copies: vec![file],
+            read_back_at: 7,
+            ..WhyReport::default()
+        })
+    }
+
     async fn interrupt(&self, _account: String) -> Result<()> {
         self.act("interrupt").await?;
         self.fake.interrupted.send_modify(|count| *count += 1);
         Ok(())
     }
+
+    #[zbus(signal)]
+    async fn changed(emitter: &SignalEmitter<'_>, account: &str) -> zbus::Result<()>;
 
     #[zbus(signal)]
     async fn progressed(

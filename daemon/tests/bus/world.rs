@@ -65,13 +65,22 @@ impl World {
             .read_line(&mut address)
             .unwrap();
         let clock = Arc::new(Turned(AtomicU64::new(1_795_446_000)));
-        Self {
+        let world = Self {
             bus,
             address: address.trim().to_owned(),
             home,
             fake: Fake::new(),
             clock,
-        }
+        };
+        world.write_settings("[sync]\ncontinuous = false\n");
+        world
+    }
+
+    /// Settings for the next broker. Without any, nothing is synced by itself.
+    pub fn write_settings(&self, text: &str) {
+        let folder = self.folders().config.join("mooring.d");
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join("10-test.toml"), text).unwrap();
     }
 
     pub fn folders(&self) -> Folders {

@@ -9,6 +9,7 @@ pub mod fault;
 mod types;
 
 pub use error::{Error, Result};
+pub use types::Diagnosis;
 pub use types::{
     AccountSpec, Attached, BackupReport, CheckReport, CollectionFacts, CollectionSpec, Counts, DrainReport, EraseReport,
     Inspected, Left, PlanFacts, Progress, RemoveReport, RestoreReport, ReturnCheck, SyncReport, VerifyReport, WhyReport,
@@ -58,6 +59,21 @@ pub trait Worker {
     /// Brings both sides in step, and with `read_back` reads new copies back from the storage.
     /// `Refused` once the account is leaving.
     fn sync(&self, account: &str, read_back: bool) -> Result<SyncReport>;
+
+    /// Looks at everything the account stands on; changes nothing.
+    fn diagnose(&self, account: &str) -> Result<Vec<Diagnosis>>;
+
+    /// The same with the answer to the question about held deletions: carry them over, or bring
+    /// the files back.
+    fn answer(&self, account: &str, delete: bool, read_back: bool) -> Result<SyncReport>;
+
+    /// What deletions took away in the last thirty days, newest first, at most 10,000: absolute
+    /// local paths, each with its day (`YYYY-MM-DD`).
+    fn trash(&self, account: &str) -> Result<Vec<(Vec<u8>, String)>>;
+
+    /// Brings a file of the trash back into the storage; the next sync brings it here. Takes and
+    /// answers an absolute local path: another one where the old name was taken.
+    fn undelete(&self, account: &str, file: &[u8]) -> Result<Vec<u8>>;
 
     /// Watches the folders of an active account, and those of its storage where that is a local
     /// filesystem; from the answer on, `changed` tells of every change, also of a lost watch.

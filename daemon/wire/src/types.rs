@@ -143,6 +143,8 @@ pub struct SyncReport {
     pub conflicts: u64,
     /// Files held.
     pub held: u64,
+    /// Deletions carried over.
+    pub deleted: u64,
     /// Copies read back.
     pub read_back: u64,
     /// Files that could not be synced now: at most 100 absolute paths, each with the reason.
@@ -274,4 +276,17 @@ pub struct WhyReport {
 pub struct EraseReport {
     /// What is left, looked at after everything else.
     pub left: Vec<Left>,
+}
+
+/// How one part of what an account stands on is.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, Type)]
+pub struct Diagnosis {
+    /// Which part.
+    pub area: String,
+    /// `ok`, `warning` or `bad`.
+    pub state: String,
+    /// What was found, as a sentence.
+    pub message: String,
+    /// What to do, or empty.
+    pub advice: String,
 }

@@ -9,7 +9,7 @@ use mooring_wire::Left;
 
 use crate::account::{Account, Spec};
 use crate::durable;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, about_one_file};
 use crate::files::Files;
 use crate::left;
 use crate::place::{MARKER, STAGING, os, read_marker};
@@ -47,13 +47,25 @@ fn clean_root<F: Files>(files: &F, spec: &Spec, collection: Collection, path: &P
     let fail = |e| Error::io("clean up", path, e);
     match read_marker(files, &root).map_err(fail)? {
         Some(marker) if marker == spec.marker(collection, true) => {}
-        // Erased already, or never ours.
-        _ => return Ok(()),
+        Some(_) => return Ok(()),
+        // Erased already, or taken away by somebody: an empty staging folder may still be there.
+        None => {
+            return match files.remove_dir(&root, os(STAGING.as_bytes())) {
+                Err(e) if about_one_file(&e).is_none()
+                    && e.kind() != io::ErrorKind::DirectoryNotEmpty =>
+                {
+                    Err(fail(e))
+                }
+                _ => Ok(()),
+            };
+        }
     }
     match files.open_dir(&root, Path::new(STAGING)) {
         Ok(staging) => {
+            let own = format!("new-{}-", spec.id);
             for entry in files.list(&staging).map_err(fail)? {
-                if !entry.name.as_encoded_bytes().starts_with(b"new-") {
+                // Only what was on its way here, and only by this account, can come again.
+                if !entry.name.as_encoded_bytes().starts_with(own.as_bytes()) {
                     return Err(Error::Refused(format!(
                         "a file is still in {}/{STAGING}: it was neither removed nor put back; \
                          try again",

@@ -92,6 +92,9 @@ pub fn about_one_file(error: &io::Error) -> Option<FileTrouble> {
         io::ErrorKind::InvalidFilename => "the name is too long for the other side",
         io::ErrorKind::InvalidInput => "the name is not allowed on the other side",
         io::ErrorKind::FileTooLarge => "too large for the other side",
+        io::ErrorKind::WouldBlock
+        | io::ErrorKind::ResourceBusy
+        | io::ErrorKind::ExecutableFileBusy => "a program uses it just now",
         io::ErrorKind::NotFound => "vanished meanwhile",
         io::ErrorKind::AlreadyExists => "changed on the other side meanwhile",
         _ => return None,

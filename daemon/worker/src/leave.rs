@@ -146,7 +146,10 @@ fn another_name<F: Files>(account: &Account<F>, dir: &F::Dir, key: &Key) -> io::
 }
 
 /// The key of an absolute local path.
-fn locate<F: Files>(account: &Account<F>, shown: &[u8]) -> Result<Key> {
+///
+/// # Errors
+/// [`Error::Refused`] when it is in no collection.
+pub fn locate<F: Files>(account: &Account<F>, shown: &[u8]) -> Result<Key> {
     let refused = || {
         Error::Refused(format!(
             "{} is no file of a collection of this account",

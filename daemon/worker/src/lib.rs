@@ -9,6 +9,7 @@ mod change;
 pub mod check;
 mod conflict;
 pub mod delete;
+pub mod diagnose;
 mod durable;
 pub mod erase;
 pub mod error;

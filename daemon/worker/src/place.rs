@@ -175,7 +175,7 @@ pub fn open<F: Files>(account: &Account<F>, collection: Collection) -> Result<Pl
     })
 }
 
-fn check_marker<F: Files>(
+pub(crate) fn check_marker<F: Files>(
     account: &Account<F>,
     root: &F::Dir,
     collection: Collection,

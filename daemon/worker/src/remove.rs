@@ -155,7 +155,8 @@ struct Task<D> {
     key: Key,
     item: Item,
     dir: D,
-    remote: Option<Stat>,
+    /// The storage's folder, where the copy was seen.
+    remote: Option<D>,
 }
 
 struct Batch<D> {
@@ -193,7 +194,7 @@ impl<D: Clone> Batch<D> {
                         key,
                         item,
                         dir: dir.clone(),
-                        remote: seen.remote,
+                        remote: look.remote.clone().filter(|_| seen.remote.is_some()),
                     });
                 }
                 _ => self.gone.push(key),
@@ -372,8 +373,13 @@ fn copy_is_missing<F: Files>(
     local: &Stat,
 ) -> io::Result<Option<FileTrouble>> {
     let why = |why: &str| Ok(Some(FileTrouble(why.to_owned())));
-    let Some(remote) = &task.remote else {
+    let Some(dir) = &task.remote else {
         return why("the storage has no copy");
+    };
+    // Looked at once more, right before the original goes.
+    let remote = match account.files.stat(dir, os(&task.key.name)) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return why("the storage has no copy"),
+        result => &result?,
     };
     if same_inode(local, remote) {
         return why("the copy in the storage is the same file (a hard link)");

@@ -17,6 +17,7 @@ use crate::durable;
 use crate::error::{Error, FileTrouble, Result};
 use crate::files::{Files, Kind};
 use crate::hash::{self, Failed, Source};
+use crate::leave::locate;
 use crate::place::{Place, STORE, open_storage, os, path, under};
 use crate::remove::{Fate, take_out};
 use crate::staging::{self, date};
@@ -203,6 +204,29 @@ fn list_below<F: Files>(
         }
     }
     Ok(())
+}
+
+/// [`list`] as absolute local paths with their days.
+///
+/// # Errors
+/// When the storage is gone.
+pub fn listed<F: Files>(account: &Account<F>) -> Result<Vec<(Vec<u8>, String)>> {
+    let shown = |Buried { date, key }: Buried| {
+        let root = account.spec.root(key.collection)?;
+        Ok((join(root.as_os_str().as_bytes(), &key.path()), date))
+    };
+    list(account)?.into_iter().map(shown).collect()
+}
+
+/// [`undelete`] by an absolute local path. Answers the one under which it will be back.
+///
+/// # Errors
+/// As [`undelete`].
+pub fn undelete_path<F: Files>(account: &Account<F>, file: &[u8]) -> Result<Vec<u8>> {
+    let key = locate(account, file)?;
+    let below = undelete(account, &key)?;
+    let root = account.spec.root(key.collection)?;
+    Ok(join(root.as_os_str().as_bytes(), &below))
 }
 
 /// Brings a file of the trash back into the storage's collection, from where the next sync brings

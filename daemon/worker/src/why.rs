@@ -84,11 +84,14 @@ fn find<F: Files>(account: &Account<F>, file: &Path) -> Option<(Collection, Vec<
         .parent()
         .zip(file.file_name())
         .and_then(|(parent, name)| Some(account.files.resolve(parent).ok()?.join(name)));
+    // What `..` means depends on links.
+    let climbs = |part| part == std::path::Component::ParentDir;
+    let plain = (!file.components().any(climbs)).then_some(file);
     for (collection, root) in &account.spec.collections {
         let resolved = account.files.resolve(root).ok();
         let roots = [Some(root.as_path()), resolved.as_deref()];
         for root in roots.into_iter().flatten() {
-            for file in [Some(file), real.as_deref()].into_iter().flatten() {
+            for file in [plain, real.as_deref()].into_iter().flatten() {
                 if let Ok(below) = file.strip_prefix(root) {
                     return Some((*collection, below.as_os_str().as_bytes().to_vec()));
                 }

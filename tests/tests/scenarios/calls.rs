@@ -2,6 +2,7 @@
 //! says what is wrong, changes nothing, and leaves a daemon that answers the next one.
 
 use std::collections::{BTreeSet, HashMap};
+use std::fs;
 
 use mooring_api::{INTROSPECTION, PlanOptions, SignInOptions};
 use mooring_tests::{Manifest, PATIENCE, World};
@@ -212,7 +213,7 @@ async fn every_method_refuses_hostile_arguments() {
     expect_one_account(&world).await;
 
     // Those that take nothing and are not refused.
-    let harmless = ["Reload", "ShowPolicy", "ListReceipts", "Sync"];
+    let harmless = ["Reload", "ShowPolicy", "ListReceipts", "ListInhibitors", "Sync"];
     let missing: Vec<_> = methods()
         .into_iter()
         .map(|(interface, member, _)| (interface, member))
@@ -228,7 +229,9 @@ fn with<'a>(storage: &'a [u8], key: &'a str, value: Variant<'a>) -> Dict<'a> {
 }
 
 async fn hostile_sign_ins(caller: &mut Caller, world: &World) {
-    let new = world.folder().join("new storage").into_os_string().into_encoded_bytes();
+    let folder = world.folder().join("new storage");
+    fs::create_dir(&folder).unwrap();
+    let new = folder.clone().into_os_string().into_encoded_bytes();
     let long = [&b"/"[..], &vec![b'x'; 5000]].concat();
     let paths: [&[u8]; 8] =
         [b"", b"/", b"relative", b"/a\0b", b"/tmp/../etc", b"/tmp/./x", &long, &vec![b'/'; MIB]];
@@ -247,7 +250,9 @@ async fn hostile_sign_ins(caller: &mut Caller, world: &World) {
                 sign_in(caller, member, provider, "bob", &with(&new, "create", true.into())).await;
             }
         }
-        let lists: [Vec<(&str, &[u8])>; 6] = [
+        let huge = "x".repeat(MIB);
+        let lists: [Vec<(&str, &[u8])>; 7] = [
+            vec![(&huge, b"")],
             vec![],
             vec![("photos", b""), ("photos", b"")],
             vec![("Photos", b"")],
@@ -289,6 +294,7 @@ async fn hostile_sign_ins(caller: &mut Caller, world: &World) {
     // No consent, no password, nobody for the code.
     sign_in(caller, "SignIn", "local", "bob", &with(&new, "create", false.into())).await;
     sign_in(caller, "SignIn", "local", "bob", &with(&new, "create", true.into())).await;
+    assert!(world.manifest(folder).0.is_empty(), "nothing was made");
     caller.ping().await;
 }
 
@@ -317,10 +323,23 @@ async fn hostile_questions(caller: &mut Caller) {
     }
     let unknown = ("20000101T000000Z-alice-00000000",);
     caller.expect(MANAGER, "ReadReceipt", &unknown, "NotFound").await;
+    for word in ["", "a\nb", "a\u{1b}[2J", &huge] {
+        let wrong = [
+            (word, "an app", "it writes", "delay"),
+            ("sign-out", word, "it writes", "delay"),
+            ("sign-out", "an app", word, "delay"),
+            ("sign-out", "an app", "it writes", word),
+        ];
+        for arguments in wrong {
+            caller.expect(MANAGER, "Inhibit", &arguments, "InvalidArgument").await;
+        }
+    }
 }
 
 async fn hostile_sign_outs(caller: &mut Caller) {
-    let lists: [Vec<&str>; 6] = [
+    let huge = "x".repeat(MIB);
+    let lists: [Vec<&str>; 7] = [
+        vec![&huge],
         vec!["nothing"],
         vec![""],
         vec!["photos", "../etc"],

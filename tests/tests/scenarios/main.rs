@@ -5,8 +5,12 @@
 mod stage;
 
 mod calls;
+mod apps;
+mod continuous;
+mod copies;
 mod deaths;
 mod descriptors;
 mod policy;
 mod secrets;
 mod sign_out;
+mod storage;

@@ -128,7 +128,7 @@ async fn start(
         Err(failure) => {
             // The identity may stand although the rest failed: then this is its only code.
             if let Some(code) = code {
-                print_code(context, request, &code);
+                print_code(context, &request.identity, &code);
             }
             Err(failure)
         }
@@ -148,8 +148,19 @@ async fn show_code(
         );
         return Ok(());
     };
-    print_code(context, request, code);
-    if context.terminal.interactive() && !args.yes {
+    print_code(context, &request.identity, code);
+    match args.yes {
+        true => Ok(()),
+        false => written_down(context).await,
+    }
+}
+
+/// Waits, where there is somebody, until the recovery code is written down.
+///
+/// # Errors
+/// When the terminal fails.
+pub async fn written_down(context: &Context<'_>) -> Result<()> {
+    if context.terminal.interactive() {
         match context
             .terminal
             .ask("Press Enter when you have written it down. ")
@@ -163,8 +174,8 @@ async fn show_code(
 }
 
 /// To a person, and never into a log by accident: on the terminal itself.
-fn print_code(context: &Context<'_>, request: &Request, code: &str) {
-    let who = text::path(request.identity.as_bytes());
+pub fn print_code(context: &Context<'_>, identity: &str, code: &str) {
+    let who = text::path(identity.as_bytes());
     tty_line("");
     tty_line(
         &context

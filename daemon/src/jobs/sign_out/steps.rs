@@ -15,8 +15,9 @@ use crate::workers::Live;
 
 impl Run {
     pub(super) async fn authorise(&mut self, job: &mut Job) -> Result<(), Failure> {
-        let record = self.account.record()?;
-        job.authorise(&record, self.password.take()).await?;
+        let identity = self.account.identity.clone();
+        let record = job.authorise(&identity, self.password.take()).await?;
+        self.account.record = record.to_toml()?;
         self.journaled.authorised = true;
         self.save(&job.broker)
     }

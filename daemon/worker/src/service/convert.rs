@@ -102,6 +102,7 @@ pub fn sync_report(ledger: Ledger) -> SyncReport {
         adopted: ledger.adopted,
         conflicts: ledger.conflicts,
         held: ledger.held_here + ledger.held_there.total,
+        deleted: ledger.deleted,
         read_back: ledger.read_back,
         pending: ledger.waiting.some,
         pending_total: ledger.waiting.total,

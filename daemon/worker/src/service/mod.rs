@@ -16,9 +16,10 @@ use mooring_wire::{BackupReport, CheckReport, RestoreReport, WhyReport};
 use tokio::sync::mpsc;
 use zbus::object_server::SignalEmitter;
 
+use crate::delete::Answer;
 use crate::{backup, check, restore, why};
 use crate::files::real::RealFiles;
-use crate::{erase, identity, leave, plan, remove, signin, storage, verify};
+use crate::{erase, identity, leave, plan, remove, signin, storage, trash, verify};
 use attached::Attached;
 pub use attached::Told;
 use convert::{collections, keep, path, spec, sync_report, to_wire};
@@ -194,6 +195,26 @@ impl Service {
         blocking(move || attached.watch(&changes)).await
     }
 
+    async fn answer(&self, account: String, delete: bool, read_back: bool) -> Result<SyncReport> {
+        let answer = if delete { Answer::Delete } else { Answer::Keep };
+        self.on(&account, move |attached| {
+            signin::answer(&attached.account, read_back, Some(answer)).map(sync_report)
+        })
+        .await
+    }
+
+    async fn trash(&self, account: String) -> Result<Vec<(Vec<u8>, String)>> {
+        self.on(&account, |attached| trash::listed(&attached.account)).await
+    }
+
+    async fn undelete(&self, account: String, file: Vec<u8>) -> Result<Vec<u8>> {
+        self.on(&account, move |attached| trash::undelete_path(&attached.account, &file)).await
+    }
+
+    async fn diagnose(&self, account: String) -> Result<Vec<mooring_wire::Diagnosis>> {
+        self.on(&account, |attached| Ok(crate::diagnose::diagnose(&attached.account))).await
+    }
+
     async fn counts(&self, account: String) -> Result<Vec<CollectionFacts>> {
         let attached = self.account(&account)?;
         blocking(move || plan::from_state(&attached.account)).await
@@ -211,6 +232,8 @@ impl Service {
         let keep = self::keep(&keep)?;
         self.on(&account, move |attached| {
             attached.unwatch();
+            // What is uploaded from now on was no part of an earlier proof.
+            attached.keep_proof(None);
             leave::drain(&attached.account, &keep)
         })
         .await
@@ -231,6 +254,7 @@ impl Service {
     ) -> Result<VerifyReport> {
         let keep = self::keep(&keep)?;
         self.on(&account, move |attached| {
+            attached.keep_proof(None);
             let (report, proof) = verify::verify(&attached.account, &keep, &receipt)?;
             attached.keep_proof(proof);
             Ok(report)

@@ -1,0 +1,135 @@
+//! Looks at everything the daemon stands on: its files, its worker, and each account. Changes
+//! nothing, and one part that fails does not hide the others.
+
+use mooring_api::Diagnosis;
+use mooring_core::policy::State;
+
+use crate::account::Account;
+use crate::broker::Broker;
+use crate::failure::Failure;
+use crate::published::Holder;
+
+const JOURNAL: &str = "the daemon's log has more: journalctl --user -u mooringd";
+
+impl Broker {
+    /// Everything that was looked at, and how it is.
+    pub async fn diagnose(&self) -> Vec<Diagnosis> {
+        let mut found = self.own();
+        if let Err(failure) = self.workers.live().await {
+            found.push(bad("worker", &failure.to_string(), JOURNAL));
+            return found;
+        }
+        let version = mooring_wire::VERSION;
+        found.push(ok(
+            "worker",
+            &format!("the worker answers, version {version}"),
+        ));
+        let published = self.published.borrow().accounts.clone();
+        for view in published.values() {
+            let area = format!("account {}", view.account.identity);
+            // The worker does one thing at a time for an account, and a job comes first.
+            let told = match view.holder {
+                Holder::Job(number) => Err(Failure::Busy(format!(
+                    "job {number} is under way: look again when it has ended"
+                ))),
+                Holder::Free | Holder::Look => self.diagnose_account(&view.account).await,
+            };
+            match told {
+                Ok(told) => found.extend(told.into_iter().map(|d| Diagnosis {
+                    area: format!("{area}, {}", d.area),
+                    state: d.state,
+                    message: d.message,
+                    advice: d.advice,
+                })),
+                Err(failure @ Failure::Busy(_)) => {
+                    found.push(warning(&area, &failure.to_string(), ""));
+                }
+                Err(failure) => found.push(bad(&area, &failure.to_string(), JOURNAL)),
+            }
+        }
+        found
+    }
+
+    async fn diagnose_account(
+        &self,
+        account: &Account,
+    ) -> Result<Vec<mooring_wire::Diagnosis>, Failure> {
+        self.hold(&account.id, Holder::Look).await?;
+        let spec = account.spec();
+        let told = self
+            .workers
+            .call(|live| {
+                let spec = spec.clone();
+                Box::pin(async move {
+                    let id = spec.id.clone();
+                    live.proxy().attach(spec).await?;
+                    Ok(live.proxy().diagnose(&id).await?)
+                })
+            })
+            .await;
+        self.change_account(&account.id, |view| view.holder = Holder::Free);
+        told
+    }
+
+    /// What is the broker's own.
+    fn own(&self) -> Vec<Diagnosis> {
+        let in_force = self.rules.in_force();
+        let mut found = vec![match in_force.settings_problems.first() {
+            None => ok("configuration", "the configuration is right"),
+            Some(problem) => bad(
+                "configuration",
+                &format!("{problem}; the settings before stay in force"),
+                "correct the file",
+            ),
+        }];
+        let standing = &in_force.standing;
+        found.push(match (standing.state(), standing.problems().first()) {
+            (State::None, _) => ok("policy", "there is no policy"),
+            (State::InForce, _) => ok("policy", "the policy is in force"),
+            (State::LastGood | State::Invalid, problem) => {
+                let said = problem.map_or("a file is wrong".to_owned(), ToString::to_string);
+                bad("policy", &said, "correct the file: mooringctl policy check")
+            }
+        });
+        found.push(match self.store.check() {
+            Ok(None) => ok("state", "the daemon's database is whole"),
+            Ok(Some(said)) => bad(
+                "state",
+                &format!("the daemon's database is damaged: {said}"),
+                JOURNAL,
+            ),
+            Err(error) => bad("state", &error.to_string(), JOURNAL),
+        });
+        found.push(match self.receipts.unreadable() {
+            Ok(unreadable) if unreadable.is_empty() => ok("receipts", "every receipt can be read"),
+            Ok(unreadable) => warning(
+                "receipts",
+                &format!("these receipts cannot be read: {}", unreadable.join(", ")),
+                "their copies in the storage (.mooring/receipts) can be put in their place",
+            ),
+            Err(failure) => bad("receipts", &failure.to_string(), JOURNAL),
+        });
+        found
+    }
+}
+
+fn ok(area: &str, message: &str) -> Diagnosis {
+    told(area, "ok", message, "")
+}
+
+fn warning(area: &str, message: &str, advice: &str) -> Diagnosis {
+    told(area, "warning", message, advice)
+}
+
+fn bad(area: &str, message: &str, advice: &str) -> Diagnosis {
+    told(area, "bad", message, advice)
+}
+
+fn told(area: &str, state: &str, message: &str, advice: &str) -> Diagnosis {
+    Diagnosis {
+        area: area.to_owned(),
+        state: state.to_owned(),
+        message: message.to_owned(),
+        advice: advice.to_owned(),
+    }
+}

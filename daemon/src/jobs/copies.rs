@@ -1,0 +1,323 @@
+//! Jobs about copies: taking a backup, restoring from one, and checking every copy in the storage.
+//! Each is one call of the worker that can be made again after a death.
+
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::sync::Arc;
+
+use mooring_api::{JobOutcome, Problem, WhyAnswer};
+use mooring_core::receipt::timestamp;
+use mooring_wire::{BackupReport, CheckReport, RestoreReport};
+
+use super::journal::{Entry, Work};
+use super::{Job, MAX_OPEN_JOBS, Opening, ending, failed};
+use crate::account::{Account, LastBackup};
+use crate::broker::Broker;
+use crate::failure::Failure;
+use crate::published::Holder;
+
+/// What a job about copies is to do; durable, so that a restart goes on with the same.
+pub use super::journal::Copies;
+
+/// The kind and the one stage of such a job.
+pub(super) fn kind(copies: &Copies) -> (&'static str, &'static str) {
+    match copies {
+        Copies::Backup { .. } => ("backup", "backed-up"),
+        Copies::Restore { .. } => ("restore", "restored"),
+        Copies::Verify => ("verify", "verified"),
+    }
+}
+
+impl Broker {
+    /// Begins a backup into a folder of its own below `to`.
+    ///
+    /// # Errors
+    /// [`Failure::Busy`] when another job is under way.
+    pub async fn backup(self: &Arc<Self>, id: &str, to: Vec<u8>, uid: u32) -> Result<u64, Failure> {
+        let account = self.published.borrow().account(id)?.account.clone();
+        // Never the second of the backup before: their folders have different names.
+        let last = account.last_backup.map_or(0, |last| last.when);
+        let name = folder_name(&account.identity, self.clock.now().max(last + 1));
+        self.copies(id, Copies::Backup { to, name }, uid).await
+    }
+
+    /// Begins a job about copies.
+    ///
+    /// # Errors
+    /// [`Failure::Busy`] when another job is under way.
+    pub async fn copies(
+        self: &Arc<Self>,
+        id: &str,
+        copies: Copies,
+        uid: u32,
+    ) -> Result<u64, Failure> {
+        self.published.borrow().expect_room(MAX_OPEN_JOBS)?;
+        let number = self.next_job();
+        let account = self.hold(id, Holder::Job(number)).await?;
+        let entry = Entry {
+            number,
+            account: id.to_owned(),
+            uid,
+            work: Work::Copies(copies.clone()),
+        };
+        if let Err(error) = self.store.save_job(&entry) {
+            self.change_account(id, |view| view.holder = Holder::Free);
+            return Err(error.into());
+        }
+        let (kind, stage) = kind(&copies);
+        let opening = Opening {
+            number,
+            kind,
+            account: id.to_owned(),
+            uid,
+            stages: vec![stage],
+        };
+        let job = Job::open(self, opening);
+        self.spawn(run(job, account, copies));
+        Ok(number)
+    }
+
+    /// Says how one file stands.
+    ///
+    /// # Errors
+    /// [`Failure::Busy`] while a job is under way; the worker's.
+    pub async fn why(&self, id: &str, file: Vec<u8>) -> Result<WhyAnswer, Failure> {
+        let account = self.hold(id, Holder::Look).await?;
+        let spec = account.spec();
+        let asked = self
+            .workers
+            .call(|live| {
+                let (spec, file) = (spec.clone(), file.clone());
+                Box::pin(async move {
+                    let id = spec.id.clone();
+                    live.proxy().attach(spec).await?;
+                    Ok(live.proxy().why(&id, &file).await?)
+                })
+            })
+            .await;
+        self.change_account(id, |view| view.holder = Holder::Free);
+        let report = asked?;
+        Ok(WhyAnswer {
+            state: report.state,
+            reason: report.reason,
+            next: report.next,
+            collection: report.collection,
+            copies: report.copies,
+            read_back_at: report.read_back_at,
+        })
+    }
+}
+
+pub(super) async fn run(mut job: Job, account: Account, copies: Copies) {
+    let broker = job.broker.clone();
+    let done = job.drive(true, work(&broker, &account, &copies)).await;
+    let outcome = match done {
+        Ok((outcome, taken)) => {
+            if let Some(taken) = taken {
+                broker.change_account(&account.id, |view| view.account.last_backup = Some(taken));
+            }
+            if let Err(failure) = broker.refresh(&account).await {
+                tracing::warn!(account = account.id, error = %failure, "no counts after a job");
+            }
+            job.show(|view| view.stage = kind(&copies).1);
+            outcome
+        }
+        Err(failure) => {
+            // What is wrong with a backup's disk is no trouble of the account.
+            if matches!(copies, Copies::Verify) && !matches!(failure, Failure::Cancelled(_)) {
+                broker.trouble(&account.id, &failure);
+            }
+            failed(ending(&failure))
+        }
+    };
+    let current = broker
+        .change_account(&account.id, |_| {})
+        .unwrap_or(account);
+    if let Err(error) = broker.store.end_job(&current, job.number) {
+        // The next start does it once more, and finds it done.
+        tracing::error!(%error, job = job.number, "the end of a job is not durable");
+    }
+    job.finish(outcome);
+}
+
+async fn work(
+    broker: &Broker,
+    account: &Account,
+    copies: &Copies,
+) -> Result<(JobOutcome, Option<LastBackup>), Failure> {
+    match copies {
+        Copies::Backup { to, name } => {
+            let report = backup(broker, account, to, name).await?;
+            let taken = taken(&report, broker.clock.now());
+            Ok((backed_up(report), Some(taken)))
+        }
+        Copies::Restore { from, only, to } => {
+            let report = restore(broker, account, (from, only, to)).await?;
+            Ok((restored(report), None))
+        }
+        Copies::Verify => Ok((checked(check(broker, account).await?), None)),
+    }
+}
+
+async fn backup(
+    broker: &Broker,
+    account: &Account,
+    to: &[u8],
+    name: &str,
+) -> Result<BackupReport, Failure> {
+    let spec = account.spec();
+    let asked = broker.workers.call(|live| {
+        let (spec, to, name) = (spec.clone(), to.to_vec(), name.to_owned());
+        Box::pin(async move {
+            let id = spec.id.clone();
+            live.proxy().attach(spec).await?;
+            Ok(live.proxy().backup(&id, &to, &name).await?)
+        })
+    });
+    asked.await
+}
+
+async fn restore(
+    broker: &Broker,
+    account: &Account,
+    (from, only, to): (&[u8], &[u8], &[u8]),
+) -> Result<RestoreReport, Failure> {
+    let spec = account.spec();
+    let asked = broker.workers.call(|live| {
+        let (spec, from, only, to) = (spec.clone(), from.to_vec(), only.to_vec(), to.to_vec());
+        Box::pin(async move {
+            let id = spec.id.clone();
+            live.proxy().attach(spec).await?;
+            Ok(live.proxy().restore(&id, &from, &only, &to).await?)
+        })
+    });
+    asked.await
+}
+
+async fn check(broker: &Broker, account: &Account) -> Result<CheckReport, Failure> {
+    let spec = account.spec();
+    let asked = broker.workers.call(|live| {
+        let spec = spec.clone();
+        Box::pin(async move {
+            let id = spec.id.clone();
+            live.proxy().attach(spec).await?;
+            Ok(live.proxy().check(&id).await?)
+        })
+    });
+    asked.await
+}
+
+/// `IDENTITY-YYYYMMDDTHHMMSSZ`.
+fn folder_name(identity: &str, now: u64) -> String {
+    let safe = |c: char| c.is_alphanumeric() || "._@+-".contains(c);
+    let identity: String = identity
+        .trim_start_matches('.')
+        .chars()
+        .map(|c| if safe(c) { c } else { '_' })
+        .collect();
+    let time = timestamp(now).replace(['-', ':'], "");
+    format!("{identity}-{time}")
+}
+
+fn taken(report: &BackupReport, now: u64) -> LastBackup {
+    // The folder's name says when it was begun; a restart in between does not make it younger.
+    let name = Path::new(std::ffi::OsStr::from_bytes(&report.path)).file_name();
+    let begun = name.and_then(|name| begun(name.to_str()?));
+    LastBackup {
+        when: begun.unwrap_or(now),
+        path: report.path.clone(),
+        files: report.files.files,
+        bytes: report.files.bytes,
+        missing: report.missing_total,
+    }
+}
+
+/// The time in a folder's name.
+fn begun(name: &str) -> Option<u64> {
+    let (_, t) = name.rsplit_once('-')?;
+    let part = |from: usize, to: usize| t.get(from..to);
+    let (year, month, day) = (part(0, 4)?, part(4, 6)?, part(6, 8)?);
+    let (hour, minute, second) = (part(9, 11)?, part(11, 13)?, part(13, 15)?);
+    mooring_core::receipt::seconds(&format!("{year}-{month}-{day}T{hour}:{minute}:{second}Z"))
+}
+
+fn backed_up(report: BackupReport) -> JobOutcome {
+    let sentence = |n| match n {
+        1 => "1 file is not in the backup; everything else is".to_owned(),
+        n => format!("{n} files are not in the backup; everything else is"),
+    };
+    JobOutcome {
+        path: report.path,
+        copied: report.files.files,
+        copied_bytes: report.files.bytes,
+        left: report.left_out,
+        ..told(report.missing, report.missing_total, sentence)
+    }
+}
+
+fn restored(report: RestoreReport) -> JobOutcome {
+    let sentence = |n| match n {
+        1 => "1 file could not be restored; everything else was".to_owned(),
+        n => format!("{n} files could not be restored; everything else was"),
+    };
+    JobOutcome {
+        copied: report.restored.files,
+        copied_bytes: report.restored.bytes,
+        adopted: report.equal,
+        conflicts: report.conflicts,
+        ..told(report.problems, report.problems_total, sentence)
+    }
+}
+
+fn checked(report: CheckReport) -> JobOutcome {
+    let sentence = |n| match n {
+        1 => "1 file has no good copy in the storage".to_owned(),
+        n => format!("{n} files have no good copy in the storage"),
+    };
+    JobOutcome {
+        copied: report.proven.files,
+        copied_bytes: report.proven.bytes,
+        held: report.elsewhere,
+        ..told(report.problems, report.problems_total, sentence)
+    }
+}
+
+/// An outcome that succeeded when there are no problems, and otherwise names them.
+fn told(
+    problems: Vec<(Vec<u8>, String)>,
+    total: u64,
+    sentence: impl FnOnce(u64) -> String,
+) -> JobOutcome {
+    let failed = total > 0;
+    JobOutcome {
+        success: !failed,
+        error: if failed { "Failed" } else { "" }.to_owned(),
+        message: if failed {
+            sentence(total)
+        } else {
+            String::new()
+        },
+        problems: problems
+            .into_iter()
+            .map(|(path, reason)| Problem { path, reason })
+            .collect(),
+        problems_total: total,
+        ..JobOutcome::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use super::*;
+
+    #[test]
+    fn the_folder_says_who_and_when() {
+        let name = folder_name("../alice b", 1_795_446_000);
+        assert!(name.starts_with("_alice_b-") && name.ends_with('Z'));
+        assert_eq!(begun(&name), Some(1_795_446_000));
+        assert!(!name.contains('/') && !name.starts_with('.'));
+        assert_eq!(begun("alice-x"), None);
+        assert_eq!(begun("ä-2026é123T150000Z"), None);
+    }
+}

@@ -1,0 +1,89 @@
+//! Apps and a sign-out: what is saved in time leaves with the account, and what blocks is named.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Child, ChildStdout, Command, Stdio};
+
+use mooring_tests::World;
+
+use crate::stage::{ALICE, belongings, everything_comes_back, remains, sign_out, signed_in};
+
+/// A program that prints `ready` when it is where a test wants it.
+struct App {
+    child: Child,
+    told: BufReader<ChildStdout>,
+}
+
+impl App {
+    fn start(command: &mut Command) -> Self {
+        let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
+        let mut child = child.expect("the app; run: make debug (cargo build --examples)");
+        let mut told = BufReader::new(child.stdout.take().unwrap());
+        let mut line = String::new();
+        told.read_line(&mut line).unwrap();
+        assert_eq!(line, "ready\n");
+        Self { child, told }
+    }
+
+    /// Closes its input and waits for its end; answers its exit code and what else it told.
+    fn end(mut self) -> (Option<i32>, String) {
+        drop(self.child.stdin.take());
+        let mut rest = String::new();
+        self.told.read_to_string(&mut rest).unwrap();
+        (self.child.wait().unwrap().code(), rest)
+    }
+}
+
+#[tokio::test]
+async fn what_an_app_saves_when_it_is_told_leaves_with_the_account() {
+    let world = World::new();
+    let (_daemon, _) = signed_in(&world).await;
+    let mut editor = world.command("examples/save-before-sign-out");
+    let editor = App::start(editor.args([ALICE, "notes.txt", "not saved until now"]));
+    let before = belongings(&world).files();
+    let told = sign_out(&world, &[]).await.expect_code(0);
+    assert!(
+        told.stdout
+            .contains(&format!("{} files removed", before + 1)),
+        "{}",
+        told.stdout
+    );
+    assert_eq!(editor.end(), (Some(0), "saved\n".to_owned()));
+    assert_eq!(remains(&world), 0);
+    let copy = world.storage().join("Documents/notes.txt");
+    assert_eq!(fs::read_to_string(copy).unwrap(), "not saved until now");
+}
+
+#[tokio::test]
+async fn a_program_can_block_a_sign_out_while_it_runs() {
+    let world = World::new();
+    let (_daemon, before) = signed_in(&world).await;
+    let mut inhibit = world.command("mooringctl");
+    inhibit.args([
+        "inhibit",
+        "--who",
+        "Scanner",
+        "--why",
+        "a page is read",
+        "--",
+    ]);
+    let scanner = App::start(inhibit.args(["sh", "-c", "echo ready; cat; exit 3"]));
+    let listed = world
+        .ctl(&["inhibitors", "--json"])
+        .run()
+        .await
+        .expect_code(0);
+    let lock = &listed.json()["inhibitors"][0];
+    assert_eq!(
+        (&lock["who"], &lock["mode"]),
+        (&"Scanner".into(), &"block".into())
+    );
+
+    let told = sign_out(&world, &[]).await.expect_code(5);
+    assert!(told.stderr.contains("Scanner") && told.stderr.contains("a page is read"));
+    assert_eq!(belongings(&world).files(), before.files());
+
+    assert_eq!(scanner.end().0, Some(3));
+    let _ = sign_out(&world, &[]).await.expect_code(0);
+    everything_comes_back(&world, &before).await;
+}

@@ -1,0 +1,316 @@
+//! Storage that is not what it was: unplugged, another one, full, read-only; and a device whose own
+//! disk is gone. Nothing is ever lost or removed over it, and it goes on when it is put right.
+//!
+//! Each scenario has a mount namespace of its own: its thread's, and that of all it starts. What it
+//! mounts nobody else sees, and it goes with the thread, however that ends.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+use mooring_api::{PlanOptions, RetryOptions, SignOutOptions};
+use mooring_tests::World;
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use nix::sched::{CloneFlags, unshare};
+use nix::unistd::Uid;
+
+use crate::stage::{
+    ALICE, Client, PASSWORD, belongings, copies, everything_comes_back, fill, piped, plain,
+    sign_in, sign_out, signed_in, sync, write,
+};
+
+const NONE: Option<&str> = None;
+
+/// A world whose mounts are its own.
+fn world() -> World {
+    assert!(Uid::effective().is_root(), "this scenario mounts file systems: run it as root");
+    unshare(CloneFlags::CLONE_NEWNS).expect("a mount namespace (CAP_SYS_ADMIN is needed)");
+    mount(NONE, "/", NONE, MsFlags::MS_REC | MsFlags::MS_PRIVATE, NONE).expect("private mounts");
+    World::new()
+}
+
+/// A disk: a file system of its own, plugged in at a folder or not.
+struct Disk {
+    system: PathBuf,
+    at: PathBuf,
+}
+
+impl Disk {
+    /// A new one, plugged in.
+    fn new(world: &World, name: &str, at: &Path, size: &str) -> Self {
+        let system = world.folder().join(name);
+        fs::create_dir(&system).unwrap();
+        let options = format!("size={size},mode=0700");
+        mount(Some("disk"), &system, Some("tmpfs"), MsFlags::empty(), Some(options.as_str()))
+            .unwrap();
+        fs::create_dir_all(at).unwrap();
+        let disk = Self { system, at: at.to_owned() };
+        disk.plug_in();
+        disk
+    }
+
+    fn plug_in(&self) {
+        mount(Some(&self.system), &self.at, NONE, MsFlags::MS_BIND, NONE).unwrap();
+    }
+
+    /// As by pulling the plug: whoever has a file open there keeps it.
+    fn pull(&self) {
+        umount2(&self.at, MntFlags::MNT_DETACH).unwrap();
+    }
+
+    fn resize(&self, size: &str) {
+        let options = format!("size={size}");
+        let flags = MsFlags::MS_REMOUNT;
+        mount(NONE, &self.system, NONE, flags, Some(options.as_str())).unwrap();
+    }
+
+    fn set_read_only(&self, read_only: bool) {
+        let mut flags = MsFlags::MS_REMOUNT;
+        flags.set(MsFlags::MS_RDONLY, read_only);
+        mount(NONE, &self.system, NONE, flags, NONE).unwrap();
+    }
+}
+
+/// What the account says of itself.
+async fn state(world: &World) -> (String, String, String) {
+    let account = world.account(ALICE).await.unwrap();
+    (
+        account.state().await.unwrap(),
+        account.state_detail().await.unwrap(),
+        account.state_message().await.unwrap(),
+    )
+}
+
+async fn expect_attention(world: &World, reason: &str, said: &str) {
+    let (state, detail, message) = state(world).await;
+    assert_eq!((state.as_str(), detail.as_str()), ("needs-attention", reason), "{message}");
+    assert!(message.contains(said), "no {said:?} in {message:?}");
+}
+
+#[tokio::test]
+async fn an_unplugged_storage_removes_nothing_and_goes_on_when_it_is_back() {
+    let world = world();
+    let disk = Disk::new(&world, "disk", &world.storage(), "32M");
+    let (daemon, before) = signed_in(&world).await;
+    disk.pull();
+    write(&world.account_folder(ALICE).join("Documents/new"), b"new", 0o644, 1);
+    let all = belongings(&world);
+    let told = sync(&world).await.expect_code(1);
+    let place = world.storage().display().to_string();
+    assert!(told.stderr.contains(&place) && told.stderr.contains("mount"), "{}", told.stderr);
+    expect_attention(&world, "storage-gone", &place).await;
+    let told = sign_out(&world, &[]).await.expect_code(5);
+    assert!(told.stderr.contains(&place), "{}", told.stderr);
+    // A plan is a look, and a look at nothing has put nothing right.
+    expect_attention(&world, "storage-gone", &place).await;
+    all.assert_same(&belongings(&world));
+    assert!(world.manifest(world.storage()).0.is_empty(), "nothing is made where it was");
+
+    // A restart finds it gone, too, and waits.
+    assert!(daemon.terminate().await.success());
+    let _daemon = world.daemon().await;
+    let _ = sync(&world).await.expect_code(1);
+    all.assert_same(&belongings(&world));
+    assert!(world.manifest(world.storage()).0.is_empty(), "nothing is made where it was");
+    disk.plug_in();
+    let _ = sync(&world).await.expect_code(0);
+    assert_eq!(state(&world).await.0, "active");
+    all.assert_same(&copies(&world));
+    assert_eq!(all.files(), before.files() + 1);
+}
+
+#[tokio::test]
+async fn a_sign_out_waits_for_an_unplugged_storage() {
+    let world = world();
+    let disk = Disk::new(&world, "disk", &world.storage(), "32M");
+    let (_daemon, before) = signed_in(&world).await;
+    let mut client = Client::new(&world).await;
+    let account = client.account(&world).await.unwrap();
+    let plan = account.plan_sign_out(PlanOptions::default()).await.unwrap();
+    let job = account.sign_out(&plan.digest, SignOutOptions::default()).await.unwrap();
+    let job = client.job(&job).await;
+    client.blocked(&job).await;
+    disk.pull();
+    job.authenticate(piped(PASSWORD)).await.unwrap();
+    client
+        .until("that it waits for the storage", async || {
+            (job.blocked().await.unwrap().error == "Offline").then_some(())
+        })
+        .await;
+    before.assert_same(&belongings(&world));
+    job.retry(RetryOptions::default()).await.unwrap();
+    assert_eq!(client.blocked(&job).await.error, "Offline");
+    before.assert_same(&belongings(&world));
+    disk.plug_in();
+    job.retry(RetryOptions::default()).await.unwrap();
+    let outcome = client.outcome(&job).await;
+    assert!(outcome.success, "{outcome:?}");
+    assert_eq!((outcome.removed, outcome.left), (before.files() as u64, 0));
+    before.assert_same(&copies(&world));
+    everything_comes_back(&world, &before).await;
+}
+
+#[tokio::test]
+async fn a_storage_unplugged_while_removing_stops_the_removal() {
+    let world = world();
+    let disk = Disk::new(&world, "disk", &world.storage(), "32M");
+    let (_daemon, before) = signed_in(&world).await;
+    let mut client = Client::new(&world).await;
+    let held = world.account_folder(ALICE).join("Videos/waves.avi");
+    let writer = File::options().append(true).open(&held).unwrap();
+    let job = client.begin_sign_out(&world).await;
+    assert_eq!(client.blocked(&job).await.error, "UnsyncedData");
+    disk.pull();
+    drop(writer);
+    job.retry(RetryOptions::default()).await.unwrap();
+    client
+        .until("that it waits for the storage", async || {
+            (job.blocked().await.unwrap().error == "Offline").then_some(())
+        })
+        .await;
+    assert!(held.exists(), "no copy can be seen, and so it stays");
+    disk.plug_in();
+    job.retry(RetryOptions::default()).await.unwrap();
+    assert!(client.outcome(&job).await.success);
+    before.assert_same(&copies(&world));
+    everything_comes_back(&world, &before).await;
+}
+
+#[tokio::test]
+async fn another_storage_in_its_place_is_refused() {
+    let world = world();
+    let disk = Disk::new(&world, "disk", &world.storage(), "32M");
+    let (_daemon, before) = signed_in(&world).await;
+    let other = Disk::new(&world, "other disk", &world.folder().join("other"), "32M");
+    let arguments = ["sign-in", "local", "--identity", "bob", "--yes", "--storage"];
+    let arguments = [&arguments[..], &[other.at.to_str().unwrap()]].concat();
+    let _ = world.ctl(&arguments).password("bob's").run().await.expect_code(0);
+    let others = world.manifest(&other.system);
+    disk.pull();
+    mount(Some(&other.system), &disk.at, NONE, MsFlags::MS_BIND, NONE).unwrap();
+    let told = sync(&world).await.expect_code(1);
+    assert!(told.stderr.contains("another storage"), "{}", told.stderr);
+    expect_attention(&world, "storage-gone", "another storage").await;
+    let account = world.account(ALICE).await.unwrap();
+    let plan = account.plan_sign_out(PlanOptions::default()).await.unwrap();
+    assert_eq!(plan.blockers[0].error, "Offline", "{:?}", plan.blockers);
+    before.assert_same(&belongings(&world));
+    others.assert_same(&world.manifest(&other.system));
+    disk.pull();
+    disk.plug_in();
+    let _ = sync(&world).await.expect_code(0);
+    before.assert_same(&copies(&world));
+}
+
+#[tokio::test]
+async fn a_full_storage_is_told_and_gone_on_with_when_there_is_room() {
+    let world = world();
+    let disk = Disk::new(&world, "disk", &world.storage(), "2M");
+    let (_daemon, before) = signed_in(&world).await;
+    let large = world.account_folder(ALICE).join("Videos/large.avi");
+    write(&large, &vec![3; 4 << 20], 0o644, 7);
+    let all = belongings(&world);
+    let told = sync(&world).await.expect_code(1);
+    assert!(told.stderr.contains("no space is left"), "{}", told.stderr);
+    expect_attention(&world, "no-space", "no space is left").await;
+    all.assert_same(&belongings(&world));
+    before.assert_same(&copies(&world));
+
+    let mut client = Client::new(&world).await;
+    let job = client.begin_sign_out(&world).await;
+    let blocked = client.blocked(&job).await;
+    assert!(blocked.message.contains("no space is left"), "{blocked:?}");
+    assert!(job.cancellable().await.unwrap());
+    all.assert_same(&belongings(&world));
+    disk.resize("32M");
+    job.retry(RetryOptions::default()).await.unwrap();
+    let outcome = client.outcome(&job).await;
+    assert!(outcome.success, "{outcome:?}");
+    all.assert_same(&copies(&world));
+    everything_comes_back(&world, &all).await;
+}
+
+#[tokio::test]
+async fn a_full_device_is_told_at_the_sign_in_and_gone_on_with() {
+    let world = world();
+    let home = Disk::new(&world, "device", &world.home().join("Accounts"), "32M");
+    let (_daemon, before) = signed_in(&world).await;
+    let _ = sign_out(&world, &[]).await.expect_code(0);
+    home.resize("300k");
+    let mut client = Client::new(&world).await;
+    let call = sign_in(&world).password(PASSWORD).run().await;
+    let told = call.expect_code(1);
+    assert!(told.stderr.contains("no space is left"), "{}", told.stderr);
+    // Nobody was there to make room: it was cancelled, and is as if it had never been.
+    client
+        .until("that it is undone", async || world.account(ALICE).await.is_none().then_some(()))
+        .await;
+    before.assert_same(&copies(&world));
+    home.resize("32M");
+    let _ = sign_in(&world).password(PASSWORD).run().await.expect_code(0);
+    before.assert_same(&belongings(&world));
+    before.assert_same(&copies(&world));
+}
+
+#[tokio::test]
+async fn a_read_only_storage_keeps_everything_here() {
+    let world = world();
+    let disk = Disk::new(&world, "disk", &world.storage(), "32M");
+    let (_daemon, before) = signed_in(&world).await;
+    disk.set_read_only(true);
+    write(&world.account_folder(ALICE).join("Documents/new"), b"new", 0o644, 1);
+    let all = belongings(&world);
+    let told = sync(&world).await.expect_code(1);
+    assert!(told.stderr.to_lowercase().contains("read-only"), "{}", told.stderr);
+    all.assert_same(&belongings(&world));
+    let mut client = Client::new(&world).await;
+    let job = client.begin_sign_out(&world).await;
+    let blocked = client.blocked(&job).await;
+    assert!(blocked.message.to_lowercase().contains("read-only"), "{blocked:?}");
+    all.assert_same(&belongings(&world));
+    before.assert_same(&copies(&world));
+    disk.set_read_only(false);
+    job.retry(RetryOptions::default()).await.unwrap();
+    assert!(client.outcome(&job).await.success);
+    all.assert_same(&copies(&world));
+    everything_comes_back(&world, &all).await;
+}
+
+#[tokio::test]
+async fn a_device_disk_that_is_gone_is_no_deletion() {
+    let world = world();
+    let home = Disk::new(&world, "device", &world.home().join("Accounts"), "32M");
+    let (_daemon, before) = signed_in(&world).await;
+    home.pull();
+    let told = sync(&world).await.expect_code(1);
+    assert!(told.stderr.contains("Accounts/alice"), "{}", told.stderr);
+    expect_attention(&world, "home-gone", "Accounts/alice").await;
+    before.assert_same(&copies(&world));
+    let _ = sign_out(&world, &[]).await.expect_code(1);
+    // Not even where an empty folder stands in its place.
+    for name in ["Photos", "Videos", "Documents", "Contacts"] {
+        fs::create_dir_all(world.account_folder(ALICE).join(name)).unwrap();
+    }
+    let told = sync(&world).await.expect_code(1);
+    assert!(told.stderr.contains("marker"), "{}", told.stderr);
+    before.assert_same(&copies(&world));
+    assert_eq!(belongings(&world).files(), 0, "nothing is brought into the empty folders");
+    home.plug_in();
+    let _ = sync(&world).await.expect_code(0);
+    assert_eq!(state(&world).await.0, "active");
+    before.assert_same(&belongings(&world));
+    before.assert_same(&copies(&world));
+}
+
+#[tokio::test]
+async fn a_storage_inside_a_collection_is_refused_through_a_bind_mount_too() {
+    let world = world();
+    let _daemon = world.daemon().await;
+    fill(&world);
+    let before = plain(world.manifest(world.home()));
+    let photos = world.account_folder(ALICE).join("Photos");
+    mount(Some(&photos), &world.storage(), NONE, MsFlags::MS_BIND, NONE).unwrap();
+    let told = sign_in(&world).password(PASSWORD).run().await;
+    assert_ne!(told.code, 0, "{told:?}");
+    assert!(world.account(ALICE).await.is_none());
+    before.assert_same(&plain(world.manifest(world.home())));
+}
