@@ -62,6 +62,24 @@ fn the_overview_shows_accounts_or_the_way_to_one() {
 }
 
 #[test]
+fn a_pause_is_seen_until_it_is_over() {
+    let fake = Fake::start(Script::alice());
+    assert!(!fake.run(&["show"]).out.contains("Paused"));
+    let run = fake.run(&["pause", "alice"]);
+    assert_eq!(run.code, 0, "{run:?}");
+    for command in [&["show", "alice"][..], &[]] {
+        let run = fake.run(command);
+        assert!(run.out.contains("Paused"), "{}", run.out);
+    }
+    let document = fake.run(&["--json"]).json();
+    assert_eq!(document["accounts"][0]["paused"], true);
+    let run = fake.run(&["resume", "--json"]);
+    assert_eq!((run.code, &run.json()["paused"]), (0, &false.into()));
+    assert!(!fake.run(&[]).out.contains("Paused"));
+    assert_eq!(fake.run(&["pause", "nobody"]).code, 1);
+}
+
+#[test]
 fn attention_is_drawn_to_what_waits_for_the_person() {
     let mut script = Script::alice();
     script.collections[0].held = 2;

@@ -27,13 +27,8 @@ impl Broker {
         let published = self.published.borrow().accounts.clone();
         for view in published.values() {
             let area = format!("account {}", view.account.identity);
-            // The worker does one thing at a time for an account, and a job comes first.
-            let told = match view.holder {
-                Holder::Job(number) => Err(Failure::Busy(format!(
-                    "job {number} is under way: look again when it has ended"
-                ))),
-                Holder::Free | Holder::Look => self.diagnose_account(&view.account).await,
-            };
+            // One that a job holds is busy, and comes off without a look.
+            let told = self.diagnose_account(&view.account).await;
             match told {
                 Ok(told) => found.extend(told.into_iter().map(|d| Diagnosis {
                     area: format!("{area}, {}", d.area),

@@ -1,15 +1,21 @@
 //! `mooringctl`, as a script would run it: no terminal, a password from a descriptor.
 
+use std::io::Write;
+use std::os::fd::RawFd;
 use std::os::unix::process::ExitStatusExt;
 use std::process::Stdio;
 use std::time::Duration;
 
+use nix::fcntl::{FcntlArg, fcntl};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, Command};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use crate::PATIENCE;
+
+/// Where the descriptors of further secrets begin.
+const FIRST_SECRET_FD: RawFd = 20;
 
 /// A call that has not been made yet.
 #[derive(Debug)]
@@ -18,6 +24,7 @@ pub struct Ctl {
     command: Command,
     shown: String,
     password: Option<String>,
+    secrets: Vec<RawFd>,
     bound: Duration,
 }
 
@@ -51,6 +58,7 @@ impl Ctl {
             command,
             shown,
             password: None,
+            secrets: Vec::new(),
             bound: PATIENCE,
         }
     }
@@ -59,6 +67,20 @@ impl Ctl {
     pub fn password(mut self, password: &str) -> Self {
         self.command.args(["--password-fd", "0"]);
         self.password = Some(password.to_owned());
+        self
+    }
+
+    /// Gives a secret through a pipe of its own, to this option.
+    ///
+    /// # Panics
+    /// When there are no descriptors left.
+    pub fn secret(mut self, option: &str, secret: &str) -> Self {
+        let (reader, mut writer) = std::io::pipe().expect("a pipe");
+        writeln!(writer, "{secret}").expect("room in a pipe");
+        // A copy that the program inherits: without close-on-exec.
+        let fd = fcntl(&reader, FcntlArg::F_DUPFD(FIRST_SECRET_FD)).expect("a descriptor");
+        self.command.args([option, &fd.to_string()]);
+        self.secrets.push(fd);
         self
     }
 
@@ -87,6 +109,9 @@ impl Ctl {
             .kill_on_drop(true)
             .spawn()
             .expect("mooringctl starts");
+        for fd in self.secrets {
+            nix::unistd::close(fd).expect("the copy is closed once");
+        }
         let stdout = tokio::spawn(read(child.stdout.take().expect("a pipe")));
         let stderr = tokio::spawn(read(child.stderr.take().expect("a pipe")));
         if let (Some(password), Some(mut stdin)) = (self.password, child.stdin.take()) {

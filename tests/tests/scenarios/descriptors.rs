@@ -63,10 +63,22 @@ fn hostile(world: &World) -> Vec<(&'static str, OwnedFd, Option<OwnedFd>)> {
         ("a file", open(file, nothing), None),
         ("a file as O_PATH", open(file, OFlag::O_PATH), None),
         ("a folder as O_PATH", open("/", OFlag::O_PATH), None),
-        ("an unsealed memfd", memfd(PASSWORD.as_bytes(), SealFlag::empty()), None),
-        ("a memfd that may grow", memfd(PASSWORD.as_bytes(), SealFlag::F_SEAL_WRITE), None),
+        (
+            "an unsealed memfd",
+            memfd(PASSWORD.as_bytes(), SealFlag::empty()),
+            None,
+        ),
+        (
+            "a memfd that may grow",
+            memfd(PASSWORD.as_bytes(), SealFlag::F_SEAL_WRITE),
+            None,
+        ),
         ("an empty memfd", memfd(b"", all_seals()), None),
-        ("a memfd with too much in it", memfd(&[b'x'; 5000], all_seals()), None),
+        (
+            "a memfd with too much in it",
+            memfd(&[b'x'; 5000], all_seals()),
+            None,
+        ),
     ]
 }
 
@@ -91,14 +103,30 @@ async fn what_is_no_secret_is_refused_in_time() {
     let (_daemon, before) = signed_in(&world).await;
     let mut client = Client::new(&world).await;
     let (account, manager) = (client.account(&world).await.unwrap(), world.manager().await);
-    let digest = account.plan_sign_out(PlanOptions::default()).await.unwrap().digest;
-    let job = account.sign_out(&digest, SignOutOptions::default()).await.unwrap();
+    let digest = account
+        .plan_sign_out(PlanOptions::default())
+        .await
+        .unwrap()
+        .digest;
+    let job = account
+        .sign_out(&digest, SignOutOptions::default())
+        .await
+        .unwrap();
     let job = client.job(&job).await;
     client.blocked(&job).await;
-    let storage = Some(world.folder().join("other").into_os_string().into_encoded_bytes());
+    let storage = Some(
+        world
+            .folder()
+            .join("other")
+            .into_os_string()
+            .into_encoded_bytes(),
+    );
 
     // One for each call: what one reader takes out of a pipe, another does not find in it.
-    let sets = hostile(&world).into_iter().zip(hostile(&world)).zip(hostile(&world));
+    let sets = hostile(&world)
+        .into_iter()
+        .zip(hostile(&world))
+        .zip(hostile(&world));
     for (((what, a, _a), (_, b, _b)), (_, c, _c)) in sets {
         let since = Instant::now();
         let sign_in = SignInOptions {
@@ -107,7 +135,10 @@ async fn what_is_no_secret_is_refused_in_time() {
             password: Some(a.into()),
             ..SignInOptions::default()
         };
-        let sign_out = SignOutOptions { keep: None, password: Some(b.into()) };
+        let sign_out = SignOutOptions {
+            keep: None,
+            password: Some(b.into()),
+        };
         // All at once: nobody waits for another's silence.
         let (a, b, c) = tokio::join!(
             manager.sign_in("local", "bob", sign_in),
@@ -152,8 +183,13 @@ async fn what_is_no_policy_is_refused_in_time() {
     let found = manager.check_policy("x.toml", long.into()).await.unwrap();
     assert_eq!(found.len(), 1, "{found:?}");
     let name = "x".repeat(1 << 20);
-    let answer = manager.check_policy(&name, memfd(b"", all_seals()).into()).await;
-    assert!(matches!(answer, Err(Error::InvalidArgument(_))), "{answer:?}");
+    let answer = manager
+        .check_policy(&name, memfd(b"", all_seals()).into())
+        .await;
+    assert!(
+        matches!(answer, Err(Error::InvalidArgument(_))),
+        "{answer:?}"
+    );
 }
 
 #[tokio::test]
@@ -180,7 +216,10 @@ async fn a_recovery_code_that_nobody_takes_makes_no_account() {
         };
         let job = client.job(&job).await;
         let outcome = client.outcome(&job).await;
-        assert!(!outcome.success && !outcome.message.is_empty(), "{what}: {outcome:?}");
+        assert!(
+            !outcome.success && !outcome.message.is_empty(),
+            "{what}: {outcome:?}"
+        );
         assert!(world.account(ALICE).await.is_none(), "{what}");
     }
     before.assert_same(&world.manifest(world.storage()));

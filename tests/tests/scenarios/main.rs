@@ -10,6 +10,8 @@ mod continuous;
 mod copies;
 mod deaths;
 mod descriptors;
+mod hostile;
+mod passwords;
 mod policy;
 mod secrets;
 mod sign_out;

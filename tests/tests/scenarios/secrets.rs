@@ -5,8 +5,8 @@ use std::io::{BufRead, BufReader};
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
-use mooring_api::{PlanOptions, SignInOptions, SignOutOptions};
-use mooring_tests::{PATIENCE, World, next};
+use mooring_api::{PlanOptions, ResetPasswordOptions, SignInOptions, SignOutOptions};
+use mooring_tests::{Output, PATIENCE, World, next};
 use nix::unistd::Pid;
 use tokio::task::JoinHandle;
 use zbus::MessageStream;
@@ -17,6 +17,8 @@ use crate::stage::{ALICE, Client, fill, piped, sign_in, sync};
 
 const PASSWORD: &str = "Wellenbrecher-7f31-Leuchtturm";
 const WRONG: &str = "Nebelhorn-b20c-Schleppanker";
+/// The password in between.
+const CHANGED: &str = "Takelage-91aa-Kompassrose";
 /// Asked of the bus when there is nothing more to come.
 const THE_END: &str = "org.mooring.TheEnd";
 
@@ -110,7 +112,7 @@ async fn listen(world: &World) -> JoinHandle<Vec<u8>> {
 }
 
 /// Makes the account, and answers its recovery code.
-async fn create(world: &World) -> String {
+pub async fn create(world: &World) -> String {
     let mut client = Client::new(world).await;
     let (reader, writer) = std::io::pipe().unwrap();
     let options = SignInOptions {
@@ -122,6 +124,15 @@ async fn create(world: &World) -> String {
     };
     let manager = world.manager().await;
     let job = manager.sign_in("local", ALICE, options).await.unwrap();
+    let code = code(reader).await;
+    let job = client.job(&job).await;
+    let outcome = client.outcome(&job).await;
+    assert!(outcome.success, "{outcome:?}");
+    code
+}
+
+/// The recovery code that comes on a pipe.
+async fn code(reader: std::io::PipeReader) -> String {
     let code = tokio::task::spawn_blocking(move || {
         // Up to the newline: whoever listens on the bus has the writing end, too.
         let mut code = String::new();
@@ -129,11 +140,27 @@ async fn create(world: &World) -> String {
         code
     });
     let code = tokio::time::timeout(PATIENCE, code).await.unwrap().unwrap();
-    let job = client.job(&job).await;
-    let outcome = client.outcome(&job).await;
-    assert!(outcome.success, "{outcome:?}");
     assert_eq!(code.split_whitespace().count(), 12, "twelve words");
     code.trim().to_owned()
+}
+
+/// `mooringctl password change`.
+pub async fn change(world: &World, old: &str, new: &str) -> Output {
+    let call = world.ctl(&["password", "change", ALICE]).password(old);
+    call.secret("--new-password-fd", new).run().await
+}
+
+/// Sets a password by the recovery code, and answers the next code.
+pub async fn reset(world: &World, by: &str, new: &str) -> String {
+    let (reader, writer) = std::io::pipe().unwrap();
+    let options = ResetPasswordOptions {
+        recovery_code: Some(piped(by)),
+        new_password: Some(piped(new)),
+        new_recovery_code: Some(OwnedFd::from(writer).into()),
+    };
+    let account = world.account(ALICE).await.unwrap();
+    account.reset_password(options).await.unwrap();
+    code(reader).await
 }
 
 /// Every property of every object, as the bus shows them.
@@ -170,6 +197,10 @@ async fn secrets_are_found_nowhere() {
     let _ = sync(&world).await.expect_code(0);
 
     let mut told = Vec::new();
+    told.push(change(&world, WRONG, CHANGED).await.expect_code(4));
+    told.push(change(&world, PASSWORD, CHANGED).await.expect_code(0));
+    let next = reset(&world, &code, PASSWORD).await;
+    let next = Secrets::new(&[CHANGED, &next]);
     // Wrong, by the call and by the job; then right.
     for (password, code) in [(WRONG, 4), (PASSWORD, 0)] {
         let call = world.ctl(&["sign-out", ALICE, "--yes"]).password(password);
@@ -191,6 +222,8 @@ async fn secrets_are_found_nowhere() {
     told.push(world.ctl(&["--json"]).run().await);
 
     for told in told {
+        next.expect_none(&told.command, told.stdout.as_bytes());
+        next.expect_none(&told.command, told.stderr.as_bytes());
         secrets.expect_none(&told.command, told.stdout.as_bytes());
         secrets.expect_none(&told.command, told.stderr.as_bytes());
     }
@@ -198,6 +231,7 @@ async fn secrets_are_found_nowhere() {
     assert!(daemon.log().contains("DEBUG"), "the log tells everything");
     assert!(daemon.terminate().await.success());
     assert_eq!(secrets.find_below(world.folder()), None);
+    assert_eq!(next.find_below(world.folder()), None);
     let end = DBusProxy::new(&world.connect().await).await.unwrap();
     end.name_has_owner(BusName::try_from(THE_END).unwrap())
         .await
@@ -211,6 +245,7 @@ async fn secrets_are_found_nowhere() {
         "the bus was listened to"
     );
     secrets.expect_none("a message on the bus", &heard);
+    next.expect_none("a message on the bus", &heard);
 
     // A search that finds nothing proves nothing, unless it would find something.
     let log = world.folder().join("planted.log");

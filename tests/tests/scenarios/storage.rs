@@ -22,7 +22,10 @@ const NONE: Option<&str> = None;
 
 /// A world whose mounts are its own.
 fn world() -> World {
-    assert!(Uid::effective().is_root(), "this scenario mounts file systems: run it as root");
+    assert!(
+        Uid::effective().is_root(),
+        "this scenario mounts file systems: run it as root"
+    );
     unshare(CloneFlags::CLONE_NEWNS).expect("a mount namespace (CAP_SYS_ADMIN is needed)");
     mount(NONE, "/", NONE, MsFlags::MS_REC | MsFlags::MS_PRIVATE, NONE).expect("private mounts");
     World::new()
@@ -40,10 +43,19 @@ impl Disk {
         let system = world.folder().join(name);
         fs::create_dir(&system).unwrap();
         let options = format!("size={size},mode=0700");
-        mount(Some("disk"), &system, Some("tmpfs"), MsFlags::empty(), Some(options.as_str()))
-            .unwrap();
+        mount(
+            Some("disk"),
+            &system,
+            Some("tmpfs"),
+            MsFlags::empty(),
+            Some(options.as_str()),
+        )
+        .unwrap();
         fs::create_dir_all(at).unwrap();
-        let disk = Self { system, at: at.to_owned() };
+        let disk = Self {
+            system,
+            at: at.to_owned(),
+        };
         disk.plug_in();
         disk
     }
@@ -82,7 +94,11 @@ async fn state(world: &World) -> (String, String, String) {
 
 async fn expect_attention(world: &World, reason: &str, said: &str) {
     let (state, detail, message) = state(world).await;
-    assert_eq!((state.as_str(), detail.as_str()), ("needs-attention", reason), "{message}");
+    assert_eq!(
+        (state.as_str(), detail.as_str()),
+        ("needs-attention", reason),
+        "{message}"
+    );
     assert!(message.contains(said), "no {said:?} in {message:?}");
 }
 
@@ -92,25 +108,40 @@ async fn an_unplugged_storage_removes_nothing_and_goes_on_when_it_is_back() {
     let disk = Disk::new(&world, "disk", &world.storage(), "32M");
     let (daemon, before) = signed_in(&world).await;
     disk.pull();
-    write(&world.account_folder(ALICE).join("Documents/new"), b"new", 0o644, 1);
+    write(
+        &world.account_folder(ALICE).join("Documents/new"),
+        b"new",
+        0o644,
+        1,
+    );
     let all = belongings(&world);
     let told = sync(&world).await.expect_code(1);
     let place = world.storage().display().to_string();
-    assert!(told.stderr.contains(&place) && told.stderr.contains("mount"), "{}", told.stderr);
+    assert!(
+        told.stderr.contains(&place) && told.stderr.contains("mount"),
+        "{}",
+        told.stderr
+    );
     expect_attention(&world, "storage-gone", &place).await;
     let told = sign_out(&world, &[]).await.expect_code(5);
     assert!(told.stderr.contains(&place), "{}", told.stderr);
     // A plan is a look, and a look at nothing has put nothing right.
     expect_attention(&world, "storage-gone", &place).await;
     all.assert_same(&belongings(&world));
-    assert!(world.manifest(world.storage()).0.is_empty(), "nothing is made where it was");
+    assert!(
+        world.manifest(world.storage()).0.is_empty(),
+        "nothing is made where it was"
+    );
 
     // A restart finds it gone, too, and waits.
     assert!(daemon.terminate().await.success());
     let _daemon = world.daemon().await;
     let _ = sync(&world).await.expect_code(1);
     all.assert_same(&belongings(&world));
-    assert!(world.manifest(world.storage()).0.is_empty(), "nothing is made where it was");
+    assert!(
+        world.manifest(world.storage()).0.is_empty(),
+        "nothing is made where it was"
+    );
     disk.plug_in();
     let _ = sync(&world).await.expect_code(0);
     assert_eq!(state(&world).await.0, "active");
@@ -126,7 +157,10 @@ async fn a_sign_out_waits_for_an_unplugged_storage() {
     let mut client = Client::new(&world).await;
     let account = client.account(&world).await.unwrap();
     let plan = account.plan_sign_out(PlanOptions::default()).await.unwrap();
-    let job = account.sign_out(&plan.digest, SignOutOptions::default()).await.unwrap();
+    let job = account
+        .sign_out(&plan.digest, SignOutOptions::default())
+        .await
+        .unwrap();
     let job = client.job(&job).await;
     client.blocked(&job).await;
     disk.pull();
@@ -181,9 +215,21 @@ async fn another_storage_in_its_place_is_refused() {
     let disk = Disk::new(&world, "disk", &world.storage(), "32M");
     let (_daemon, before) = signed_in(&world).await;
     let other = Disk::new(&world, "other disk", &world.folder().join("other"), "32M");
-    let arguments = ["sign-in", "local", "--identity", "bob", "--yes", "--storage"];
+    let arguments = [
+        "sign-in",
+        "local",
+        "--identity",
+        "bob",
+        "--yes",
+        "--storage",
+    ];
     let arguments = [&arguments[..], &[other.at.to_str().unwrap()]].concat();
-    let _ = world.ctl(&arguments).password("bob's").run().await.expect_code(0);
+    let _ = world
+        .ctl(&arguments)
+        .password("bob's")
+        .run()
+        .await
+        .expect_code(0);
     let others = world.manifest(&other.system);
     disk.pull();
     mount(Some(&other.system), &disk.at, NONE, MsFlags::MS_BIND, NONE).unwrap();
@@ -242,11 +288,17 @@ async fn a_full_device_is_told_at_the_sign_in_and_gone_on_with() {
     assert!(told.stderr.contains("no space is left"), "{}", told.stderr);
     // Nobody was there to make room: it was cancelled, and is as if it had never been.
     client
-        .until("that it is undone", async || world.account(ALICE).await.is_none().then_some(()))
+        .until("that it is undone", async || {
+            world.account(ALICE).await.is_none().then_some(())
+        })
         .await;
     before.assert_same(&copies(&world));
     home.resize("32M");
-    let _ = sign_in(&world).password(PASSWORD).run().await.expect_code(0);
+    let _ = sign_in(&world)
+        .password(PASSWORD)
+        .run()
+        .await
+        .expect_code(0);
     before.assert_same(&belongings(&world));
     before.assert_same(&copies(&world));
 }
@@ -257,15 +309,27 @@ async fn a_read_only_storage_keeps_everything_here() {
     let disk = Disk::new(&world, "disk", &world.storage(), "32M");
     let (_daemon, before) = signed_in(&world).await;
     disk.set_read_only(true);
-    write(&world.account_folder(ALICE).join("Documents/new"), b"new", 0o644, 1);
+    write(
+        &world.account_folder(ALICE).join("Documents/new"),
+        b"new",
+        0o644,
+        1,
+    );
     let all = belongings(&world);
     let told = sync(&world).await.expect_code(1);
-    assert!(told.stderr.to_lowercase().contains("read-only"), "{}", told.stderr);
+    assert!(
+        told.stderr.to_lowercase().contains("read-only"),
+        "{}",
+        told.stderr
+    );
     all.assert_same(&belongings(&world));
     let mut client = Client::new(&world).await;
     let job = client.begin_sign_out(&world).await;
     let blocked = client.blocked(&job).await;
-    assert!(blocked.message.to_lowercase().contains("read-only"), "{blocked:?}");
+    assert!(
+        blocked.message.to_lowercase().contains("read-only"),
+        "{blocked:?}"
+    );
     all.assert_same(&belongings(&world));
     before.assert_same(&copies(&world));
     disk.set_read_only(false);
@@ -293,7 +357,11 @@ async fn a_device_disk_that_is_gone_is_no_deletion() {
     let told = sync(&world).await.expect_code(1);
     assert!(told.stderr.contains("marker"), "{}", told.stderr);
     before.assert_same(&copies(&world));
-    assert_eq!(belongings(&world).files(), 0, "nothing is brought into the empty folders");
+    assert_eq!(
+        belongings(&world).files(),
+        0,
+        "nothing is brought into the empty folders"
+    );
     home.plug_in();
     let _ = sync(&world).await.expect_code(0);
     assert_eq!(state(&world).await.0, "active");
@@ -308,7 +376,14 @@ async fn a_storage_inside_a_collection_is_refused_through_a_bind_mount_too() {
     fill(&world);
     let before = plain(world.manifest(world.home()));
     let photos = world.account_folder(ALICE).join("Photos");
-    mount(Some(&photos), &world.storage(), NONE, MsFlags::MS_BIND, NONE).unwrap();
+    mount(
+        Some(&photos),
+        &world.storage(),
+        NONE,
+        MsFlags::MS_BIND,
+        NONE,
+    )
+    .unwrap();
     let told = sign_in(&world).password(PASSWORD).run().await;
     assert_ne!(told.code, 0, "{told:?}");
     assert!(world.account(ALICE).await.is_none());
