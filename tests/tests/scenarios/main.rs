@@ -9,6 +9,7 @@ mod apps;
 mod continuous;
 mod copies;
 mod deaths;
+mod deletions;
 mod descriptors;
 mod hostile;
 mod passwords;
