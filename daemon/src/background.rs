@@ -87,10 +87,7 @@ fn accounts(published: &Published, which: impl Fn(&AccountView) -> bool) -> BTre
 }
 
 fn in_use(view: &AccountView) -> bool {
-    matches!(
-        view.account.state,
-        State::Active | State::NeedsAttention(_)
-    )
+    matches!(view.account.state, State::Active | State::NeedsAttention(_))
 }
 
 fn is_ready(view: &AccountView) -> bool {

@@ -4,6 +4,13 @@ use mooring_wire::Error as Wire;
 use crate::worker::Act;
 use crate::world::*;
 
+/// The warnings of a plan made now.
+async fn plan(running: &Running) -> String {
+    let account = running.account().await;
+    let plan = account.plan_sign_out(Default::default()).await.unwrap();
+    plan.warnings.join("|")
+}
+
 #[tokio::test]
 async fn a_backup_is_remembered_over_restarts_and_the_plan_shows_its_age() {
     let world = World::new();
@@ -11,13 +18,6 @@ async fn a_backup_is_remembered_over_restarts_and_the_plan_shows_its_age() {
     running.signed_in().await;
     let files = running.files().await;
     assert_eq!(files.last_backup().await.unwrap(), Default::default());
-    let plan = |running: &Running| {
-        let account = running.account();
-        async move {
-            let plan = account.await.plan_sign_out(Default::default()).await;
-            plan.unwrap().warnings.join("|")
-        }
-    };
     assert!(plan(&running).await.contains("No backup was made."));
     let path = files.backup(b"/mnt/stick").await.unwrap();
     let outcome = running.ended(number(&path)).await.outcome;

@@ -22,7 +22,7 @@ use crate::conflict::{DIGITS, MANY_DIGITS};
 use crate::durable;
 use crate::error::{Error, FileTrouble, Result, about_one_file};
 use crate::files::Files;
-use crate::hash::{self, Failed, Source};
+use crate::hash::{self, CARRIED_MODE, Failed, Source};
 use crate::place::{STAGING, is_own, os, path};
 use crate::staging;
 use crate::state::{Epoch, join};
@@ -48,6 +48,8 @@ struct Target<D> {
 struct Ready {
     target: usize,
     folder: Vec<u8>,
+    /// Its folder in the backup.
+    stored_folder: Vec<u8>,
     name: Vec<u8>,
     waiting: OsString,
     hash: Hash,
@@ -221,6 +223,9 @@ struct Restoring<'a, F: Files> {
     problems: Named,
 }
 
+/// Names in a backup.
+type Names = HashSet<Vec<u8>>;
+
 impl<F: Files> Restoring<'_, F> {
     fn run(&mut self) -> Result<()> {
         self.sweep()?;
@@ -262,7 +267,7 @@ impl<F: Files> Restoring<'_, F> {
     }
 
     /// Holds what is to be restored, and the names of it, to the list. Answers what is damaged.
-    fn check(&mut self) -> Result<(HashSet<Vec<u8>>, (u64, u64))> {
+    fn check(&mut self) -> Result<(Names, (u64, u64))> {
         let mut damaged = HashSet::new();
         let mut problems = mem::take(&mut self.problems);
         let mut good = (0, 0);
@@ -340,6 +345,7 @@ impl<F: Files> Restoring<'_, F> {
         Ok(Some(Ready {
             target,
             folder,
+            stored_folder: stored_folder.to_vec(),
             name,
             waiting,
             hash: line.hash,
@@ -450,7 +456,7 @@ impl<F: Files> Restoring<'_, F> {
         let files = &self.account.files;
         let target = &self.targets[ready.target];
         let sync = !target.known_good;
-        let dir = durable::ensure_dir(files, &target.dir, path(&ready.folder), sync)?;
+        let dir = self.folder(target, ready, sync)?;
         let device = &self.account.spec.device;
         let copy = |digits| conflict_name(&ready.name, device, &self.date, &ready.hash, digits);
         let names = [ready.name.clone(), copy(DIGITS), copy(MANY_DIGITS)];
@@ -472,6 +478,31 @@ impl<F: Files> Restoring<'_, F> {
             }
         }
         Err(io::ErrorKind::AlreadyExists.into())
+    }
+
+    /// Opens the folder of a copy, making it and its parents, with the modes of the backup's.
+    fn folder(&self, target: &Target<F::Dir>, ready: &Ready, sync: bool) -> io::Result<F::Dir> {
+        let files = &self.account.files;
+        let ends = |path: &[u8]| {
+            let slashes = path.iter().enumerate().filter(|(_, b)| **b == b'/');
+            let mut ends: Vec<usize> = slashes.map(|(at, _)| at).collect();
+            ends.push(path.len());
+            ends
+        };
+        if ready.folder.is_empty() || files.open_dir(&target.dir, path(&ready.folder)).is_ok() {
+            return files.open_dir(&target.dir, path(&ready.folder));
+        }
+        // A mapped path has as many parts as the real one, behind the collection's own.
+        let stored = ends(&ready.stored_folder);
+        for (to, from) in ends(&ready.folder)
+            .into_iter()
+            .zip(stored.into_iter().skip(1))
+        {
+            let source = files.open_dir(&self.source, path(&ready.stored_folder[..from]))?;
+            let mode = files.stat_dir(&source)?.mode & CARRIED_MODE | durable::FOLDER_MODE;
+            durable::ensure_dir_with(files, &target.dir, path(&ready.folder[..to]), mode, sync)?;
+        }
+        durable::ensure_dir(files, &target.dir, path(&ready.folder), sync)
     }
 
     /// What the names of waiting copies begin with; a sync sweeps such names up as well.

@@ -28,7 +28,7 @@ impl World {
         let (tell, told) = channel();
         let tell = move || tell.send(Instant::now()).is_ok();
         let watch = Watch::start(vec![root.clone()], Box::new(tell)).unwrap();
-        assert!(watch.covers(&[root.clone()]));
+        assert!(watch.covers(std::slice::from_ref(&root)));
         Self {
             _home: home,
             root,

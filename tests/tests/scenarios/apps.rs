@@ -87,3 +87,57 @@ async fn a_program_can_block_a_sign_out_while_it_runs() {
     let _ = sign_out(&world, &[]).await.expect_code(0);
     everything_comes_back(&world, &before).await;
 }
+
+#[tokio::test]
+async fn the_doctor_says_what_is_wrong_and_what_to_do() {
+    let world = World::new();
+    let (_daemon, _) = signed_in(&world).await;
+    let well = world.ctl(&["doctor"]).run().await.expect_code(0);
+    assert!(
+        well.stdout.contains("the account's database is whole"),
+        "{}",
+        well.stdout
+    );
+    fs::remove_file(
+        world
+            .account_folder(ALICE)
+            .join("Photos/.mooring-collection"),
+    )
+    .unwrap();
+    let ill = world.ctl(&["doctor", "--json"]).run().await.expect_code(1);
+    let ill = ill.json();
+    let bad: Vec<_> = ill["findings"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|f| f["state"] == "bad")
+        .collect();
+    assert_eq!(bad.len(), 1, "{bad:?}");
+    assert_eq!(bad[0]["area"], "account alice, photos");
+    assert!(
+        bad[0]["advice"]
+            .as_str()
+            .unwrap()
+            .contains("nothing is removed")
+    );
+}
+
+#[tokio::test]
+async fn the_monitor_tells_a_sign_out_as_it_goes() {
+    let world = World::new();
+    let (_daemon, _) = signed_in(&world).await;
+    let mut monitor = world.command("mooringctl");
+    monitor.args(["monitor", "--json"]).stdout(Stdio::piped());
+    let mut monitor = monitor.spawn().unwrap();
+    let told = BufReader::new(monitor.stdout.take().unwrap());
+    let mut lines = told
+        .lines()
+        .map(|line| serde_json::from_str::<serde_json::Value>(&line.unwrap()).unwrap());
+    // It listens before it tells how things are.
+    assert!(lines.any(|told| told["account"]["identity"] == ALICE));
+    let _ = sign_out(&world, &[]).await.expect_code(0);
+    assert!(lines.any(|told| told["signing-out"]["begins"] == true));
+    assert!(lines.any(|told| told["gone"]["account"]["identity"] == ALICE));
+    monitor.kill().unwrap();
+    monitor.wait().unwrap();
+}

@@ -294,7 +294,6 @@ async fn a_worker_may_die_over_any_batch() {
 }
 
 #[tokio::test]
-#[ignore = "known: folders made just before a death in a sign-in count as here before, and stay"]
 async fn folders_made_before_a_death_in_a_sign_in_are_the_accounts_own() {
     let (sync, sign_out) = ("worker/commit-items:1", "worker/commit-gone:1");
     rounds(&[

@@ -119,7 +119,6 @@ async fn a_file_that_a_program_writes_to_stays_until_it_is_closed() {
 }
 
 #[tokio::test]
-#[ignore = "known: files at the top of a collection cannot be kept here (leave.rs, move_one)"]
 async fn a_file_in_use_can_be_kept_in_a_folder_of_its_own() {
     let world = World::new();
     let (_daemon, before) = signed_in(&world).await;
