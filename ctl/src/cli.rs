@@ -4,7 +4,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::commands::{backup, restore, verify, why};
 use crate::commands::{
-    inhibit, jobs, monitor, pause, new_password, policy, receipts, resolve, show, sign_in, sign_out, sync, undelete,
+    inhibit, jobs, monitor, new_password, pause, policy, receipts, resolve, show, sign_in,
+    sign_out, sync, undelete,
 };
 
 /// The accounts of this device: sign in, keep in step, and leave without losing anything.

@@ -24,11 +24,11 @@ use serde_json::Value;
 
 use crate::bus::Daemon;
 use crate::cli::{Cli, Command};
-use crate::commands::{backup, restore, verify, why};
 use crate::commands::{
-    Context, inhibit, jobs, monitor, overview, pause, new_password, policy, receipts, resolve, resume, show, sign_in,
-    sign_out, sync, undelete,
+    Context, inhibit, jobs, monitor, new_password, overview, pause, policy, receipts, resolve,
+    resume, show, sign_in, sign_out, sync, undelete,
 };
+use crate::commands::{backup, restore, verify, why};
 use crate::exit::{Exit, Failure, Result};
 use crate::secret::Password;
 use crate::terminal::Terminal;
@@ -113,9 +113,7 @@ async fn command(cli: Cli, terminal: &Terminal, secrets: Secrets) -> Result<Done
         Some(Command::Pause(args)) => terminal.patient(pause::run(&context, args)).await,
         Some(Command::Resume(args)) => terminal.patient(resume::run(&context, args)).await,
         Some(Command::SignOut(args)) => sign_out::run(&context, args, password).await,
-        Some(Command::Password(args)) => {
-            new_password::run(&context, args, password, further).await
-        }
+        Some(Command::Password(args)) => new_password::run(&context, args, password, further).await,
         Some(Command::Policy(args)) => terminal.patient(policy::run(&context, args)).await,
         Some(Command::Receipts(args)) => terminal.patient(receipts::run(&context, args)).await,
         Some(Command::Jobs(args)) => jobs::run(&context, args).await,

@@ -67,9 +67,9 @@ impl Store {
     /// # Errors
     /// When the state cannot be read.
     pub fn check(&self) -> Result<Option<String>, Error> {
-        let said: String =
-            self.connection()
-                .query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
+        let said: String = self
+            .connection()
+            .query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
         Ok((said != "ok").then_some(said))
     }
 

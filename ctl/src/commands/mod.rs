@@ -19,9 +19,9 @@ pub mod show;
 pub mod sign_in;
 pub mod sign_out;
 pub mod sync;
+pub mod undelete;
 pub mod verify;
 pub mod why;
-pub mod undelete;
 
 use std::time::Duration;
 

@@ -34,7 +34,12 @@ pub async fn run(context: &Context<'_>, args: Resolve) -> Result<Value> {
     let answer = if args.answer.delete { "delete" } else { "keep" };
     let start = async {
         let account = context.daemon.account(args.account.as_deref()).await?;
-        let job = context.daemon.files_proxy(&account).await?.resolve(answer).await?;
+        let job = context
+            .daemon
+            .files_proxy(&account)
+            .await?
+            .resolve(answer)
+            .await?;
         Ok((account, job))
     };
     let (account, job) = context.terminal.patient(start).await?;

@@ -29,7 +29,9 @@ pub async fn run(context: &Context<'_>, args: Undelete) -> Result<Value> {
     let find = context.daemon.account(args.account.as_deref());
     let account = terminal.patient(find).await?;
     let Some(file) = args.file else {
-        let files = terminal.patient(context.daemon.files_proxy(&account)).await?;
+        let files = terminal
+            .patient(context.daemon.files_proxy(&account))
+            .await?;
         let list = async { Ok(files.list_trash().await?) };
         return Ok(list_trash(context, &terminal.patient(list).await?));
     };
@@ -56,8 +58,6 @@ fn list_trash(context: &Context<'_>, trash: &[(Vec<u8>, String)]) -> Value {
         let (day, path) = (text::path(day.as_bytes()), text::path(path));
         context.terminal.line(&format!("  {day}   {path}"));
     }
-    let entry = |(path, day): &(Vec<u8>, String)| {
-        json!({ "path": String::from_utf8_lossy(path), "deleted-on": day })
-    };
+    let entry = |(path, day): &(Vec<u8>, String)| json!({ "path": String::from_utf8_lossy(path), "deleted-on": day });
     json!({ "trash": trash.iter().map(entry).collect::<Vec<_>>() })
 }

@@ -9,9 +9,9 @@ use crate::bus::JobState;
 use crate::commands::Context;
 use crate::exit::{Exit, Failure, Result};
 use crate::job::follow::Follower;
-use crate::{reset, secret};
 use crate::terminal::{Choice, Tone};
 use crate::text;
+use crate::{reset, secret};
 
 /// How often the same answer from the command line is tried on one job.
 const MAX_GIVEN: u8 = 3;

@@ -306,7 +306,8 @@ impl Follower<'_> {
         if outcome.problems_total > 0 {
             let told = outcome.problems.len() as u64;
             if let more @ 1.. = outcome.problems_total.saturating_sub(told) {
-                self.terminal.line(&format!("  and {} more", text::number(more)));
+                self.terminal
+                    .line(&format!("  and {} more", text::number(more)));
             }
             // The files are named; the daemon's log has no more to say.
             let failure = Failure::of_kind(&outcome.error, &outcome.message).hint("");

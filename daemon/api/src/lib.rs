@@ -15,14 +15,18 @@ mod proxy;
 mod types;
 
 pub use error::{Error, Result};
-pub use proxy::{AccountProxy, FilesProxy, Finished, FinishedStream, JobProxy, ManagerProxy, SigningOut, SigningOutStream};
-pub use types::{LastBackup, Problem, RestoreOptions, WhyAnswer};
+pub use proxy::{
+    AccountProxy, FilesProxy, Finished, FinishedStream, JobProxy, ManagerProxy, SigningOut,
+    SigningOutStream,
+};
 pub use types::Diagnosis;
 pub use types::{
-    AccountFound, Blocked, Blocker, ChangePasswordOptions, CollectionSpec, CollectionStatus, Denial, Finding, Inhibitor, JobOutcome,
-    Plan, PlanCollection, PlanOptions, PolicyDecision, PolicyStatus, Progress, ReceiptSummary,
-    ResetPasswordOptions, RetryOptions, ReturnCheck, SignInOptions, SignOutOptions,
+    AccountFound, Blocked, Blocker, ChangePasswordOptions, CollectionSpec, CollectionStatus,
+    Denial, Finding, Inhibitor, JobOutcome, Plan, PlanCollection, PlanOptions, PolicyDecision,
+    PolicyStatus, Progress, ReceiptSummary, ResetPasswordOptions, RetryOptions, ReturnCheck,
+    SignInOptions, SignOutOptions,
 };
+pub use types::{LastBackup, Problem, RestoreOptions, WhyAnswer};
 
 /// The well-known bus name of the daemon.
 pub const BUS_NAME: &str = "org.mooring1";

@@ -3,9 +3,9 @@
 use zbus::{OwnedFd, OwnedObjectPath, proxy};
 
 use crate::{
-    AccountFound, Blocked, ChangePasswordOptions, CollectionStatus, Finding, Inhibitor, JobOutcome, Plan, PlanOptions,
-    PolicyDecision, PolicyStatus, Progress, ReceiptSummary, Result, ResetPasswordOptions, RetryOptions, SignInOptions,
-    SignOutOptions,
+    AccountFound, Blocked, ChangePasswordOptions, CollectionStatus, Finding, Inhibitor, JobOutcome,
+    Plan, PlanOptions, PolicyDecision, PolicyStatus, Progress, ReceiptSummary,
+    ResetPasswordOptions, Result, RetryOptions, SignInOptions, SignOutOptions,
 };
 
 /// The daemon as a whole: signing in, policy, receipts.
@@ -117,11 +117,7 @@ pub trait Files {
     /// Takes a backup: a dated folder of plain files, below the folder `to`. Answers the job.
     fn backup(&self, to: &[u8]) -> Result<OwnedObjectPath>;
     /// Restores from a backup's folder, and overwrites nothing. Answers the job.
-    fn restore(
-        &self,
-        from: &[u8],
-        options: crate::RestoreOptions,
-    ) -> Result<OwnedObjectPath>;
+    fn restore(&self, from: &[u8], options: crate::RestoreOptions) -> Result<OwnedObjectPath>;
     /// Reads every copy back from the storage and compares. Answers the job.
     fn verify(&self) -> Result<OwnedObjectPath>;
     /// Says how one file stands, and why. `file` is an absolute path.

@@ -223,9 +223,8 @@ impl Placed<i64> {
             Ok(seconds) if INHIBIT_DELAY_SECONDS.contains(&seconds) => Ok(seconds),
             _ => {
                 let (least, most) = (INHIBIT_DELAY_SECONDS.start(), INHIBIT_DELAY_SECONDS.end());
-                let message = format!(
-                    "`inhibit-delay-seconds` lies between {least} and {most}: change it"
-                );
+                let message =
+                    format!("`inhibit-delay-seconds` lies between {least} and {most}: change it");
                 Err(self.refuse(message))
             }
         }

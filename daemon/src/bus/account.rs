@@ -9,8 +9,8 @@ use zbus::object_server::SignalEmitter;
 use zbus::{Connection, OwnedObjectPath, fdo, interface};
 
 use super::{Shared, arguments, job_path};
-use crate::jobs::sync::Wish;
 use crate::jobs::copies::Copies;
+use crate::jobs::sync::Wish;
 use crate::published::{AccountView, Holder};
 
 /// One identity at one provider on this device.
@@ -67,10 +67,7 @@ impl AccountObject {
 
     /// A sign-out begins, now that it is authorised; or it will not happen after all.
     #[zbus(signal)]
-    pub(super) async fn signing_out(
-        emitter: &SignalEmitter<'_>,
-        begins: bool,
-    ) -> zbus::Result<()>;
+    pub(super) async fn signing_out(emitter: &SignalEmitter<'_>, begins: bool) -> zbus::Result<()>;
 
     async fn change_password(
         &self,

@@ -3,7 +3,9 @@
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use mooring_api::{ChangePasswordOptions, CollectionSpec, ResetPasswordOptions, SignInOptions, SignOutOptions};
+use mooring_api::{
+    ChangePasswordOptions, CollectionSpec, ResetPasswordOptions, SignInOptions, SignOutOptions,
+};
 use mooring_core::collection::Collection;
 use mooring_core::identity::{self, Password, RecoveryCode};
 use zbus::OwnedFd;

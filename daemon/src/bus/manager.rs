@@ -3,8 +3,8 @@
 use std::os::unix::ffi::OsStrExt;
 
 use mooring_api::{
-    AccountFound, CollectionSpec, Finding, Inhibitor, PolicyDecision, PolicyStatus, ReceiptSummary, Result,
-    SignInOptions,
+    AccountFound, CollectionSpec, Finding, Inhibitor, PolicyDecision, PolicyStatus, ReceiptSummary,
+    Result, SignInOptions,
 };
 use mooring_core::policy::{Actor, MAX_FILE_BYTES, Problem, Source, Verb, check};
 use zbus::message::Header;

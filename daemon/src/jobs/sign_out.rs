@@ -62,7 +62,11 @@ impl Broker {
         match plan {
             Ok(plan) => {
                 // A plan tells of a missing storage, too, and then nothing has been put right.
-                match plan.blockers.iter().find(|blocker| blocker.error == OFFLINE) {
+                match plan
+                    .blockers
+                    .iter()
+                    .find(|blocker| blocker.error == OFFLINE)
+                {
                     None => self.recovered(id),
                     Some(blocker) => {
                         let gone = WireError::StorageGone(blocker.message.clone());

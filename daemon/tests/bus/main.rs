@@ -1,10 +1,10 @@
 //! The broker on a real bus of its own, with a worker that does as it is told.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
-mod diagnose;
-mod inhibitors;
 mod continuous;
 mod copies;
+mod diagnose;
+mod inhibitors;
 mod introspection;
 mod passwords;
 mod policy;

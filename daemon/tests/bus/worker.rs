@@ -457,7 +457,10 @@ impl Service {
         let missing = std::mem::take(&mut self.fake.state().missing);
         Ok(BackupReport {
             path: [&to, &b"/"[..], name.as_bytes()].concat(),
-            files: Counts { files: 5, bytes: 50 },
+            files: Counts {
+                files: 5,
+                bytes: 50,
+            },
             left_out: 1,
             missing_total: missing.len() as u64,
             missing,
@@ -475,7 +478,10 @@ impl Service {
         self.act("restore").await?;
         self.fake.state().calls.push(asked.join(" "));
         Ok(RestoreReport {
-            restored: Counts { files: 2, bytes: 20 },
+            restored: Counts {
+                files: 2,
+                bytes: 20,
+            },
             conflicts: 1,
             equal: 3,
             ..RestoreReport::default()
@@ -486,7 +492,10 @@ impl Service {
         self.act("check").await?;
         let problems = std::mem::take(&mut self.fake.state().missing);
         Ok(CheckReport {
-            proven: Counts { files: 5, bytes: 50 },
+            proven: Counts {
+                files: 5,
+                bytes: 50,
+            },
             problems_total: problems.len() as u64,
             problems,
             ..CheckReport::default()

@@ -11,8 +11,9 @@ mod types;
 pub use error::{Error, Result};
 pub use types::Diagnosis;
 pub use types::{
-    AccountSpec, Attached, BackupReport, CheckReport, CollectionFacts, CollectionSpec, Counts, DrainReport, EraseReport,
-    Inspected, Left, PlanFacts, Progress, RemoveReport, RestoreReport, ReturnCheck, SyncReport, VerifyReport, WhyReport,
+    AccountSpec, Attached, BackupReport, CheckReport, CollectionFacts, CollectionSpec, Counts,
+    DrainReport, EraseReport, Inspected, Left, PlanFacts, Progress, RemoveReport, RestoreReport,
+    ReturnCheck, SyncReport, VerifyReport, WhyReport,
 };
 
 /// Compared by the broker with what `Worker.Hello` answers.

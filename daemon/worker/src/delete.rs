@@ -71,14 +71,23 @@ impl Deletions {
         }
         let used: u64 = book(account)?.iter().map(|(_, count)| count).sum();
         let allowed = deletions_allowed(files).saturating_sub(used + begun);
-        Ok(Self { wanted: Vec::new(), answered: Vec::new(), allowed, over: false })
+        Ok(Self {
+            wanted: Vec::new(),
+            answered: Vec::new(),
+            allowed,
+            over: false,
+        })
     }
 
     /// Adds a deletion. Answers those that have to be held, because they are too many by now.
     pub fn add(&mut self, deletion: Deletion) -> Vec<Deletion> {
         self.wanted.push(deletion);
         self.over |= self.wanted.len() as u64 > self.allowed;
-        if self.over { std::mem::take(&mut self.wanted) } else { Vec::new() }
+        if self.over {
+            std::mem::take(&mut self.wanted)
+        } else {
+            Vec::new()
+        }
     }
 
     /// Adds a deletion that a person agreed to.
@@ -142,7 +151,9 @@ fn book<F: Files>(account: &Account<F>) -> Result<Vec<(u64, u64)>> {
         let (when, count) = word.split_once(':')?;
         Some((when.parse().ok()?, count.parse().ok()?))
     });
-    Ok(entries.filter(|(when, _): &(u64, u64)| when.saturating_add(DAY) > now).collect())
+    Ok(entries
+        .filter(|(when, _): &(u64, u64)| when.saturating_add(DAY) > now)
+        .collect())
 }
 
 fn enter<F: Files>(account: &Account<F>, count: u64) -> Result<()> {
@@ -151,6 +162,9 @@ fn enter<F: Files>(account: &Account<F>, count: u64) -> Result<()> {
     }
     let mut entries = book(account)?;
     entries.push((seconds(account), count));
-    let words: Vec<_> = entries.iter().map(|(when, count)| format!("{when}:{count}")).collect();
+    let words: Vec<_> = entries
+        .iter()
+        .map(|(when, count)| format!("{when}:{count}"))
+        .collect();
     account.state.set_meta(BOOK, &words.join(" "))
 }

@@ -51,8 +51,9 @@ fn clean_root<F: Files>(files: &F, spec: &Spec, collection: Collection, path: &P
         // Erased already, or taken away by somebody: an empty staging folder may still be there.
         None => {
             return match files.remove_dir(&root, os(STAGING.as_bytes())) {
-                Err(e) if about_one_file(&e).is_none()
-                    && e.kind() != io::ErrorKind::DirectoryNotEmpty =>
+                Err(e)
+                    if about_one_file(&e).is_none()
+                        && e.kind() != io::ErrorKind::DirectoryNotEmpty =>
                 {
                     Err(fail(e))
                 }

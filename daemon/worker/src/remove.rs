@@ -31,7 +31,7 @@ use crate::trouble::Named;
 use crate::verify::Verified;
 
 /// Files removed between two commits.
-const BATCH_FILES: usize = 2048;
+const BATCH_FILES: usize = 8 * 1024;
 /// Folders open at once, at most.
 const BATCH_FOLDERS: usize = 128;
 /// Set in the state once a file went without a lease.
@@ -303,7 +303,10 @@ pub fn take_out<F: Files>(
         return stays("a program has it open for writing");
     }
     let before = files.stat_file(&file)?;
-    if !item.local.is_some_and(|known| known.stamp == Stamp::from(&before)) {
+    if !item
+        .local
+        .is_some_and(|known| known.stamp == Stamp::from(&before))
+    {
         return stays("changed since it was verified");
     }
     if let Some(why) = missing(&before)? {
@@ -358,8 +361,10 @@ fn has_agreed_bytes<F: Files>(
         return Ok(false);
     }
     match hash::hash(files, &place.staging, out, Source::Staged, &account.stop) {
-        Ok(reading) => Ok(reading.hash == item.agreed.local
-            && (lease != Lease::Held || files.lease_holds(file))),
+        Ok(reading) => {
+            Ok(reading.hash == item.agreed.local
+                && (lease != Lease::Held || files.lease_holds(file)))
+        }
         Err(Failed::All(e)) => Err(e),
         Err(Failed::One(_) | Failed::Stopped) => Ok(false),
     }

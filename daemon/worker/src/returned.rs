@@ -154,7 +154,7 @@ fn read_base<F: Files>(
 fn newest_receipt<F: Files>(account: &Account<F>) -> Result<Option<Receipt>> {
     let dir = base::receipts_dir(account)?;
     let fail = |e| Error::io("list the receipts of", &account.spec.storage, e);
-    let mut newest: Option<Receipt> = None;
+    let mut newest: Option<((String, i64), Receipt)> = None;
     for entry in account.files.list(&dir).map_err(fail)? {
         let Some(id) = entry.name.to_str().and_then(|n| n.strip_suffix(".toml")) else {
             continue;
@@ -182,13 +182,11 @@ fn newest_receipt<F: Files>(account: &Account<F>) -> Result<Option<Receipt>> {
             && receipt.identity == account.spec.identity
             && receipt.storage.id == account.spec.storage_id
             && receipt.proof.base == format!("{id}.base");
-        if ours
-            && newest
-                .as_ref()
-                .is_none_or(|n| n.signed_out_at < receipt.signed_out_at)
-        {
-            newest = Some(receipt);
+        // Two sign-outs of one second are told apart by when their receipts were written.
+        let when = (receipt.signed_out_at.clone(), entry.stat.mtime);
+        if ours && newest.as_ref().is_none_or(|(latest, _)| *latest < when) {
+            newest = Some((when, receipt));
         }
     }
-    Ok(newest)
+    Ok(newest.map(|(_, receipt)| receipt))
 }

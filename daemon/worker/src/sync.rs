@@ -23,9 +23,9 @@ use crate::state::{Epoch, Folder, Item, Key};
 use crate::trouble::Ledger;
 
 /// Files in a batch, at most.
-const BATCH_FILES: usize = 4096;
+const BATCH_FILES: usize = 16 * 1024;
 /// Bytes in a batch, about; a larger file is a batch of its own.
-const BATCH_BYTES: u64 = 256 * 1024 * 1024;
+const BATCH_BYTES: u64 = 1024 * 1024 * 1024;
 
 /// Brings every collection of a list in step.
 ///
@@ -257,7 +257,10 @@ impl<F: Files> Run<'_, F> {
     /// A held file that both sides have again is not in question any more.
     fn let_go(&mut self, change: &Change) {
         if let Some(item) = change.seen.item.as_ref().filter(|item| item.held) {
-            let noted = Item { held: false, ..item.clone() };
+            let noted = Item {
+                held: false,
+                ..item.clone()
+            };
             self.noted.push((change.key.clone(), noted));
         }
     }
@@ -266,8 +269,16 @@ impl<F: Files> Run<'_, F> {
     fn delete(&mut self, change: &Change, op: Op) -> Option<Load> {
         let item = change.item_now()?;
         let held = item.held;
-        let way = if op == Op::DeleteRemote { Way::Up } else { Way::Down };
-        let deletion = Deletion { key: change.key.clone(), item, way };
+        let way = if op == Op::DeleteRemote {
+            Way::Up
+        } else {
+            Way::Down
+        };
+        let deletion = Deletion {
+            key: change.key.clone(),
+            item,
+            way,
+        };
         match (held, self.answer) {
             (true, None) => self.hold(change, deletion.held()),
             (true, Some(Answer::Delete)) => self.deletions.add_answered(deletion),
@@ -294,13 +305,22 @@ impl<F: Files> Run<'_, F> {
         let files = &self.account.files;
         self.gone_folders.sort_unstable_by(|a, b| b.0.cmp(&a.0));
         for (folder, way) in &self.gone_folders {
-            let root = if *way == Way::Up { &self.place.remote } else { &self.place.local };
+            let root = if *way == Way::Up {
+                &self.place.remote
+            } else {
+                &self.place.local
+            };
             let (parent, name) = split(folder);
-            let removed = files
-                .open_dir(root, path(parent))
-                .and_then(|dir| files.remove_dir(&dir, os(name)).and_then(|()| files.sync_dir(&dir)));
+            let removed = files.open_dir(root, path(parent)).and_then(|dir| {
+                files
+                    .remove_dir(&dir, os(name))
+                    .and_then(|()| files.sync_dir(&dir))
+            });
             match removed {
-                Ok(()) => self.account.state.forget_folder(self.place.collection, folder)?,
+                Ok(()) => self
+                    .account
+                    .state
+                    .forget_folder(self.place.collection, folder)?,
                 // Something in it stays; so does the folder.
                 Err(e) if e.kind() == std::io::ErrorKind::DirectoryNotEmpty => {}
                 Err(e) if about_one_file(&e).is_some() => {}
@@ -321,13 +341,19 @@ impl<F: Files> Run<'_, F> {
                 .open_dir(root, path(folder))
                 .is_err_and(|e| e.kind() == std::io::ErrorKind::NotFound)
         };
-        for folder in self.account.state.folders_deepest_first(self.place.collection)? {
+        for folder in self
+            .account
+            .state
+            .folders_deepest_first(self.place.collection)?
+        {
             let seen = self.seen_folders.contains(&folder.path);
             if !seen
                 && is_gone(&self.place.local, &folder.path)
                 && is_gone(&self.place.remote, &folder.path)
             {
-                self.account.state.forget_folder(self.place.collection, &folder.path)?;
+                self.account
+                    .state
+                    .forget_folder(self.place.collection, &folder.path)?;
             }
         }
         Ok(())
@@ -411,7 +437,9 @@ impl<F: Files> Run<'_, F> {
         self.bytes = 0;
         let changes = mem::take(&mut self.changes);
         let mut work = Work::default();
-        mem::take(&mut self.answered).into_iter().for_each(|load| work.add(load));
+        mem::take(&mut self.answered)
+            .into_iter()
+            .for_each(|load| work.add(load));
         for change in self.hash_where_needed(changes)? {
             self.sort(change, &mut work)?;
         }

@@ -119,7 +119,10 @@ pub fn bury_local<F: Files>(
         return Err(Failed::one("changed since it was synced, and so it stays"));
     }
     files.sync_dir(&trash).map_err(Failed::All)?;
-    let known = Item { local: Some(reading.proof), ..item.clone() };
+    let known = Item {
+        local: Some(reading.proof),
+        ..item.clone()
+    };
     match take_out(account, place, key, &known, &dir, |_| Ok(None)).map_err(Failed::All)? {
         Fate::Removed | Fate::RemovedWithoutLease => {
             files.sync_dir(&dir).map_err(Failed::All)?;
@@ -196,8 +199,15 @@ fn list_below<F: Files>(
             match entry.stat.kind {
                 Kind::Dir => folders.push(join(&folder, &name)),
                 Kind::File if all.len() < MAX_LISTED => {
-                    let key = Key { collection, folder: folder.clone(), name };
-                    all.push(Buried { date: day.to_owned(), key });
+                    let key = Key {
+                        collection,
+                        folder: folder.clone(),
+                        name,
+                    };
+                    all.push(Buried {
+                        date: day.to_owned(),
+                        key,
+                    });
                 }
                 _ => {}
             }
@@ -249,8 +259,7 @@ pub fn undelete<F: Files>(account: &Account<F>, key: &Key) -> Result<Vec<u8>> {
             Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
             result => result.map(drop).map_err(|e| fail(account, &below, e))?,
         }
-        return bring_back(account, &place.remote, &dir, key)
-            .map_err(|e| fail(account, &below, e));
+        return bring_back(account, &place.remote, &dir, key).map_err(|e| fail(account, &below, e));
     }
     Err(Error::Refused(format!(
         "the trash has no {}: `mooringctl undelete` lists what it has",
@@ -347,7 +356,9 @@ fn empty<F: Files>(account: &Account<F>, storage: &F::Dir, below: &Path) -> io::
         }
     }
     for folder in found.iter().rev() {
-        let (Some(parent), Some(name)) = (folder.parent(), folder.file_name()) else { continue };
+        let (Some(parent), Some(name)) = (folder.parent(), folder.file_name()) else {
+            continue;
+        };
         let dir = files.open_dir(storage, parent)?;
         files.remove_dir(&dir, OsStr::new(name))?;
     }

@@ -153,7 +153,7 @@ fn what_is_written_to_meanwhile_is_named_and_the_rest_is_taken() {
 fn rot_on_the_backups_disk_is_found_before_it_is_one() {
     let (stage, _) = stage();
     let partial = format!("{STICK}/.partial-{}-{NAME}", stage.spec().id);
-    stage.twin.before("sync_all", 1, move |twin| {
+    stage.twin.before("sync-all", 1, move |twin| {
         // What is durable goes bad before it is read back.
         twin.before("open", 2, move |twin| {
             twin.rot(format!("{partial}/Photos/beach.jpg"), "brach")

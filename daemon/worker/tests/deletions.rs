@@ -20,7 +20,10 @@ const STORED: &str = "/mnt/nas/Photos";
 const BOTH: [Collection; 2] = [Collection::Photos, Collection::Contacts];
 
 fn write(stage: &Stage, root: &str, name: &str, content: &str) {
-    stage.twin.write_durable(Path::new(root).join(name), content).unwrap();
+    stage
+        .twin
+        .write_durable(Path::new(root).join(name), content)
+        .unwrap();
 }
 
 fn remove(stage: &Stage, root: &str, name: &str) {
@@ -57,18 +60,27 @@ fn a_deletion_is_carried_over_and_can_be_undone() {
     assert_eq!((ledger.deleted, ledger.waiting.total), (2, 0), "{ledger:?}");
     assert_eq!(stage.contents(PHOTOS).len(), 1);
     assert_eq!(stage.contents(STORED).len(), 1);
-    assert_eq!(trashed(&stage), ["here.jpg", "there.jpg"].map(PathBuf::from).into());
+    assert_eq!(
+        trashed(&stage),
+        ["here.jpg", "there.jpg"].map(PathBuf::from).into()
+    );
 
     let key = Key {
         collection: Collection::Photos,
         folder: Vec::new(),
         name: b"there.jpg".to_vec(),
     };
-    assert_eq!(trash::undelete(&stage.account(), &key).unwrap(), b"there.jpg");
+    assert_eq!(
+        trash::undelete(&stage.account(), &key).unwrap(),
+        b"there.jpg"
+    );
     signin::sync_now(&stage.account(), true).unwrap();
     let photos = stage.contents(PHOTOS);
     assert_eq!(photos[Path::new("there.jpg")], b"content of there.jpg");
-    assert!(trash::undelete(&stage.account(), &key).is_err(), "it is not there twice");
+    assert!(
+        trash::undelete(&stage.account(), &key).is_err(),
+        "it is not there twice"
+    );
 }
 
 #[test]
@@ -143,14 +155,20 @@ fn a_day_has_one_budget_for_all_syncs() {
     remove(&stage, STORED, names[25]);
     assert_eq!(signin::sync_now(&stage.account(), true).unwrap().deleted, 1);
     // What became a question stays one, however many days pass.
-    assert_eq!(stage.account().state.questions(Collection::Photos).unwrap(), 2);
+    assert_eq!(
+        stage.account().state.questions(Collection::Photos).unwrap(),
+        2
+    );
 }
 
 #[test]
 fn a_file_in_use_is_not_deleted() {
     let stage = in_step(&["open.jpg"]);
     remove(&stage, STORED, "open.jpg");
-    stage.twin.open_writer(format!("{PHOTOS}/open.jpg")).unwrap();
+    stage
+        .twin
+        .open_writer(format!("{PHOTOS}/open.jpg"))
+        .unwrap();
     let ledger = signin::sync_now(&stage.account(), true).unwrap();
     assert_eq!((ledger.deleted, ledger.waiting.total), (0, 1));
     assert!(stage.twin.exists(format!("{PHOTOS}/open.jpg")));
@@ -214,13 +232,22 @@ fn assert_nothing_lost(stage: &Stage, when: &str) {
     let all = stage.everything();
     let mut wanted: Vec<&str> = Vec::new();
     if stage.journal.step >= 3 {
-        wanted.extend(["content of a", "content of b", "content of trip/c", "content of f", "card"]);
+        wanted.extend([
+            "content of a",
+            "content of b",
+            "content of trip/c",
+            "content of f",
+            "card",
+        ]);
     }
     if stage.journal.step >= 5 {
         wanted.push("e, edited here");
     }
     for content in wanted {
-        assert!(all.contains(content.as_bytes()), "{when}: {content:?} is lost");
+        assert!(
+            all.contains(content.as_bytes()),
+            "{when}: {content:?} is lost"
+        );
     }
 }
 
@@ -230,7 +257,10 @@ fn assert_ended_well(stage: &Stage, when: &str) {
     assert_eq!(photos, ["e", "f"].map(PathBuf::from), "{when}");
     assert_eq!(stage.contents(STORED), stage.contents(PHOTOS), "{when}");
     assert_eq!(stage.contents(CONTACTS).len(), 0, "{when}");
-    assert!(!stage.twin.exists(format!("{STORED}/trip")), "{when}: an empty folder stays");
+    assert!(
+        !stage.twin.exists(format!("{STORED}/trip")),
+        "{when}: an empty folder stays"
+    );
 }
 
 #[test]
@@ -245,7 +275,10 @@ fn every_point_of_death_of_deletions() {
             stage.twin.fuse().set(Some(at));
             live(&mut stage).expect_err("it was to die");
             let name = stage.twin.fuse().names().last().cloned().unwrap();
-            let when = format!("effect {at} ({name}) in step {}, seed {seed}", stage.journal.step);
+            let when = format!(
+                "effect {at} ({name}) in step {}, seed {seed}",
+                stage.journal.step
+            );
             stage.twin.restart(seed);
             assert_nothing_lost(&stage, &when);
             live(&mut stage).unwrap_or_else(|e| panic!("{when}: cannot go on: {e}"));

@@ -10,7 +10,7 @@ use zbus::export::serde::Serialize;
 use zbus::fdo::PeerProxy;
 use zbus::{Connection, DynamicType, Variant};
 
-use crate::stage::{ALICE, Client, PASSWORD, belongings, piped, plain, signed_in};
+use crate::stage::{ALICE, Client, belongings, plain, signed_in};
 
 pub const MANAGER: &str = "org.mooring1.Manager";
 pub const ACCOUNT: &str = "org.mooring1.Account";

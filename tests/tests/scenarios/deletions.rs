@@ -37,7 +37,12 @@ async fn a_deletion_goes_into_the_trash_and_comes_back() {
     assert_eq!(sync(&world).await["deleted"], 2);
     assert!(!stored.join("00.jpg").exists() && !photos.join("01.jpg").exists());
 
-    let listed = world.ctl(&["undelete", "--json"]).run().await.expect_code(0).json();
+    let listed = world
+        .ctl(&["undelete", "--json"])
+        .run()
+        .await
+        .expect_code(0)
+        .json();
     assert_eq!(listed["trash"].as_array().unwrap().len(), 2);
     for name in ["00.jpg", "01.jpg"] {
         let file = photos.join(name);
@@ -60,17 +65,28 @@ async fn a_bulk_of_deletions_is_a_question() {
         fs::remove_file(stored.join(format!("{n:02}.jpg"))).unwrap();
     }
     let outcome = sync(&world).await;
-    assert_eq!((&outcome["deleted"], &outcome["held"]), (&0.into(), &24.into()));
+    assert_eq!(
+        (&outcome["deleted"], &outcome["held"]),
+        (&0.into(), &24.into())
+    );
     assert_eq!(fs::read_dir(&photos).unwrap().count(), 25 + 2);
     // A question blocks a sign-out, and nothing is lost by asking.
-    let _ = world.ctl(&["sign-out", ALICE, "--dry-run"]).run().await.expect_code(5);
+    let _ = world
+        .ctl(&["sign-out", ALICE, "--dry-run"])
+        .run()
+        .await
+        .expect_code(5);
     let _ = world.ctl(&["resolve", "--keep"]).run().await.expect_code(0);
     assert!(stored.join("07.jpg").exists());
     for n in 0..24 {
         fs::remove_file(photos.join(format!("{n:02}.jpg"))).unwrap();
     }
     assert_eq!(sync(&world).await["held"], 24);
-    let _ = world.ctl(&["resolve", "--delete"]).run().await.expect_code(0);
+    let _ = world
+        .ctl(&["resolve", "--delete"])
+        .run()
+        .await
+        .expect_code(0);
     assert!(!stored.join("07.jpg").exists());
     assert_eq!(world.ctl(&["resolve"]).run().await.code, 2);
 }

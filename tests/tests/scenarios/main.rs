@@ -4,14 +4,19 @@
 
 mod stage;
 
-mod calls;
+mod aftermath;
 mod apps;
+mod calls;
 mod continuous;
 mod copies;
 mod deaths;
 mod deletions;
 mod descriptors;
+mod disk;
+mod exits;
 mod hostile;
+mod hostile_sign_in;
+mod kills;
 mod passwords;
 mod policy;
 mod secrets;

@@ -12,6 +12,8 @@ use std::time::{Duration, SystemTime};
 
 use mooring_api::{AccountProxy, Blocked, JobOutcome, JobProxy, PlanOptions, SignOutOptions};
 use mooring_tests::{Ctl, Daemon, Manifest, Output, PATIENCE, World, next};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use zbus::proxy::CacheProperties;
 use zbus::{Connection, MatchRule, MessageStream, OwnedObjectPath};
 
@@ -244,5 +246,23 @@ impl Client {
         })
         .await;
         job.blocked().await.unwrap()
+    }
+}
+
+/// The worker stands still; it goes on when this is dropped.
+pub struct Stopped(Pid);
+
+impl Stopped {
+    pub fn worker_of(daemon: &Daemon) -> Self {
+        let pid = daemon.worker_pid().expect("a worker");
+        kill(pid, Signal::SIGSTOP).unwrap();
+        Self(pid)
+    }
+}
+
+impl Drop for Stopped {
+    fn drop(&mut self) {
+        // Gone is as good as going on.
+        let _ = kill(self.0, Signal::SIGCONT);
     }
 }

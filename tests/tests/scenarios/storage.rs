@@ -1,86 +1,16 @@
 //! Storage that is not what it was: unplugged, another one, full, read-only; and a device whose own
 //! disk is gone. Nothing is ever lost or removed over it, and it goes on when it is put right.
-//!
-//! Each scenario has a mount namespace of its own: its thread's, and that of all it starts. What it
-//! mounts nobody else sees, and it goes with the thread, however that ends.
 
 use std::fs::{self, File};
-use std::path::{Path, PathBuf};
 
 use mooring_api::{PlanOptions, RetryOptions, SignOutOptions};
 use mooring_tests::World;
-use nix::mount::{MntFlags, MsFlags, mount, umount2};
-use nix::sched::{CloneFlags, unshare};
-use nix::unistd::Uid;
 
+use crate::disk::{Disk, show_at, world};
 use crate::stage::{
     ALICE, Client, PASSWORD, belongings, copies, everything_comes_back, fill, piped, plain,
     sign_in, sign_out, signed_in, sync, write,
 };
-
-const NONE: Option<&str> = None;
-
-/// A world whose mounts are its own.
-fn world() -> World {
-    assert!(
-        Uid::effective().is_root(),
-        "this scenario mounts file systems: run it as root"
-    );
-    unshare(CloneFlags::CLONE_NEWNS).expect("a mount namespace (CAP_SYS_ADMIN is needed)");
-    mount(NONE, "/", NONE, MsFlags::MS_REC | MsFlags::MS_PRIVATE, NONE).expect("private mounts");
-    World::new()
-}
-
-/// A disk: a file system of its own, plugged in at a folder or not.
-struct Disk {
-    system: PathBuf,
-    at: PathBuf,
-}
-
-impl Disk {
-    /// A new one, plugged in.
-    fn new(world: &World, name: &str, at: &Path, size: &str) -> Self {
-        let system = world.folder().join(name);
-        fs::create_dir(&system).unwrap();
-        let options = format!("size={size},mode=0700");
-        mount(
-            Some("disk"),
-            &system,
-            Some("tmpfs"),
-            MsFlags::empty(),
-            Some(options.as_str()),
-        )
-        .unwrap();
-        fs::create_dir_all(at).unwrap();
-        let disk = Self {
-            system,
-            at: at.to_owned(),
-        };
-        disk.plug_in();
-        disk
-    }
-
-    fn plug_in(&self) {
-        mount(Some(&self.system), &self.at, NONE, MsFlags::MS_BIND, NONE).unwrap();
-    }
-
-    /// As by pulling the plug: whoever has a file open there keeps it.
-    fn pull(&self) {
-        umount2(&self.at, MntFlags::MNT_DETACH).unwrap();
-    }
-
-    fn resize(&self, size: &str) {
-        let options = format!("size={size}");
-        let flags = MsFlags::MS_REMOUNT;
-        mount(NONE, &self.system, NONE, flags, Some(options.as_str())).unwrap();
-    }
-
-    fn set_read_only(&self, read_only: bool) {
-        let mut flags = MsFlags::MS_REMOUNT;
-        flags.set(MsFlags::MS_RDONLY, read_only);
-        mount(NONE, &self.system, NONE, flags, NONE).unwrap();
-    }
-}
 
 /// What the account says of itself.
 async fn state(world: &World) -> (String, String, String) {
@@ -232,7 +162,7 @@ async fn another_storage_in_its_place_is_refused() {
         .expect_code(0);
     let others = world.manifest(&other.system);
     disk.pull();
-    mount(Some(&other.system), &disk.at, NONE, MsFlags::MS_BIND, NONE).unwrap();
+    let shown = show_at(&other.system, &disk.at);
     let told = sync(&world).await.expect_code(1);
     assert!(told.stderr.contains("another storage"), "{}", told.stderr);
     expect_attention(&world, "storage-gone", "another storage").await;
@@ -241,7 +171,7 @@ async fn another_storage_in_its_place_is_refused() {
     assert_eq!(plan.blockers[0].error, "Offline", "{:?}", plan.blockers);
     before.assert_same(&belongings(&world));
     others.assert_same(&world.manifest(&other.system));
-    disk.pull();
+    drop(shown);
     disk.plug_in();
     let _ = sync(&world).await.expect_code(0);
     before.assert_same(&copies(&world));
@@ -376,14 +306,7 @@ async fn a_storage_inside_a_collection_is_refused_through_a_bind_mount_too() {
     fill(&world);
     let before = plain(world.manifest(world.home()));
     let photos = world.account_folder(ALICE).join("Photos");
-    mount(
-        Some(&photos),
-        &world.storage(),
-        NONE,
-        MsFlags::MS_BIND,
-        NONE,
-    )
-    .unwrap();
+    let _shown = show_at(&photos, &world.storage());
     let told = sign_in(&world).password(PASSWORD).run().await;
     assert_ne!(told.code, 0, "{told:?}");
     assert!(world.account(ALICE).await.is_none());

@@ -143,9 +143,11 @@ impl Attached {
             let dir = account.files.open_root(path)?;
             account.files.abilities(&dir).map(|there| !there.remote)
         };
-        let sides = account.spec.collections.iter().flat_map(|(c, root)| {
-            [root.clone(), account.spec.storage.join(c.folder())]
-        });
+        let sides = account
+            .spec
+            .collections
+            .iter()
+            .flat_map(|(c, root)| [root.clone(), account.spec.storage.join(c.folder())]);
         let mut all = true;
         // What cannot be looked at now is not there, which the sync says.
         let roots = sides

@@ -17,8 +17,8 @@ use tokio::sync::mpsc;
 use zbus::object_server::SignalEmitter;
 
 use crate::delete::Answer;
-use crate::{backup, check, restore, why};
 use crate::files::real::RealFiles;
+use crate::{backup, check, restore, why};
 use crate::{erase, identity, leave, plan, remove, signin, storage, trash, verify};
 use attached::Attached;
 pub use attached::Told;
@@ -204,15 +204,22 @@ impl Service {
     }
 
     async fn trash(&self, account: String) -> Result<Vec<(Vec<u8>, String)>> {
-        self.on(&account, |attached| trash::listed(&attached.account)).await
+        self.on(&account, |attached| trash::listed(&attached.account))
+            .await
     }
 
     async fn undelete(&self, account: String, file: Vec<u8>) -> Result<Vec<u8>> {
-        self.on(&account, move |attached| trash::undelete_path(&attached.account, &file)).await
+        self.on(&account, move |attached| {
+            trash::undelete_path(&attached.account, &file)
+        })
+        .await
     }
 
     async fn diagnose(&self, account: String) -> Result<Vec<mooring_wire::Diagnosis>> {
-        self.on(&account, |attached| Ok(crate::diagnose::diagnose(&attached.account))).await
+        self.on(&account, |attached| {
+            Ok(crate::diagnose::diagnose(&attached.account))
+        })
+        .await
     }
 
     async fn counts(&self, account: String) -> Result<Vec<CollectionFacts>> {
