@@ -19,6 +19,7 @@ use mooring_api::{Blocked, JobOutcome, Progress};
 use mooring_core::identity::Password;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::account::Account;
 use crate::broker::Broker;
 use crate::bus::error::to_api;
 use crate::failure::Failure;
@@ -92,9 +93,42 @@ pub struct Opening {
 }
 
 impl Job {
-    /// Opens a job: visible, and in possession of its account.
+    /// Begins a job of an account at rest: takes the account, writes the job down, opens it.
     ///
-    /// `before` may be [`Holder::Look`] when the caller holds the account already.
+    /// # Errors
+    /// [`Failure::Busy`] when another job is under way, or there are too many.
+    async fn begin(
+        broker: &Arc<Broker>,
+        id: &str,
+        uid: u32,
+        kind: &'static str,
+        stages: Vec<&'static str>,
+        work: Work,
+    ) -> Result<(Self, Account), Failure> {
+        broker.published.borrow().expect_room(MAX_OPEN_JOBS)?;
+        let number = broker.next_job();
+        let account = broker.hold(id, Holder::Job(number)).await?;
+        let entry = Entry {
+            number,
+            account: id.to_owned(),
+            uid,
+            work,
+        };
+        if let Err(error) = broker.store.save_job(&entry) {
+            broker.change_account(id, |view| view.holder = Holder::Free);
+            return Err(error.into());
+        }
+        let opening = Opening {
+            number,
+            kind,
+            account: id.to_owned(),
+            uid,
+            stages,
+        };
+        Ok((Self::open(broker, opening), account))
+    }
+
+    /// Opens a job: visible, and in possession of its account.
     pub fn open(broker: &Arc<Broker>, opening: Opening) -> Self {
         let Opening {
             number,

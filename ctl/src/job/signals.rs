@@ -4,13 +4,12 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use mooring_api::{BUS_NAME, ROOT_PATH};
+use mooring_api::ROOT_PATH;
 use tokio::sync::Notify;
-use zbus::message::Type as MessageType;
 use zbus::names::OwnedUniqueName;
-use zbus::{MatchRule, Message, MessageStream};
+use zbus::{Message, MessageStream};
 
-use super::watch::{current_owner, next};
+use super::watch::{current_owner, next, subscribe};
 use crate::bus::Daemon;
 use crate::exit::{Failure, Result};
 use crate::text;
@@ -67,20 +66,7 @@ impl Signals {
     /// When the bus is gone.
     pub async fn new(daemon: &Daemon) -> Result<Self> {
         let connection = daemon.connection();
-        let own = MatchRule::builder()
-            .msg_type(MessageType::Signal)
-            .sender(BUS_NAME)
-            .path_namespace(ROOT_PATH)
-            .build()?;
-        let owner = MatchRule::builder()
-            .msg_type(MessageType::Signal)
-            .sender("org.freedesktop.DBus")
-            .interface("org.freedesktop.DBus")
-            .member("NameOwnerChanged")
-            .arg(0, BUS_NAME)
-            .build()?;
-        let own = MessageStream::for_match_rule(own, connection, None).await?;
-        let owners = MessageStream::for_match_rule(owner, connection, None).await?;
+        let (own, owners) = subscribe(connection, ROOT_PATH).await?;
         let inbox = Arc::new(Inbox::default());
         let owner = current_owner(connection).await?;
         let task = tokio::spawn(listen(own, owners, owner, inbox.clone()));

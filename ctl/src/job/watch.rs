@@ -50,20 +50,7 @@ impl Watch {
     /// # Errors
     /// When the bus is gone.
     pub async fn new(connection: &Connection) -> Result<Self> {
-        let jobs = MatchRule::builder()
-            .msg_type(MessageType::Signal)
-            .sender(BUS_NAME)
-            .path_namespace(JOBS_PATH)
-            .build()?;
-        let owner = MatchRule::builder()
-            .msg_type(MessageType::Signal)
-            .sender("org.freedesktop.DBus")
-            .interface("org.freedesktop.DBus")
-            .member("NameOwnerChanged")
-            .arg(0, BUS_NAME)
-            .build()?;
-        let jobs = MessageStream::for_match_rule(jobs, connection, None).await?;
-        let owner = MessageStream::for_match_rule(owner, connection, None).await?;
+        let (jobs, owner) = subscribe(connection, JOBS_PATH).await?;
         let (sender, heard) = watch::channel(Heard::default());
         let task = tokio::spawn(listen(
             jobs,
@@ -134,6 +121,28 @@ fn note(heard: &mut Heard, owner: &mut Option<OwnedUniqueName>, message: &Messag
         // A change of a property: waking up is enough.
         _ => {}
     }
+}
+
+/// Subscribes to what the daemon signals below a path, and to who owns its name.
+pub(super) async fn subscribe(
+    connection: &Connection,
+    below: &str,
+) -> Result<(MessageStream, MessageStream)> {
+    let own = MatchRule::builder()
+        .msg_type(MessageType::Signal)
+        .sender(BUS_NAME)
+        .path_namespace(below)
+        .build()?;
+    let owner = MatchRule::builder()
+        .msg_type(MessageType::Signal)
+        .sender("org.freedesktop.DBus")
+        .interface("org.freedesktop.DBus")
+        .member("NameOwnerChanged")
+        .arg(0, BUS_NAME)
+        .build()?;
+    let own = MessageStream::for_match_rule(own, connection, None).await?;
+    let owner = MessageStream::for_match_rule(owner, connection, None).await?;
+    Ok((own, owner))
 }
 
 pub(super) async fn current_owner(connection: &Connection) -> Result<Option<OwnedUniqueName>> {

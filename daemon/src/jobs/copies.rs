@@ -9,8 +9,8 @@ use mooring_api::{JobOutcome, Problem, WhyAnswer};
 use mooring_core::receipt::timestamp;
 use mooring_wire::{BackupReport, CheckReport, RestoreReport};
 
-use super::journal::{Entry, Work};
-use super::{Job, MAX_OPEN_JOBS, Opening, ending, failed};
+use super::journal::Work;
+use super::{Job, ending, failed};
 use crate::account::{Account, LastBackup};
 use crate::broker::Broker;
 use crate::failure::Failure;
@@ -51,28 +51,10 @@ impl Broker {
         copies: Copies,
         uid: u32,
     ) -> Result<u64, Failure> {
-        self.published.borrow().expect_room(MAX_OPEN_JOBS)?;
-        let number = self.next_job();
-        let account = self.hold(id, Holder::Job(number)).await?;
-        let entry = Entry {
-            number,
-            account: id.to_owned(),
-            uid,
-            work: Work::Copies(copies.clone()),
-        };
-        if let Err(error) = self.store.save_job(&entry) {
-            self.change_account(id, |view| view.holder = Holder::Free);
-            return Err(error.into());
-        }
         let (kind, stage) = kind(&copies);
-        let opening = Opening {
-            number,
-            kind,
-            account: id.to_owned(),
-            uid,
-            stages: vec![stage],
-        };
-        let job = Job::open(self, opening);
+        let work = Work::Copies(copies.clone());
+        let (job, account) = Job::begin(self, id, uid, kind, vec![stage], work).await?;
+        let number = job.number;
         self.spawn(run(job, account, copies));
         Ok(number)
     }

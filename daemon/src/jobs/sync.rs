@@ -5,8 +5,8 @@ use std::sync::Arc;
 use mooring_api::{JobOutcome, ReturnCheck};
 use mooring_wire::SyncReport;
 
-use super::journal::{Entry, Work};
-use super::{Job, MAX_OPEN_JOBS, Opening, ending, failed};
+use super::journal::Work;
+use super::{Job, ending, failed};
 use crate::account::Account;
 use crate::broker::Broker;
 use crate::failure::Failure;
@@ -75,27 +75,8 @@ impl Broker {
         uid: u32,
         wish: Wish,
     ) -> Result<u64, Failure> {
-        self.published.borrow().expect_room(MAX_OPEN_JOBS)?;
-        let number = self.next_job();
-        let account = self.hold(id, Holder::Job(number)).await?;
-        let entry = Entry {
-            number,
-            account: id.to_owned(),
-            uid,
-            work: Work::Sync,
-        };
-        if let Err(error) = self.store.save_job(&entry) {
-            self.change_account(id, |view| view.holder = Holder::Free);
-            return Err(error.into());
-        }
-        let opening = Opening {
-            number,
-            kind: KIND,
-            account: id.to_owned(),
-            uid,
-            stages: stages(),
-        };
-        let job = Job::open(self, opening);
+        let (job, account) = Job::begin(self, id, uid, KIND, stages(), Work::Sync).await?;
+        let number = job.number;
         self.spawn(run(job, account, wish));
         Ok(number)
     }

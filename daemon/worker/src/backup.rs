@@ -22,7 +22,7 @@ use crate::files::{Abilities, Files, Kind};
 use crate::hash::{self, CARRIED_MODE, Failed, Source};
 use crate::place::{self, is_own, os, path};
 use crate::signin;
-use crate::state::join;
+use crate::state::{join, split};
 use crate::sums::{self, Line, NAMES, SUMS, stored_name};
 use crate::trouble::Named;
 
@@ -205,7 +205,7 @@ fn remove_tree<F: Files>(files: &F, at: &F::Dir, name: &OsStr) -> io::Result<()>
         }
     }
     for folder in folders.iter().skip(1).rev() {
-        let (parent, name) = sums::split(folder);
+        let (parent, name) = split(folder);
         files.remove_dir(&files.open_dir(&top, path(parent))?, os(name))?;
     }
     files.remove_dir(at, name)

@@ -17,7 +17,7 @@ use crate::durable;
 use crate::error::{Error, Result};
 use crate::files::Files;
 use crate::place::{STORE, open_storage};
-use crate::state::{Item, Key};
+use crate::state::{Item, Key, split};
 
 /// The first line.
 const HEAD: &str = "mooring base 1";
@@ -196,14 +196,11 @@ fn parse(text: &str) -> Option<Line> {
     };
     let (collection, shown) = parts.next()?.split_once('/')?;
     let path = unreadable(shown)?;
-    let (folder, name) = match path.iter().rposition(|&b| b == b'/') {
-        Some(at) => (path[..at].to_vec(), path[at + 1..].to_vec()),
-        None => (Vec::new(), path),
-    };
+    let (folder, name) = split(&path);
     let key = Key {
         collection: collection.parse().ok()?,
-        folder,
-        name,
+        folder: folder.to_vec(),
+        name: name.to_vec(),
     };
     Some(Line { agreed, kept, key })
 }

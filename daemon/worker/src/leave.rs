@@ -17,7 +17,7 @@ use crate::files::Files;
 use crate::hash::{self, Failed, Source};
 use crate::place::{self, Place, is_own, os, path};
 use crate::staging;
-use crate::state::{Epoch, Key};
+use crate::state::{Epoch, Key, split};
 use crate::sync;
 
 /// Rounds of uploading before the rest is told: files change while they are uploaded.
@@ -163,10 +163,7 @@ pub fn locate<F: Files>(account: &Account<F>, shown: &[u8]) -> Result<Key> {
         else {
             continue;
         };
-        let (folder, name) = match below.iter().rposition(|&b| b == b'/') {
-            Some(at) => (&below[..at], &below[at + 1..]),
-            None => (&b""[..], below),
-        };
+        let (folder, name) = split(below);
         if name.is_empty() || is_own(folder, name) {
             return Err(refused());
         }

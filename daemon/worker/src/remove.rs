@@ -26,7 +26,7 @@ use crate::place::{self, Place, os, path};
 use crate::pool;
 use crate::readback::{TICK, read_back, same_inode, still_proven};
 use crate::staging;
-use crate::state::{Epoch, Item, Key, Stamp};
+use crate::state::{Epoch, Item, Key, Stamp, split};
 use crate::trouble::Named;
 use crate::verify::Verified;
 
@@ -416,10 +416,7 @@ pub fn remove_folders<F: Files>(account: &Account<F>, place: &Place<F>) -> Resul
             continue;
         }
         let shown = place.local_path.join(path(&folder.path));
-        let (parent, name) = match folder.path.iter().rposition(|&b| b == b'/') {
-            Some(at) => (&folder.path[..at], &folder.path[at + 1..]),
-            None => (&b""[..], &folder.path[..]),
-        };
+        let (parent, name) = split(&folder.path);
         let removed = files
             .open_dir(&place.local, path(parent))
             .and_then(|dir| files.remove_dir(&dir, os(name)));

@@ -25,7 +25,7 @@ use crate::files::Files;
 use crate::hash::{self, CARRIED_MODE, Failed, Source};
 use crate::place::{STAGING, is_own, os, path};
 use crate::staging;
-use crate::state::{Epoch, join};
+use crate::state::{Epoch, join, split};
 use crate::sums::{self, Line, NAMES, SUMS};
 use crate::trouble::Named;
 
@@ -364,7 +364,7 @@ impl<F: Files> Restoring<'_, F> {
             .ok_or_else(|| Failed::one("the account has no such collection here"))?;
         let below = real.get(top.len() + 1..).unwrap_or_default();
         let harmless = |part: &[u8]| !matches!(part, b"" | b"." | b"..") && !part.contains(&0);
-        let (folder, name) = sums::split(below);
+        let (folder, name) = split(below);
         let first = below.split(|b| *b == b'/').next().unwrap_or_default();
         if !below.split(|b| *b == b'/').all(harmless) || is_own(b"", first) {
             return Err(Failed::one("its name in the backup is not one of a file"));

@@ -17,6 +17,7 @@ use crate::files::Files;
 use crate::hash::{self, Failed, Source};
 use crate::place::{os, path};
 use crate::pool;
+use crate::state::split;
 
 /// The list of hashes.
 pub const SUMS: &str = "B3SUMS";
@@ -82,14 +83,6 @@ impl Line {
     /// Its folder and name in the backup.
     pub fn place(&self) -> (&[u8], &[u8]) {
         split(&self.path)
-    }
-}
-
-/// The folder and the name of a path.
-pub fn split(path: &[u8]) -> (&[u8], &[u8]) {
-    match path.iter().rposition(|b| *b == b'/') {
-        Some(at) => (&path[..at], &path[at + 1..]),
-        None => (b"", path),
     }
 }
 

@@ -19,7 +19,7 @@ use crate::look::{FolderLook, Odd, walk};
 use crate::place::{self, Place, os, path};
 use crate::pool;
 use crate::staging;
-use crate::state::{Epoch, Folder, Item, Key};
+use crate::state::{Epoch, Folder, Item, Key, split};
 use crate::trouble::Ledger;
 
 /// Files in a batch, at most.
@@ -582,13 +582,5 @@ impl Work {
             Way::Up => self.ups.push(load),
             Way::Down => self.downs.push(load),
         }
-    }
-}
-
-/// A path's folder and name.
-pub fn split(path: &[u8]) -> (&[u8], &[u8]) {
-    match path.iter().rposition(|&b| b == b'/') {
-        Some(at) => (&path[..at], &path[at + 1..]),
-        None => (&b""[..], path),
     }
 }

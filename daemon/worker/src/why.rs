@@ -16,8 +16,7 @@ use crate::hash::{self, Failed, Source};
 use crate::look::Seen;
 use crate::place::{self, Place, is_own, os, path};
 use crate::readback::same_inode;
-use crate::state::Key;
-use crate::sums::split;
+use crate::state::{Key, split};
 
 /// Says how a file stands. `file` is an absolute path.
 ///

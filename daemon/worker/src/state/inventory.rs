@@ -68,6 +68,14 @@ pub fn join(folder: &[u8], name: &[u8]) -> Vec<u8> {
     [folder, b"/", name].concat()
 }
 
+/// The folder and the name of a path below a root: what [`join`] puts together.
+pub fn split(path: &[u8]) -> (&[u8], &[u8]) {
+    match path.iter().rposition(|b| *b == b'/') {
+        Some(at) => (&path[..at], &path[at + 1..]),
+        None => (b"", path),
+    }
+}
+
 /// An item of the inventory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Item {

@@ -14,7 +14,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use mooring_core::collection::Collection;
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
-pub use inventory::{Folder, Item, Key, Proof, Stamp, Tally, join};
+pub use inventory::{Folder, Item, Key, Proof, Stamp, Tally, join, split};
 
 use crate::error::{Error, Result};
 
