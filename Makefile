@@ -13,6 +13,10 @@ docdir ?= $(datadir)/doc/mooring
 systemduserunitdir ?= $(PREFIX)/lib/systemd/user
 dbusservicesdir ?= $(datadir)/dbus-1/services
 sysconfdir ?= /etc
+mandir ?= $(datadir)/man
+bashcompletiondir ?= $(datadir)/bash-completion/completions
+zshcompletiondir ?= $(datadir)/zsh/site-functions
+fishcompletiondir ?= $(datadir)/fish/vendor_completions.d
 
 # `yes` installs the drop-in for systemd 253 and later; `auto` looks at this machine.
 NOTIFY_RELOAD ?= auto
@@ -30,6 +34,9 @@ export CARGO_TARGET_DIR ?= $(CURDIR)/target
 FAULTS = --features mooringd/faults,mooring-worker/faults
 DEBUG = $(CARGO_TARGET_DIR)/debug
 RELEASE = $(CARGO_TARGET_DIR)/release
+# Where the built programs are that pages and completions are made with, and where those go.
+BUILT ?= $(RELEASE)
+PAGES ?= $(CARGO_TARGET_DIR)/pages
 
 .PHONY: all help setup build debug demo test check lint verify bench install clean
 
@@ -40,7 +47,7 @@ help:
 	@echo 'make test                 every test, the demo among them'
 	@echo 'make check                format, lints, units, configuration, dependencies'
 	@echo 'make bench                measures, side by side with peers'
-	@echo 'make build                release binaries'
+	@echo 'make build                release binaries, manual pages, completions (also: make man)'
 	@echo 'make install [PREFIX=/usr] [DESTDIR=DIR]'
 	@echo 'make setup                installs what the above need (Debian and its kin)'
 
@@ -51,6 +58,25 @@ setup:
 build: export LIBEXECDIR = $(libexecdir)/mooring
 build:
 	$(CARGO) build --locked --release -p mooringd -p mooring-worker -p mooringctl
+	$(CARGO) build --locked --release -p mooringd --example mooringd-man
+	$(MAKE) --no-print-directory pages
+
+# Manual pages and completions, from the same source as --help and from the commented samples.
+.PHONY: man pages
+man: build
+
+pages:
+	rm -rf '$(PAGES)'
+	$(INSTALL) -d '$(PAGES)/man1' '$(PAGES)/man5' '$(PAGES)/man8' '$(PAGES)/completions'
+	'$(BUILT)/mooringctl' man '$(PAGES)/man1'
+	'$(BUILT)/examples/mooringd-man' >'$(PAGES)/man8/mooringd.8'
+	config/page.sh mooring.toml 'how Mooring works' '$$XDG_CONFIG_HOME/mooring/mooring.toml' \
+	    config/mooring.toml >'$(PAGES)/man5/mooring.toml.5'
+	config/page.sh mooring-policy 'what may be done with Mooring, and what has to be' \
+	    '$$XDG_CONFIG_HOME/mooring/policy.d/*.toml' config/policy.d/*.toml >'$(PAGES)/man5/mooring-policy.5'
+	'$(BUILT)/mooringctl' completions bash >'$(PAGES)/completions/mooringctl'
+	'$(BUILT)/mooringctl' completions zsh >'$(PAGES)/completions/_mooringctl'
+	'$(BUILT)/mooringctl' completions fish >'$(PAGES)/completions/mooringctl.fish'
 
 debug:
 	$(CARGO) build --locked --workspace $(FAULTS)
@@ -80,6 +106,7 @@ lint:
 verify:
 	@tests/setup.sh check
 	$(MAKE) debug
+	$(CARGO) build --locked -p mooringd --example mooringd-man $(FAULTS)
 	@tests/verify.sh '$(DEBUG)'
 
 bench:
@@ -93,9 +120,9 @@ install: build
 	$(INSTALL) -m 0755 '$(RELEASE)/mooringd' '$(RELEASE)/mooringctl' '$(DESTDIR)$(bindir)'
 	@# Not readable: a process that cannot be read cannot be traced by its person's other programs.
 	$(INSTALL) -m 0711 '$(RELEASE)/mooring-worker' '$(DESTDIR)$(libexecdir)/mooring'
-	$(MAKE) install-units install-docs
+	$(MAKE) install-units install-docs install-pages
 
-.PHONY: install-units install-docs
+.PHONY: install-units install-docs install-pages
 install-units:
 	$(INSTALL) -d '$(DESTDIR)$(systemduserunitdir)' '$(DESTDIR)$(dbusservicesdir)'
 	sed 's|@bindir@|$(bindir)|g' systemd/user/mooringd.service >'$(DESTDIR)$(systemduserunitdir)/mooringd.service'
@@ -113,6 +140,16 @@ install-docs:
 	$(INSTALL_DATA) README.md ARCHITECTURE.md CHANGELOG.md LICENSE-MIT LICENSE-APACHE '$(DESTDIR)$(docdir)'
 	$(INSTALL_DATA) config/mooring.toml '$(DESTDIR)$(docdir)/examples'
 	$(INSTALL_DATA) config/policy.d/*.toml '$(DESTDIR)$(docdir)/examples/policy.d'
+
+install-pages:
+	$(INSTALL) -d '$(DESTDIR)$(mandir)'/man{1,5,8} '$(DESTDIR)$(bashcompletiondir)' \
+	    '$(DESTDIR)$(zshcompletiondir)' '$(DESTDIR)$(fishcompletiondir)'
+	for section in 1 5 8; do \
+	    $(INSTALL_DATA) '$(PAGES)/man'$$section/* '$(DESTDIR)$(mandir)/man'$$section; \
+	done
+	$(INSTALL_DATA) '$(PAGES)/completions/mooringctl' '$(DESTDIR)$(bashcompletiondir)'
+	$(INSTALL_DATA) '$(PAGES)/completions/_mooringctl' '$(DESTDIR)$(zshcompletiondir)'
+	$(INSTALL_DATA) '$(PAGES)/completions/mooringctl.fish' '$(DESTDIR)$(fishcompletiondir)'
 
 clean:
 	$(CARGO) clean

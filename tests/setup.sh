@@ -16,9 +16,9 @@ needs() {
     local common="cc:gcc /usr/include/stdio.h:libc6-dev dbus-daemon:dbus"
     case $1 in
         demo) echo "$common" ;;
-        test) echo "$common script:bsdutils busctl:systemd /usr/lib/systemd/user/dbus.socket:dbus-user-session b3sum:b3sum" ;;
+        test) echo "$common script:bsdutils busctl:systemd /usr/lib/systemd/user/dbus.socket:dbus-user-session b3sum:b3sum /usr/lib/python3/dist-packages/gi/__init__.py:python3-gi" ;;
         bench) echo "$common rsync:rsync b3sum:b3sum" ;;
-        check) echo "$common systemd-analyze:systemd xmllint:libxml2-utils" ;;
+        check) echo "$common systemd-analyze:systemd xmllint:libxml2-utils man:man-db" ;;
         *) usage ;;
     esac
 }

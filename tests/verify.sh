@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Checks the files that no compiler reads, as they are installed: units, bus files, introspection,
-# configuration samples. A warning is an error.
+# configuration samples, manual pages, completions. A warning is an error.
 #
-# Usage: tests/verify.sh FOLDER      (with a built mooringd)
+# Usage: tests/verify.sh FOLDER      (with the built programs, and the example mooringd-man)
 set -euo pipefail
 cd "$(dirname "$0")/.."
 binaries=$(cd "${1:?usage: tests/verify.sh FOLDER}" && pwd)
@@ -80,8 +80,45 @@ configuration() {
     done
 }
 
+# Every command that --help shows has its page, and what formats pages has nothing to say of any.
+pages() {
+    local page command complaints
+    make --silent pages install-pages DESTDIR="$stage" PREFIX=/usr BUILT="$binaries" PAGES="$stage/pages" >/dev/null
+    for command in $("$binaries/mooringctl" --help | sed -n '/^Commands:/,/^$/s/^  \([a-z-]*\) .*/\1/p'); do
+        [ "$command" = help ] || [ -s "$stage/usr/share/man/man1/mooringctl-$command.1" ] ||
+            fail "mooringctl $command has no manual page"
+    done
+    for page in man1/mooringctl.1 man5/mooring.toml.5 man5/mooring-policy.5 man8/mooringd.8; do
+        [ -s "$stage/usr/share/man/$page" ] || fail "there is no $page"
+    done
+    for page in "$stage"/usr/share/man/man*/*; do
+        complaints=$(LC_ALL=C.UTF-8 man --warnings -l "$page" 2>&1 >/dev/null) || true
+        [ -z "$complaints" ] || fail "$page: $complaints"
+    done
+}
+
+completions() {
+    local share=$stage/usr/share shell
+    bash -n "$share/bash-completion/completions/mooringctl" || fail "the completions for bash do not parse"
+    # The words that bash would offer after `mooringctl sign-o`.
+    local offered
+    offered=$(bash -c '. "$1"; COMP_WORDS=(mooringctl sign-o); COMP_CWORD=1
+        _mooringctl mooringctl sign-o mooringctl 2>/dev/null; echo "${COMPREPLY[*]}"' - \
+        "$share/bash-completion/completions/mooringctl")
+    [ "$offered" = sign-out ] || fail "bash completes sign-o with: $offered"
+    for shell in zsh fish; do
+        command -v "$shell" >/dev/null || echo "verify: no $shell here: its completions are not parsed"
+    done
+    ! command -v zsh >/dev/null || zsh -n "$share/zsh/site-functions/_mooringctl"
+    ! command -v fish >/dev/null || fish -n "$share/fish/vendor_completions.d/mooringctl.fish"
+    [ -s "$share/zsh/site-functions/_mooringctl" ] && [ -s "$share/fish/vendor_completions.d/mooringctl.fish" ] ||
+        fail "completions are missing"
+}
+
 units
 names_agree
 xml
 configuration
-echo "verify: units, bus files, introspection and configuration are in order"
+pages
+completions
+echo "verify: units, bus files, introspection, configuration, pages and completions are in order"

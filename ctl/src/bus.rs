@@ -48,6 +48,8 @@ pub struct FilesState {
     pub last_sync: u64,
     /// Whether it is not kept in step by itself.
     pub paused: bool,
+    /// Why nothing is synced by itself just now, although it is not paused; or empty.
+    pub resting: Option<String>,
     /// The last backup.
     pub last_backup: Option<mooring_api::LastBackup>,
 }
@@ -110,6 +112,10 @@ impl Daemon {
             Failure::unreachable(format!(
                 "There is no session bus to find the daemon on: {said}."
             ))
+            .hint(
+                "Run it from within your session (a desktop, or a login of yours), or for a try \
+                 of its own: `dbus-run-session bash`, and in it `mooringd --session &`.",
+            )
         })?;
         let watch = Watch::new(&connection).await?;
         let manager = ManagerProxy::builder(&connection)
@@ -165,7 +171,7 @@ impl Daemon {
                 1 => Ok(accounts.remove(0)),
                 0 => Err(none_signed_in()),
                 _ => Err(Failure::usage("There are several accounts: say which.")
-                    .hint(format!("They are {}.", names(&accounts)))),
+                    .hint(format!("Signed in here: {}.", names(&accounts)))),
             };
         };
         if let Some(i) = accounts.iter().position(|a| a.state.id == name) {
@@ -184,7 +190,7 @@ impl Daemon {
                     format!("There is no account {shown} on this device."),
                 )
                 .kind("NotFound")
-                .hint(format!("There is {}.", names(&accounts))))
+                .hint(format!("Signed in here: {}.", names(&accounts))))
             }
             _ => {
                 let ids: Vec<String> = fits

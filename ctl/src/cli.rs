@@ -2,6 +2,8 @@
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::commands::pages;
+use crate::commands::reauthenticate;
 use crate::commands::{backup, restore, verify, why};
 use crate::commands::{
     inhibit, jobs, monitor, new_password, pause, policy, receipts, resolve, show, sign_in,
@@ -67,6 +69,8 @@ pub enum Command {
     Sync(sync::Sync),
     /// Answer the question about deletions that were not carried over
     Resolve(resolve::Resolve),
+    /// List the files of which two versions were kept
+    Conflicts(crate::commands::conflicts::Conflicts),
     /// List what was deleted in the last 30 days, or bring a file back
     Undelete(undelete::Undelete),
     /// Take a backup of an account's files on this device
@@ -81,6 +85,8 @@ pub enum Command {
     Pause(pause::Which),
     /// Sync a paused account by itself again
     Resume(pause::Which),
+    /// Give the password again, where a session became too old; what waited for it goes on
+    Reauthenticate(reauthenticate::Reauthenticate),
     /// Sign out: check that every file is safe in the storage, then remove it from this device
     SignOut(sign_out::SignOut),
     /// Set another password
@@ -91,14 +97,22 @@ pub enum Command {
     Policy(policy::Policy),
     /// Look at the receipts of earlier sign-outs
     Receipts(receipts::Receipts),
+    /// List the devices that use an account's storage, or ask one to sign out
+    Devices(crate::commands::devices::Devices),
     /// Look at the long operations, and act on them
     Jobs(jobs::Jobs),
     /// Look whether everything is as it should be, and say what to do
-    Doctor,
+    Doctor(crate::commands::doctor::Doctor),
     /// Run a program, and let sign-outs wait for it
     Inhibit(inhibit::Inhibit),
     /// List the apps that ask to wait with signing out
     Inhibitors,
+    /// Print the completions for a shell
+    #[command(hide = true)]
+    Completions(pages::Completions),
+    /// Write the manual pages
+    #[command(hide = true)]
+    Man(pages::Pages),
 }
 
 impl Command {
@@ -106,6 +120,7 @@ impl Command {
     pub fn password_fd(&self) -> Option<u32> {
         match self {
             Self::SignIn(args) => args.password_fd,
+            Self::Reauthenticate(args) => args.password_fd,
             Self::Password(new_password::NewPassword::Change(args)) => args.password_fd,
             Self::SignOut(args) if !args.dry_run => args.password_fd,
             _ => None,

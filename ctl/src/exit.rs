@@ -147,9 +147,12 @@ impl From<Error> for Failure {
             ),
             Error::PlanStale(_) => (
                 Exit::Blocked,
-                "Look at the plan again with `mooringctl sign-out --dry-run`.",
+                "Look at the plan again with `mooringctl sign-out ACCOUNT --dry-run`.",
             ),
-            Error::BackupRequired(_) => (Exit::Blocked, "Make the backup first."),
+            Error::BackupRequired(_) => (
+                Exit::Blocked,
+                "Make the backup first: `mooringctl backup ACCOUNT --to FOLDER`.",
+            ),
             Error::Inhibited(_) => (Exit::Blocked, "Try again when it is done."),
             Error::Busy(_) => (Exit::Blocked, "`mooringctl jobs` shows what is under way."),
             Error::Offline(_) => (Exit::Failed, "Reconnect the storage, then try again."),

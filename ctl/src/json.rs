@@ -91,6 +91,8 @@ pub fn account(account: &Account) -> Value {
             out.insert("last-backup".to_owned(), Value::Object(backup));
         }
         out.insert("paused".to_owned(), files.paused.into());
+        let resting = files.resting.as_deref().unwrap_or_default();
+        out.insert("resting".to_owned(), resting.into());
         let collections: Vec<Value> = files.collections.iter().map(collection).collect();
         out.insert("collections".to_owned(), collections.into());
     }
@@ -109,6 +111,7 @@ fn collection(c: &CollectionStatus) -> Value {
         "verified": c.verified,
         "here-before": c.here_before,
         "skipped": c.skipped,
+        "bad-lines": c.bad_lines,
     }));
     put_path(&mut out, "root", &c.root);
     Value::Object(out)
@@ -172,6 +175,7 @@ pub fn outcome(o: &JobOutcome) -> Value {
         "receipt": o.receipt,
         "uploaded": o.uploaded,
         "downloaded": o.downloaded,
+        "moved": o.moved,
         "adopted": o.adopted,
         "conflicts": o.conflicts,
         "held": o.held,
@@ -180,6 +184,7 @@ pub fn outcome(o: &JobOutcome) -> Value {
         "removed": o.removed,
         "kept": o.kept,
         "left": o.left,
+        "gone-before": o.gone_before,
     }));
     put_paths(&mut out, "pending", &o.pending);
     out.insert("copied".to_owned(), o.copied.into());
@@ -193,6 +198,8 @@ pub fn outcome(o: &JobOutcome) -> Value {
         "expected": o.returned.expected,
         "checked": o.returned.checked,
         "changed-since": o.returned.changed_since,
+        "deleted-since": o.returned.deleted_since,
+        "held": o.returned.held,
         "missing-total": o.returned.missing_total,
     }));
     put_paths(&mut returned, "missing", &o.returned.missing);
@@ -215,6 +222,7 @@ pub fn why(file: &[u8], account: Option<&str>, w: &mooring_api::WhyAnswer) -> Va
         "next": w.next,
         "collection": w.collection,
         "read-back-at": w.read_back_at,
+        "unseen": w.unseen,
     }));
     put_path(&mut out, "file", file);
     put_paths(&mut out, "copies", &w.copies);

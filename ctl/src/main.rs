@@ -28,6 +28,7 @@ use crate::commands::{
     Context, inhibit, jobs, monitor, new_password, overview, pause, policy, receipts, resolve,
     resume, show, sign_in, sign_out, sync, undelete,
 };
+use crate::commands::{pages, reauthenticate};
 use crate::commands::{backup, restore, verify, why};
 use crate::exit::{Exit, Failure, Result};
 use crate::secret::Password;
@@ -35,6 +36,21 @@ use crate::terminal::Terminal;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    // These need no daemon, and nothing of the person's.
+    let written = match &cli.command {
+        Some(Command::Completions(args)) => Some(pages::completions(args)),
+        Some(Command::Man(args)) => Some(pages::man(args)),
+        _ => None,
+    };
+    if let Some(written) = written {
+        return match written {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(failure) => {
+                eprintln!("error: {}", failure.message);
+                failure.exit.into()
+            }
+        };
+    }
     // Before anything opens a descriptor of its own under that number.
     let number = cli.command.as_ref().and_then(Command::password_fd);
     let password = number.map(secret::from_descriptor).transpose();
@@ -105,6 +121,7 @@ async fn command(cli: Cli, terminal: &Terminal, secrets: Secrets) -> Result<Done
         Some(Command::Show(args)) => terminal.patient(show::run(&context, args)).await,
         Some(Command::Sync(args)) => sync::run(&context, args).await,
         Some(Command::Resolve(args)) => resolve::run(&context, args).await,
+        Some(Command::Conflicts(args)) => crate::commands::conflicts::run(&context, args).await,
         Some(Command::Undelete(args)) => undelete::run(&context, args).await,
         Some(Command::Backup(args)) => backup::run(&context, args).await,
         Some(Command::Restore(args)) => restore::run(&context, args).await,
@@ -112,10 +129,12 @@ async fn command(cli: Cli, terminal: &Terminal, secrets: Secrets) -> Result<Done
         Some(Command::Why(args)) => terminal.patient(why::run(&context, args)).await,
         Some(Command::Pause(args)) => terminal.patient(pause::run(&context, args)).await,
         Some(Command::Resume(args)) => terminal.patient(resume::run(&context, args)).await,
+        Some(Command::Reauthenticate(args)) => reauthenticate::run(&context, args, password).await,
         Some(Command::SignOut(args)) => sign_out::run(&context, args, password).await,
         Some(Command::Password(args)) => new_password::run(&context, args, password, further).await,
         Some(Command::Policy(args)) => terminal.patient(policy::run(&context, args)).await,
         Some(Command::Receipts(args)) => terminal.patient(receipts::run(&context, args)).await,
+        Some(Command::Devices(args)) => commands::devices::run(&context, args).await,
         Some(Command::Jobs(args)) => jobs::run(&context, args).await,
         Some(Command::Inhibit(args)) => return inhibit::run(&context, args).await.map(Done::As),
         Some(Command::Status(args)) if args.watch => {
@@ -123,7 +142,9 @@ async fn command(cli: Cli, terminal: &Terminal, secrets: Secrets) -> Result<Done
         }
         Some(Command::Status(_)) => terminal.patient(overview::run(&context)).await,
         Some(Command::Monitor) => return monitor::run(&context).await.map(Done::As),
-        Some(Command::Doctor) => terminal.patient(commands::doctor::run(&context)).await,
+        Some(Command::Doctor(args)) => commands::doctor::run(&context, args).await,
+        // Answered before a daemon was looked for.
+        Some(Command::Completions(_) | Command::Man(_)) => Ok(Value::Null),
         Some(Command::Inhibitors) => terminal.patient(inhibit::list(&context)).await,
     };
     told.map(Done::Told)

@@ -203,3 +203,27 @@ fn wrong_words_are_a_usage_failure() {
     assert_eq!(fake.run(&["sign-off"]).code, 2);
     assert_eq!(fake.run(&["sign-out"]).code, 2);
 }
+
+#[test]
+fn a_simulated_policy_file_is_a_table_or_json_and_findings_fail() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), "# none\n").unwrap();
+    let path = file.path().to_str().unwrap();
+    let fake = Fake::start(Script::alice());
+    let run = fake.run(&["policy", "simulate", path]);
+    assert_eq!(run.code, 0, "{run:?}");
+    for part in ["alice", "sign-out", "allowed", "→ needs a backup", "person", "wants it."] {
+        assert!(run.out.contains(part), "{part} in {}", run.out);
+    }
+    let json = fake.run(&["--json", "policy", "simulate", path]).json();
+    assert_eq!(json["changes"][0]["after"], "needs a backup");
+    let mut script = Script::alice();
+    script.findings = vec![Finding {
+        line: 1,
+        column: 1,
+        message: "wrong".to_owned(),
+    }];
+    let fake = Fake::start(script);
+    let run = fake.run(&["policy", "simulate", path]);
+    assert_eq!(run.code, 1, "{run:?}");
+}

@@ -102,6 +102,21 @@ fn what_came_back_is_counted() {
 }
 
 #[test]
+fn what_is_held_is_a_question_and_no_failure() {
+    let check = ReturnCheck {
+        receipt: "r1".into(),
+        expected: 1204,
+        checked: 1203,
+        held: 1,
+        ..ReturnCheck::default()
+    };
+    let run = returning(check).run_with("secret", &ALICE);
+    assert_eq!(run.code, 0, "{run:?}");
+    assert!(run.out.contains("1 file held"), "{}", run.out);
+    assert!(run.out.contains("mooringctl resolve"), "{}", run.out);
+}
+
+#[test]
 fn what_did_not_come_back_is_named_and_fails() {
     let check = ReturnCheck {
         receipt: "r1".into(),

@@ -61,9 +61,13 @@ pub struct Account {
     /// Whether it is not kept in step by itself.
     #[serde(default)]
     pub paused: bool,
-    /// The last backup that ended well.
+    /// The last backup that is complete. One that lacks files is none to count on.
     #[serde(default)]
     pub last_backup: Option<LastBackup>,
+    /// When the last backup that has a folder was begun, complete or not, in seconds since the
+    /// Unix epoch: the next one's folder needs another name.
+    #[serde(default)]
+    pub backup_begun: u64,
 }
 
 impl Account {

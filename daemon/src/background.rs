@@ -12,7 +12,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mooring_core::account::State;
+use mooring_core::account::{Reason, State};
 use mooring_wire::SyncReport;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, Interval, MissedTickBehavior};
@@ -36,8 +36,10 @@ pub async fn run(broker: Arc<Broker>) {
     let mut published = broker.published.subscribe();
     let mut schedule = Schedule::default();
     let mut syncs: JoinSet<(String, Ended)> = JoinSet::new();
+    let mut asks_where = false;
     loop {
         let settings = broker.rules.in_force().settings.clone();
+        asks_where = broker.settle_rest(asks_where);
         let ready = {
             let published = published.borrow_and_update();
             schedule.follow(&accounts(&published, in_use), Instant::now());
@@ -91,7 +93,8 @@ fn in_use(view: &AccountView) -> bool {
 }
 
 fn is_ready(view: &AccountView) -> bool {
-    in_use(view) && !view.account.paused && view.holder == Holder::Free
+    let too_old = view.account.state == State::NeedsAttention(Reason::Reauthenticate);
+    in_use(view) && !too_old && view.rest.is_none() && !view.account.paused && view.holder == Holder::Free
 }
 
 fn pace(poll_minutes: u16) -> Pace {
@@ -129,11 +132,22 @@ impl Broker {
         let Ok(account) = self.update(|p| p.hold(id, Holder::Background)) else {
             return Ended::MadeRoom;
         };
+        if self.has_to_rest(id, &account.storage).await {
+            self.change_account(id, |view| {
+                view.holder = Holder::Free;
+                view.wanted = false;
+            });
+            return Ended::MadeRoom;
+        }
         let began = Instant::now();
-        let done = self.make_room(id, self.watch_and_sync(&account)).await;
+        let done = match self.expect_fresh(&account) {
+            Ok(()) => self.make_room(id, self.watch_and_sync(&account)).await,
+            Err(failure) => Err(failure),
+        };
         let ended = match done {
             Ok((report, watched)) => {
                 self.recovered(id);
+                self.noticed.look_for_requests(id);
                 if let Err(failure) = self.refresh(&account).await {
                     tracing::warn!(account = id, error = %failure, "no counts after a sync");
                 }
@@ -143,6 +157,10 @@ impl Broker {
                 }
             }
             Err(Failure::Cancelled(_)) => Ended::MadeRoom,
+            Err(Failure::ReauthRequired(_)) => {
+                self.watch_sessions();
+                Ended::MadeRoom
+            }
             Err(failure) => {
                 self.trouble(id, &failure);
                 Ended::Failed
@@ -189,7 +207,7 @@ impl Broker {
                     live.proxy().attach(spec).await?;
                     // First the watch, so that no change falls between.
                     let watched = live.proxy().watch(&id).await?;
-                    Ok((live.proxy().sync(&id, read_back).await?, watched))
+                    Ok((live.proxy().sync_told(&id, read_back).await?, watched))
                 })
             })
             .await

@@ -12,6 +12,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::account::Account;
+use crate::announcements::Announcements;
 use crate::background::Noticed;
 use crate::clock::Clock;
 use crate::failure::Failure;
@@ -23,7 +24,9 @@ use crate::passwords::Passwords;
 use crate::published::{AccountView, Holder, Published};
 use crate::receipts::Receipts;
 use crate::rules::Rules;
+use crate::sessions::Sessions;
 use crate::store::Store;
+use crate::terms;
 use crate::workers::{Heard, Listener, Workers};
 
 /// How long a call waits for a look at its account to end: less than callers commonly wait for an
@@ -46,6 +49,8 @@ pub struct Parts {
     pub cost: Cost,
     /// The user it works for.
     pub uid: u32,
+    /// Where the system bus is; without one, where it is on this machine.
+    pub system_bus: Option<String>,
 }
 
 /// The broker.
@@ -56,6 +61,8 @@ pub struct Broker {
     pub folders: Folders,
     /// The user it works for.
     pub uid: u32,
+    /// Where the system bus is; without one, where it is on this machine.
+    pub system_bus: Option<String>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Its durable state.
@@ -65,11 +72,15 @@ pub struct Broker {
     /// The worker.
     pub workers: Workers,
     /// Settings and policy.
-    pub rules: Rules,
+    pub rules: Arc<Rules>,
+    /// How old sessions are.
+    pub sessions: Sessions,
     /// The receipts on this device.
     pub receipts: Receipts,
     /// What apps hold so that a sign-out waits.
     pub inhibitors: Inhibitors,
+    /// What apps are told of sign-outs.
+    pub announcements: Announcements,
     /// What the worker noticed by itself.
     pub noticed: Arc<Noticed>,
     /// What clients see.
@@ -93,9 +104,10 @@ impl Broker {
             launcher,
             cost,
             uid,
+            system_bus,
         } = parts;
         let store = Arc::new(store);
-        let rules = Rules::load(folders.clone(), &store)?;
+        let rules = Arc::new(Rules::load(folders.clone(), &store)?);
         let mut published = Published {
             policy_state: rules.in_force().standing.state().name(),
             ..Published::default()
@@ -105,16 +117,30 @@ impl Broker {
                 .accounts
                 .insert(account.id.clone(), AccountView::new(account));
         }
+        for ended in store.ended(clock.now())? {
+            let number = ended.number;
+            published
+                .jobs
+                .extend(ended.view().map(|view| (number, view)));
+        }
+        published.prune(usize::from(rules.in_force().settings.keep_finished));
         let published = Arc::new(watch::Sender::new(published));
         let noticed = Arc::new(Noticed::default());
         let listener = listener(published.clone(), noticed.clone());
         Ok(Arc::new(Self {
             mode,
             uid,
-            passwords: Passwords::new(store.clone(), clock.clone(), cost),
+            system_bus,
+            passwords: {
+                let rules = rules.clone();
+                let slowing = Box::new(move |identity: &str| terms::slowing(&rules, identity));
+                Passwords::new(store.clone(), clock.clone(), cost, slowing)
+            },
+            sessions: Sessions::default(),
             workers: Workers::new(launcher, uid, listener),
             receipts: Receipts::new(folders.receipts()),
             inhibitors: Inhibitors::default(),
+            announcements: Announcements::default(),
             next_job: AtomicU64::new(store.last_job()? + 1),
             requests: Mutex::default(),
             tasks: Mutex::default(),
@@ -290,8 +316,13 @@ impl Broker {
         Ok(())
     }
 
-    /// Notes what went wrong with an account, if it is something a person has to put right.
+    /// Notes what went wrong with an account, if it is something a person has to put right. What
+    /// policy waits for stays what it waits for.
     pub fn trouble(&self, id: &str, failure: &Failure) {
+        if self.waits_for_proof(id) {
+            tracing::warn!(account = id, error = %failure, "an account cannot be used");
+            return;
+        }
         match reason(failure) {
             Some(reason) => self.event(id, Event::Trouble(reason), &failure.to_string()),
             None => tracing::warn!(account = id, error = %failure, "an account cannot be used"),
@@ -300,6 +331,9 @@ impl Broker {
 
     /// Notes that an account works again.
     pub fn recovered(&self, id: &str) {
+        if self.waits_for_proof(id) {
+            return;
+        }
         let attention = |view: &AccountView| matches!(view.account.state, State::NeedsAttention(_));
         if self
             .published
@@ -312,7 +346,16 @@ impl Broker {
         }
     }
 
-    fn event(&self, id: &str, event: Event, message: &str) {
+    fn waits_for_proof(&self, id: &str) -> bool {
+        let waits = State::NeedsAttention(Reason::Reauthenticate);
+        let published = self.published.borrow();
+        published
+            .accounts
+            .get(id)
+            .is_some_and(|view| view.account.state == waits)
+    }
+
+    pub(crate) fn event(&self, id: &str, event: Event, message: &str) {
         let changed = self.change_account(id, |view| view.account.apply(event, message));
         if let Some(Err(error)) = changed.map(|account| self.store.save_account(&account)) {
             // Only the memory of a reason is lost; the next look finds it again.
@@ -328,6 +371,7 @@ fn reason(failure: &Failure) -> Option<Reason> {
         Failure::Worker(Wire::StorageGone(_)) => Some(Reason::StorageGone),
         Failure::Worker(Wire::HomeGone(_)) => Some(Reason::HomeGone),
         Failure::Worker(Wire::NoSpace(_)) => Some(Reason::NoSpace),
+        Failure::Worker(Wire::DiskTrouble(_)) => Some(Reason::DiskTrouble),
         Failure::Worker(Wire::StateDamaged(_)) => Some(Reason::StateDamaged),
         Failure::Worker(Wire::ZBus(_)) | Failure::WorkerDies(_) | Failure::Launch(_) => {
             Some(Reason::WorkerFailed)

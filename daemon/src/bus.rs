@@ -5,7 +5,10 @@
 
 mod account;
 mod arguments;
+mod devices;
 pub mod error;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 pub mod gate;
 mod job;
 mod manager;
@@ -102,6 +105,9 @@ pub async fn serve(
         Ok(RequestNameReply::PrimaryOwner) => {
             work.into_iter().for_each(|work| broker.spawn(work));
             broker.spawn(crate::background::run(broker.clone()));
+            broker.spawn(crate::devices::run(broker.clone()));
+            broker.spawn(crate::sessions::run(broker.clone()));
+            broker.spawn(crate::surroundings::run(broker.clone()));
             Ok(publisher)
         }
         Ok(_) | Err(zbus::Error::NameTaken) => Err(Error::Taken.into()),

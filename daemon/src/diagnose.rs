@@ -7,7 +7,6 @@ use mooring_core::policy::State;
 use crate::account::Account;
 use crate::broker::Broker;
 use crate::failure::Failure;
-use crate::published::Holder;
 
 const JOURNAL: &str = "the daemon's log has more: journalctl --user -u mooringd";
 
@@ -39,6 +38,11 @@ impl Broker {
                 Err(failure @ Failure::Busy(_)) => {
                     found.push(warning(&area, &failure.to_string(), ""));
                 }
+                Err(failure @ Failure::Worker(mooring_wire::Error::StateDamaged(_))) => {
+                    let area = format!("{area}, state");
+                    let advice = "build it anew from both sides: mooringctl doctor --repair";
+                    found.push(bad(&area, &failure.to_string(), advice));
+                }
                 Err(failure) => found.push(bad(&area, &failure.to_string(), JOURNAL)),
             }
         }
@@ -49,21 +53,10 @@ impl Broker {
         &self,
         account: &Account,
     ) -> Result<Vec<mooring_wire::Diagnosis>, Failure> {
-        self.hold(&account.id, Holder::Look).await?;
-        let spec = account.spec();
-        let told = self
-            .workers
-            .call(|live| {
-                let spec = spec.clone();
-                Box::pin(async move {
-                    let id = spec.id.clone();
-                    live.proxy().attach(spec).await?;
-                    Ok(live.proxy().diagnose(&id).await?)
-                })
-            })
-            .await;
-        self.change_account(&account.id, |view| view.holder = Holder::Free);
-        told
+        let looking = self.looking(&account.id).await?;
+        looking
+            .ask(|live, id| Box::pin(async move { live.proxy().diagnose(&id).await }))
+            .await
     }
 
     /// What is the broker's own.
@@ -86,6 +79,9 @@ impl Broker {
                 bad("policy", &said, "correct the file: mooringctl policy check")
             }
         });
+        found.extend(self.surroundings_known());
+        let missing = self.missing_accounts().into_iter();
+        found.extend(missing.map(|said| bad("policy", &said, "sign in: mooringctl sign-in")));
         found.push(match self.store.check() {
             Ok(None) => ok("state", "the daemon's database is whole"),
             Ok(Some(said)) => bad(
@@ -105,6 +101,36 @@ impl Broker {
             Err(failure) => bad("receipts", &failure.to_string(), JOURNAL),
         });
         found
+    }
+}
+
+impl Broker {
+    /// Whether the facts are known that settings ask for.
+    fn surroundings_known(&self) -> Vec<Diagnosis> {
+        let wish = self.rules.in_force().settings.rest;
+        let now = self.published.borrow().surroundings;
+        let asked = [
+            (wish.asks_for_power(), now.on_battery.is_some(), "power", "on-battery", "UPower"),
+            (
+                wish.asks_for_network(),
+                now.metered.is_some(),
+                "network",
+                "on-metered",
+                "NetworkManager",
+            ),
+        ];
+        let asked = asked.into_iter().filter(|(asks, ..)| *asks);
+        asked
+            .map(|(_, known, area, key, service)| {
+                if known {
+                    return ok(area, &format!("{service} answers, for `{key}`"));
+                }
+                let message = format!(
+                    "{service} does not say how it is, so `{key}` in the settings pauses nothing"
+                );
+                warning(area, &message, &format!("install and start {service}"))
+            })
+            .collect()
     }
 }
 

@@ -15,6 +15,9 @@ pub enum Failure {
     /// Policy forbids it. Names organisation, rule, file and line, reason, contact.
     #[error("{0}")]
     PolicyDenied(String),
+    /// Policy wants a backup first. Names who says so, where, why, and what is missing.
+    #[error("{0}")]
+    BackupRequired(String),
     /// An argument is wrong.
     #[error("{0}")]
     InvalidArgument(String),
@@ -54,6 +57,9 @@ pub enum Failure {
     /// Whether it was done is not known.
     #[error("{0}")]
     Unknown(String),
+    /// The session is too old: the person has to prove who they are.
+    #[error("{0}")]
+    ReauthRequired(String),
     /// The consent no longer fits.
     #[error("{0}")]
     PlanStale(String),

@@ -5,6 +5,7 @@
 
 mod authorise;
 pub mod copies;
+pub mod ended;
 mod forget;
 pub mod journal;
 pub mod sign_in;
@@ -106,6 +107,10 @@ impl Job {
         work: Work,
     ) -> Result<(Self, Account), Failure> {
         broker.published.borrow().expect_room(MAX_OPEN_JOBS)?;
+        if work.moves_data() {
+            let account = broker.published.borrow().account(id)?.account.clone();
+            broker.expect_fresh(&account)?;
+        }
         let number = broker.next_job();
         let account = broker.hold(id, Holder::Job(number)).await?;
         let entry = Entry {
@@ -296,6 +301,8 @@ impl Job {
             p.prune(keep);
         });
         self.broker.requests().remove(&self.number);
+        // What could not be heeded while the job was under way.
+        self.broker.noticed.look_for_requests(&self.account);
     }
 }
 

@@ -5,14 +5,17 @@
 //! so that tests can run it with a worker, a clock and a bus of their own.
 
 pub mod account;
+pub mod announcements;
 pub mod background;
 pub mod broker;
 pub mod bus;
 pub mod cli;
 pub mod clock;
+pub mod devices;
 pub mod diagnose;
 pub mod failure;
 pub mod folders;
+pub mod holding;
 pub mod inhibitors;
 pub mod jobs;
 pub mod launch;
@@ -23,11 +26,16 @@ pub mod notify;
 pub mod passwords;
 pub mod plan;
 pub mod published;
+pub mod questions;
 pub mod random;
 pub mod receipts;
 pub mod record;
+pub mod repair;
 pub mod rules;
 pub mod run;
 pub mod secret;
+pub mod sessions;
 pub mod store;
+pub mod surroundings;
+pub mod terms;
 pub mod workers;

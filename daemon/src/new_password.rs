@@ -40,7 +40,8 @@ impl Broker {
     /// [`Failure::IncorrectPassword`], [`Failure::TooManyAttempts`]; [`Failure::InvalidArgument`]
     /// for a new one that is too short; [`Failure::Busy`] when another device was faster.
     pub async fn change_password(&self, id: &str, change: Change) -> Result<(), Failure> {
-        self.expect_long_enough(&change.new_password)?;
+        let identity = self.published.borrow().account(id)?.account.identity.clone();
+        self.expect_long_enough(&identity, &change.new_password)?;
         let _alone = self.passwords.change_alone().await;
         let (account, record, text) = self.expect_stored(id).await?;
         self.passwords.check(&record, change.password).await?;
@@ -59,7 +60,8 @@ impl Broker {
     /// As [`Broker::change_password`], with [`Failure::IncorrectCode`] and
     /// [`Failure::TooManyCodes`]; [`Failure::CodeVoid`] when the new code was given out already.
     pub async fn reset_password(&self, id: &str, reset: Reset) -> Result<(), Failure> {
-        self.expect_long_enough(&reset.new_password)?;
+        let identity = self.published.borrow().account(id)?.account.identity.clone();
+        self.expect_long_enough(&identity, &reset.new_password)?;
         let _alone = self.passwords.change_alone().await;
         let (account, record, text) = self.expect_stored(id).await?;
         self.passwords.check_code(&record, reset.code).await?;
@@ -80,16 +82,6 @@ impl Broker {
         self.passwords.forgive(&next)?;
         tracing::info!(account = id, "the password was reset");
         Ok(())
-    }
-
-    fn expect_long_enough(&self, password: &Password) -> Result<(), Failure> {
-        let least = self.rules.in_force().settings.min_password;
-        if password.characters() >= usize::from(least) {
-            return Ok(());
-        }
-        Err(Failure::InvalidArgument(format!(
-            "the new password is too short: it needs {least} characters at least"
-        )))
     }
 
     /// The account, and the record that holds, which is also the storage's, with its exact text.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use mooring_core::attempts::{Attempts, TooSoon};
+use mooring_core::attempts::{Attempts, Slowing, TooSoon};
 use mooring_core::identity::{self, Cost, Password, Randomness, Record, RecoveryCode};
 use tokio::sync::{Mutex, MutexGuard};
 
@@ -11,11 +11,15 @@ use crate::failure::Failure;
 use crate::random;
 use crate::store::Store;
 
+/// How wrong passwords of an identity are slowed down now.
+pub type SlowingOf = Box<dyn Fn(&str) -> Slowing + Send + Sync>;
+
 /// Everything that runs argon2.
 pub struct Passwords {
     store: Arc<Store>,
     clock: Arc<dyn Clock>,
     cost: Cost,
+    slowing: SlowingOf,
     /// Argon2 takes up to 256 MiB: never two at once. Also makes "read, count, check" one step.
     one_at_a_time: Mutex<()>,
     /// A change reads, checks and replaces: never two at once.
@@ -24,11 +28,12 @@ pub struct Passwords {
 
 impl Passwords {
     /// New records cost `cost`; a daemon gives [`Cost::REAL`].
-    pub fn new(store: Arc<Store>, clock: Arc<dyn Clock>, cost: Cost) -> Self {
+    pub fn new(store: Arc<Store>, clock: Arc<dyn Clock>, cost: Cost, slowing: SlowingOf) -> Self {
         Self {
             store,
             clock,
             cost,
+            slowing,
             one_at_a_time: Mutex::new(()),
             one_change: Mutex::new(()),
         }
@@ -133,7 +138,7 @@ impl Passwords {
     ) -> Result<(), Failure> {
         let id = kind.counter(record);
         let _alone = self.one_at_a_time.lock().await;
-        let counted = self.count(kind, &id)?;
+        let counted = self.count(kind, &id, (self.slowing)(&record.identity))?;
         if blocking(check).await? {
             self.store.clear_attempts(&id)?;
             return Ok(());
@@ -148,16 +153,16 @@ impl Passwords {
         Err(kind.wrong(next_attempt))
     }
 
-    fn count(&self, kind: Kind, id: &str) -> Result<Attempts, Failure> {
+    fn count(&self, kind: Kind, id: &str, slowing: Slowing) -> Result<Attempts, Failure> {
         let before = self.store.attempts(id)?;
         let now = self.clock.now();
-        match before.begin(now) {
+        match before.begin(slowing, now) {
             Ok(counted) => {
                 self.store.save_attempts(id, counted)?;
                 Ok(counted)
             }
             Err(TooSoon { next_attempt }) => {
-                let seen = before.observe(now);
+                let seen = before.observe(slowing, now);
                 if seen != before {
                     // The clock was turned back: the wait began anew, once.
                     self.store.save_attempts(id, seen)?;
@@ -242,7 +247,7 @@ mod tests {
         let clock = Arc::new(Turned(AtomicU64::new(1000)));
         let open = || {
             let store = Arc::new(Store::open(&file).unwrap());
-            Passwords::new(store, clock.clone(), CHEAP)
+            Passwords::new(store, clock.clone(), CHEAP, Box::new(|_| Slowing::default()))
         };
         let passwords = open();
         let (record, _) = passwords

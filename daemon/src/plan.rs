@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use mooring_api as api;
 use mooring_core::collection::Collection;
 use mooring_core::plan::{Consent, Fate};
-use mooring_core::policy::{Actor, Data, Decision, Facts, Verb};
+use mooring_core::policy::{Actor, Data, Decision, Verb};
 use mooring_wire::{CollectionFacts, PlanFacts};
 
 use crate::account::Account;
@@ -13,30 +13,33 @@ use crate::broker::Broker;
 use crate::failure::Failure;
 
 impl Broker {
-    /// What policy says about a sign-out that an actor wants.
-    pub fn decide(&self, account: &Account, actor: Actor) -> Decision {
-        self.rules.in_force().standing.decide(&Facts {
-            verb: Verb::SignOut,
-            actor,
-            provider: account.provider.clone(),
-            identity: account.identity.clone(),
-        })
-    }
-
-    /// Whether policy lets the person sign out, keeping these collections.
+    /// Whether policy lets an actor begin to sign the account out now, keeping these collections.
     ///
     /// # Errors
-    /// [`Failure::PolicyDenied`] names who says so, where, why, and whom to ask.
-    pub fn expect_allowed(
+    /// [`Failure::PolicyDenied`] names who says so, where, why, and whom to ask;
+    /// [`Failure::BackupRequired`] as well.
+    pub fn expect_to_begin(
         &self,
         account: &Account,
+        actor: Actor,
         keep: &[Collection],
     ) -> Result<Decision, Failure> {
-        let decision = self.decide(account, Actor::Person);
-        match refusal(&decision, account, keep) {
-            None => Ok(decision),
-            Some(refusal) => Err(Failure::PolicyDenied(refusal)),
-        }
+        let decision = self.decide_sign_out(account, actor, keep, true);
+        permitted(decision, account, keep)
+    }
+
+    /// Whether policy lets an actor go on with signing the account out, keeping these collections.
+    ///
+    /// # Errors
+    /// As [`Broker::expect_to_begin`].
+    pub fn expect_allowed_for(
+        &self,
+        account: &Account,
+        actor: Actor,
+        keep: &[Collection],
+    ) -> Result<Decision, Failure> {
+        let decision = self.decide_sign_out(account, actor, keep, false);
+        permitted(decision, account, keep)
     }
 
     /// Looks at the files and makes a plan. The caller holds the account.
@@ -58,7 +61,7 @@ impl Broker {
                 })
             })
             .await?;
-        let decision = self.decide(account, Actor::Person);
+        let decision = self.decide_sign_out(account, Actor::Person, keep, true);
         let digest = consent(account, keep, &facts, &decision).digest();
         let mut blockers: Vec<api::Blocker> = facts
             .blockers
@@ -72,14 +75,13 @@ impl Broker {
             let error = "Inhibited".to_owned();
             blockers.push(api::Blocker { error, message });
         }
+        if let Some(message) = decision.backup_first() {
+            let error = "BackupRequired".to_owned();
+            blockers.insert(0, api::Blocker { error, message });
+        }
         if let Some(message) = refusal(&decision, account, keep) {
-            blockers.insert(
-                0,
-                api::Blocker {
-                    error: "PolicyDenied".to_owned(),
-                    message,
-                },
-            );
+            let error = "PolicyDenied".to_owned();
+            blockers.insert(0, api::Blocker { error, message });
         }
         let mut warnings = facts.warnings;
         warnings.push(backup_age(account, self.clock.now()));
@@ -99,6 +101,21 @@ impl Broker {
             ),
             last_sync,
         })
+    }
+}
+
+/// The decision, if a sign-out may go by it.
+fn permitted(
+    decision: Decision,
+    account: &Account,
+    keep: &[Collection],
+) -> Result<Decision, Failure> {
+    if let Some(refusal) = refusal(&decision, account, keep) {
+        return Err(Failure::PolicyDenied(refusal));
+    }
+    match decision.backup_first() {
+        Some(said) => Err(Failure::BackupRequired(said)),
+        None => Ok(decision),
     }
 }
 
@@ -232,6 +249,7 @@ pub fn statuses(account: &Account, facts: &[CollectionFacts]) -> Vec<api::Collec
             verified: found.verified,
             here_before: found.here_before,
             skipped: found.skipped,
+            bad_lines: found.bad_lines,
         }
     };
     account.collections.iter().map(status).collect()

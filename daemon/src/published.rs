@@ -6,9 +6,11 @@
 use std::collections::BTreeMap;
 
 use mooring_api::{Blocked, CollectionStatus, JobOutcome, Progress};
+use mooring_core::rest::{Rest, Surroundings};
 
 use crate::account::Account;
 use crate::failure::Failure;
+use crate::jobs::{sign_in, sign_out};
 
 /// The most characters of an account's ID that are shown in an error.
 const MAX_SHOWN_ID: usize = 64;
@@ -39,8 +41,10 @@ pub struct AccountView {
     pub collections: Vec<CollectionStatus>,
     /// When it last synced completely, in seconds since the Unix epoch, or 0.
     pub last_sync: u64,
-    /// Whether apps are told that it is being signed out.
-    pub signing_out: bool,
+    /// Whether its storage is on the network, while that matters and is known.
+    pub remote: Option<bool>,
+    /// Why nothing is synced by itself now, although it is not paused.
+    pub rest: Option<Rest>,
 }
 
 impl AccountView {
@@ -52,7 +56,8 @@ impl AccountView {
             wanted: false,
             collections: Vec::new(),
             last_sync: 0,
-            signing_out: false,
+            remote: None,
+            rest: None,
         }
     }
 }
@@ -115,6 +120,8 @@ pub struct Published {
     pub jobs: BTreeMap<u64, JobView>,
     /// `none`, `in-force`, `last-good` or `invalid`.
     pub policy_state: &'static str,
+    /// What the device runs on and how it is connected, as far as that is asked for.
+    pub surroundings: Surroundings,
 }
 
 impl Published {
@@ -132,6 +139,16 @@ impl Published {
         self.accounts
             .get(id)
             .is_some_and(|view| matches!(view.holder, Holder::Look | Holder::Background))
+    }
+
+    /// Whether a job has the account that may take it off this device.
+    pub fn ends(&self, id: &str) -> bool {
+        let holder = self.accounts.get(id).map(|view| view.holder);
+        let Some(Holder::Job(number)) = holder else {
+            return false;
+        };
+        let kind = self.jobs.get(&number).map_or("", |job| job.kind);
+        kind == sign_in::KIND || kind == sign_out::KIND
     }
 
     /// Asks a sync by itself, if there is one, to make room.

@@ -6,6 +6,8 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use mooring_core::receipt::Receipt;
 
@@ -16,6 +18,8 @@ use crate::failure::Failure;
 pub const MAX_RECEIPT_BYTES: u64 = 1024 * 1024;
 /// The most receipts that are listed.
 pub const MAX_LISTED: usize = 1000;
+/// The most receipts that are read to find the newest among them.
+const MAX_READ: usize = 10_000;
 /// The longest name of a receipt, in bytes.
 const MAX_ID_BYTES: usize = 128;
 const FINAL: &str = "toml";
@@ -24,12 +28,19 @@ const NEW: &str = "toml.new";
 
 /// The folder of receipts.
 #[derive(Debug, Clone)]
-pub struct Receipts(PathBuf);
+pub struct Receipts {
+    folder: PathBuf,
+    /// The last number given away; a receipt may not be written yet.
+    last: Arc<AtomicU64>,
+}
 
 impl Receipts {
     /// Receipts in this folder, which is there.
     pub fn new(folder: PathBuf) -> Self {
-        Self(folder)
+        Self {
+            folder,
+            last: Arc::default(),
+        }
     }
 
     /// Makes a draft durable; replaces an earlier one.
@@ -54,12 +65,40 @@ impl Receipts {
         }
     }
 
-    /// The receipts and their files, newest first by name; one that cannot be read is logged and
-    /// left out.
+    /// The receipts and their files, the last sign-out first, whatever the clock said; one that
+    /// cannot be read is logged and left out.
     ///
     /// # Errors
     /// When the folder cannot be read.
     pub fn list(&self) -> Result<Vec<(Receipt, PathBuf)>, Failure> {
+        let mut receipts = self.readable()?;
+        receipts.sort_by(|(a, _), (b, _)| newness(b).cmp(&newness(a)));
+        receipts.truncate(MAX_LISTED);
+        Ok(receipts)
+    }
+
+    /// A number for the next receipt, higher than every one before. Given away only once.
+    ///
+    /// # Errors
+    /// When the folder cannot be read.
+    pub fn next(&self) -> Result<u64, Failure> {
+        let receipts = self.readable()?;
+        let highest = receipts.iter().map(|(receipt, _)| receipt.sequence).max();
+        let highest = highest.unwrap_or(0);
+        let mut before = self.last.load(Ordering::Relaxed);
+        loop {
+            let next = before.max(highest).saturating_add(1);
+            let taken =
+                self.last
+                    .compare_exchange(before, next, Ordering::Relaxed, Ordering::Relaxed);
+            match taken {
+                Ok(_) => return Ok(next),
+                Err(now) => before = now,
+            }
+        }
+    }
+
+    fn readable(&self) -> Result<Vec<(Receipt, PathBuf)>, Failure> {
         let ids = self.ids()?;
         let mut receipts = Vec::with_capacity(ids.len());
         for id in ids {
@@ -95,8 +134,8 @@ impl Receipts {
     /// The names of the receipts, newest first.
     fn ids(&self) -> Result<Vec<String>, Failure> {
         let mut ids = Vec::new();
-        for entry in fs::read_dir(&self.0).map_err(Failure::at(&self.0))? {
-            let name = entry.map_err(Failure::at(&self.0))?.file_name();
+        for entry in fs::read_dir(&self.folder).map_err(Failure::at(&self.folder))? {
+            let name = entry.map_err(Failure::at(&self.folder))?.file_name();
             if let Some(id) = name.to_str().and_then(|n| n.strip_suffix(".toml"))
                 && is_id(id)
             {
@@ -105,7 +144,7 @@ impl Receipts {
         }
         // Names begin with the time.
         ids.sort_unstable_by(|a, b| b.cmp(a));
-        ids.truncate(MAX_LISTED);
+        ids.truncate(MAX_READ);
         Ok(ids)
     }
 
@@ -141,7 +180,7 @@ impl Receipts {
     }
 
     fn file(&self, id: &str, extension: &str) -> PathBuf {
-        self.0.join(format!("{id}.{extension}"))
+        self.folder.join(format!("{id}.{extension}"))
     }
 
     fn write(&self, id: &str, extension: &str, text: &str) -> Result<(), Failure> {
@@ -161,9 +200,9 @@ impl Receipts {
     }
 
     fn sync(&self) -> Result<(), Failure> {
-        File::open(&self.0)
+        File::open(&self.folder)
             .and_then(|folder| folder.sync_all())
-            .map_err(Failure::at(&self.0))
+            .map_err(Failure::at(&self.folder))
     }
 }
 
@@ -173,14 +212,34 @@ impl Broker {
     /// # Errors
     /// When the folder cannot be read.
     pub async fn list_receipts(&self) -> Result<Vec<(Receipt, PathBuf)>, Failure> {
+        self.on_receipts(Receipts::list).await
+    }
+
+    /// A number for the next receipt.
+    ///
+    /// # Errors
+    /// When the folder cannot be read.
+    pub async fn next_receipt(&self) -> Result<u64, Failure> {
+        self.on_receipts(Receipts::next).await
+    }
+
+    async fn on_receipts<T: Send + 'static>(
+        &self,
+        work: fn(&Receipts) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
         let receipts = self.receipts.clone();
-        match tokio::task::spawn_blocking(move || receipts.list()).await {
-            Ok(listed) => listed,
+        match tokio::task::spawn_blocking(move || work(&receipts)).await {
+            Ok(done) => done,
             Err(error) => Err(Failure::Internal(format!(
-                "receipts cannot be listed: {error}"
+                "receipts cannot be read: {error}"
             ))),
         }
     }
+}
+
+/// Orders receipts: by number, and those of before there were numbers by time.
+fn newness(receipt: &Receipt) -> (u64, &str, &str) {
+    (receipt.sequence, &receipt.signed_out_at, &receipt.id)
 }
 
 /// Opens a regular file; never waits, whatever lies there.
@@ -246,6 +305,63 @@ mod tests {
         assert_eq!(receipts.read("r1").unwrap(), "final");
         let names: Vec<_> = fs::read_dir(folder.path()).unwrap().collect();
         assert_eq!(names.len(), 1);
+    }
+
+    /// A receipt as an earlier version wrote it, when it has no number.
+    fn receipt(id: &str, at: u64, sequence: u64) -> String {
+        let when = mooring_core::receipt::timestamp(at);
+        let number = match sequence {
+            0 => String::new(),
+            number => format!("sequence = {number}"),
+        };
+        format!(
+            r#"
+            version = 1
+            id = "{id}"
+            identity = "alice"
+            provider = "local"
+            device = "laptop"
+            signed-out-at = "{when}"
+            authorised-by = "password"
+            policy = ""
+            {number}
+            [storage]
+            path = "/mnt"
+            id = "07"
+            [proof]
+            level = "read-back"
+            writers-excluded = true
+            base = "b"
+            base-blake3 = "00"
+            [revocation]
+            state = "not-needed"
+            detail = ""
+            "#
+        )
+    }
+
+    #[test]
+    fn the_last_sign_out_comes_first_also_within_a_second_and_after_the_clock_was_set_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let receipts = Receipts::new(folder.path().to_owned());
+        let noon = 1_795_446_000;
+        let write = |id: &str, at: u64, sequence: u64| {
+            receipts
+                .write_final(id, &receipt(id, at, sequence))
+                .unwrap();
+        };
+        // From before there were numbers.
+        write("z-old", noon, 0);
+        write("a-older", noon - 1, 0);
+        for (id, at) in [("y", noon), ("b", noon), ("c", noon - 86_400)] {
+            write(id, at, receipts.next().unwrap());
+        }
+        let listed = receipts.list().unwrap();
+        let ids: Vec<&str> = listed.iter().map(|(r, _)| r.id.as_str()).collect();
+        assert_eq!(ids, ["c", "b", "y", "z-old", "a-older"]);
+        // Two that are given away before either is written, and a start anew.
+        assert_eq!((receipts.next().unwrap(), receipts.next().unwrap()), (4, 5));
+        assert_eq!(Receipts::new(folder.path().to_owned()).next().unwrap(), 4);
     }
 
     #[test]

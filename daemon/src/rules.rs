@@ -6,10 +6,11 @@ use std::fs::{self, OpenOptions};
 use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
 use mooring_core::policy::{MAX_FILE_BYTES, MAX_FILES, Problem, Source, Standing};
 use mooring_core::settings::{self, Settings};
+use tokio::sync::watch::{Receiver, Sender};
 
 use crate::folders::Folders;
 use crate::store::{Error, Store};
@@ -31,7 +32,7 @@ pub struct InForce {
 #[derive(Debug)]
 pub struct Rules {
     folders: Folders,
-    in_force: RwLock<Arc<InForce>>,
+    in_force: Sender<Arc<InForce>>,
 }
 
 impl Rules {
@@ -54,7 +55,7 @@ impl Rules {
         tell(&in_force);
         Ok(Self {
             folders,
-            in_force: RwLock::new(Arc::new(in_force)),
+            in_force: Sender::new(Arc::new(in_force)),
         })
     }
 
@@ -76,19 +77,18 @@ impl Rules {
         };
         keep(store, &in_force)?;
         tell(&in_force);
-        *self
-            .in_force
-            .write()
-            .unwrap_or_else(PoisonError::into_inner) = Arc::new(in_force);
+        self.in_force.send_replace(Arc::new(in_force));
         Ok(())
     }
 
     /// What is in force now.
     pub fn in_force(&self) -> Arc<InForce> {
-        self.in_force
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.in_force.borrow().clone()
+    }
+
+    /// Tells when something else is in force.
+    pub fn changes(&self) -> Receiver<Arc<InForce>> {
+        self.in_force.subscribe()
     }
 }
 

@@ -78,6 +78,7 @@ async fn serve() -> Result<(), Anything> {
         launcher: Box::new(launcher()),
         cost: Cost::REAL,
         uid: nix::unistd::getuid().as_raw(),
+        system_bus: None,
     })?;
     let manager = Manager::from_env();
     let connection = zbus::connection::Builder::session().build().await?;

@@ -3,6 +3,7 @@
 //! Every change is one transaction, durable when the call returns (`synchronous=FULL`). Calls
 //! block for the length of an fsync: what follows a change must not be told, or done, before.
 
+mod finished;
 mod rows;
 mod schema;
 
@@ -12,10 +13,12 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use mooring_core::attempts::Attempts;
 use mooring_core::policy::Source;
+use mooring_core::session::Session;
 use mooring_wire::fault::{self, Process};
 use rusqlite::{Connection, OptionalExtension, Transaction};
 
 use crate::account::Account;
+use crate::jobs::ended::Ended;
 use crate::jobs::journal::Entry;
 
 /// Why the state cannot be read or written.
@@ -35,6 +38,9 @@ pub enum Error {
     /// The file was written by a newer Mooring.
     #[error("the broker's state is of version {0}, from a newer Mooring")]
     Newer(u32),
+    /// An outcome of a job cannot be encoded.
+    #[error("how a job ended cannot be written down: {0}")]
+    Outcome(zbus::Error),
     /// The file cannot be made.
     #[error("the broker's state cannot be made: {0}")]
     Io(#[from] std::io::Error),
@@ -149,25 +155,37 @@ impl Store {
         })
     }
 
-    /// Ends a job, and leaves the account as given.
+    /// Ends a job, and leaves the account as given. How it ended is remembered for a while.
     ///
     /// # Errors
     /// When it cannot be written; nothing has changed then.
-    pub fn end_job(&self, account: &Account, number: u64) -> Result<(), Error> {
+    pub fn end_job(&self, account: &Account, ended: &Ended) -> Result<(), Error> {
         self.commit(|t| {
             rows::put_account(t, account)?;
-            rows::delete_job(t, number)
+            rows::delete_job(t, ended.number)?;
+            finished::put(t, ended)
         })
     }
 
-    /// Forgets an account and, last, the job that ends it.
+    /// How jobs ended that are remembered at this time, oldest first.
+    ///
+    /// # Errors
+    /// When the state cannot be read.
+    pub fn ended(&self, now: u64) -> Result<Vec<Ended>, Error> {
+        finished::all(&self.connection(), now)
+    }
+
+    /// Forgets an account, its jobs and, last, the one that ends it. Only how that ended is
+    /// remembered for a while.
     ///
     /// # Errors
     /// When it cannot be written; nothing has changed then.
-    pub fn forget(&self, account: &str, number: u64) -> Result<(), Error> {
+    pub fn forget(&self, account: &str, ended: &Ended) -> Result<(), Error> {
         self.commit(|t| {
             rows::delete_account(t, account)?;
-            rows::delete_job(t, number)
+            finished::delete(t, account)?;
+            rows::delete_job(t, ended.number)?;
+            finished::put(t, ended)
         })?;
         // The journal beside the database still has the rows: empty it. A reader may keep us from
         // that, and then the next start does it.
@@ -206,6 +224,22 @@ impl Store {
     /// When it cannot be written.
     pub fn clear_attempts(&self, storage_id: &str) -> Result<(), Error> {
         self.commit(|t| rows::delete_attempts(t, storage_id))
+    }
+
+    /// How old the session of an account was when that was last written down, if it ever was.
+    ///
+    /// # Errors
+    /// When the state cannot be read.
+    pub fn session(&self, account: &str) -> Result<Option<Session>, Error> {
+        rows::session(&self.connection(), account)
+    }
+
+    /// Makes the age of an account's session durable.
+    ///
+    /// # Errors
+    /// When it cannot be written, or there is no such account.
+    pub fn save_session(&self, account: &str, session: Session) -> Result<(), Error> {
+        self.commit(|t| rows::put_session(t, account, session))
     }
 
     /// The files of the last good policy; none when none was ever kept.

@@ -127,7 +127,8 @@ pub async fn next<S: Stream + Unpin>(stream: &mut S) -> Option<S::Item> {
     std::future::poll_fn(|context| Pin::new(&mut *stream).poll_next(context)).await
 }
 
-/// A bus for one person, without the machine's own services.
+/// A bus for one person, without the machine's own services, with the limits of a real session's
+/// (dbus's `session.conf`): as good as none.
 fn configuration(folder: &Path) -> String {
     let (address, services) = (Bus::address_in(folder), folder.join("services"));
     let services = services.display();
@@ -139,6 +140,14 @@ fn configuration(folder: &Path) -> String {
   <listen>{address}</listen>
   <servicedir>{services}</servicedir>
   <auth>EXTERNAL</auth>
+  <limit name="max_incoming_bytes">1000000000</limit>
+  <limit name="max_incoming_unix_fds">250000000</limit>
+  <limit name="max_outgoing_bytes">1000000000</limit>
+  <limit name="max_outgoing_unix_fds">250000000</limit>
+  <limit name="max_message_size">1000000000</limit>
+  <limit name="max_completed_connections">100000</limit>
+  <limit name="max_connections_per_user">100000</limit>
+  <limit name="max_replies_per_connection">50000</limit>
   <policy context="default">
     <allow send_destination="*" eavesdrop="true"/>
     <allow eavesdrop="true"/>

@@ -41,7 +41,8 @@ pub async fn run(context: &Context<'_>, args: Backup) -> Result<Value> {
             ),
             format!("  {}", text::path(&outcome.path)),
         ];
-        said.to_vec()
+        let remark = Some(outcome.message.clone()).filter(|remark| !remark.is_empty());
+        said.into_iter().chain(remark).collect()
     })
     .await
 }

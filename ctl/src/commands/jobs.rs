@@ -53,12 +53,29 @@ pub async fn run(context: &Context<'_>, args: Jobs) -> Result<Value> {
     let terminal = context.terminal;
     match args.command {
         None | Some(Command::List) => terminal.patient(list(context)).await,
-        Some(Command::Follow { number }) => watch(context, &job_path(number)?).await,
-        Some(Command::Cancel { number }) => terminal.patient(cancel(context, number)).await,
-        Some(Command::Retry { number, keep_here }) => {
-            terminal.patient(retry(context, number, keep_here)).await
-        }
+        Some(Command::Follow { number }) => watch(context, &job_path(number)?)
+            .await
+            .map_err(|failure| named(failure, number)),
+        Some(Command::Cancel { number }) => terminal
+            .patient(cancel(context, number))
+            .await
+            .map_err(|failure| named(failure, number)),
+        Some(Command::Retry { number, keep_here }) => terminal
+            .patient(retry(context, number, keep_here))
+            .await
+            .map_err(|failure| named(failure, number)),
     }
+}
+
+/// Of a job that is not there, says which.
+fn named(failure: Failure, number: u64) -> Failure {
+    if failure.kind != "NotFound" || !failure.document.is_empty() {
+        return failure;
+    }
+    let message = format!("There is no job {number}: it never was, or ended long ago.");
+    Failure::new(Exit::Failed, message)
+        .kind("NotFound")
+        .hint("`mooringctl jobs` lists those that are known.")
 }
 
 async fn list(context: &Context<'_>) -> Result<Value> {

@@ -1,16 +1,20 @@
 //! One module for each command.
 
 pub mod backup;
+pub mod conflicts;
 pub mod copies;
+pub mod devices;
 pub mod doctor;
 pub mod inhibit;
 pub mod jobs;
 pub mod monitor;
 pub mod new_password;
 pub mod overview;
+pub mod pages;
 pub mod password;
 pub mod pause;
 pub mod policy;
+pub mod reauthenticate;
 pub mod receipts;
 pub mod resolve;
 pub mod restore;
@@ -72,6 +76,7 @@ impl Context<'_> {
         let counts = [
             (outcome.uploaded, "uploaded"),
             (outcome.downloaded, "downloaded"),
+            (outcome.moved, "moved without a transfer"),
             (outcome.adopted, "equal on both sides"),
             (outcome.deleted, "deleted, and in the trash for 30 days"),
         ];
@@ -102,6 +107,9 @@ impl Context<'_> {
             ));
             for line in list(&outcome.pending, outcome.pending_total) {
                 self.terminal.line(&line);
+            }
+            if !outcome.message.is_empty() {
+                self.terminal.line(&format!("    {}.", text::full(&outcome.message)));
             }
         }
     }

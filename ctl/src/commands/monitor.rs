@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::bus::Account;
 use crate::commands::{Context, overview, state_words};
-use crate::exit::{Exit, Result};
+use crate::exit::{Exit, Failure, Result};
 use crate::job::signals::{Heard, Signals};
 use crate::text;
 
@@ -51,6 +51,10 @@ pub async fn run(context: &Context<'_>) -> Result<ExitCode> {
             // Gone between the signal and the look: the bus tells of it next.
             match look(context).await {
                 Ok(now) => {
+                    // A word came before what it led to, and is told before it.
+                    for heard in signals.heard().await {
+                        tell_heard(context, &heard);
+                    }
                     differences(&before, &now).for_each(|(l, d)| tell(context, l, d));
                     for (key, (line, document)) in &before {
                         if !now.contains_key(key) {
@@ -59,7 +63,7 @@ pub async fn run(context: &Context<'_>) -> Result<ExitCode> {
                     }
                     before = now;
                 }
-                Err(failure) if failure.exit == Exit::Unreachable => {}
+                Err(failure) if passes(&failure) => {}
                 Err(failure) => return Err(failure),
             }
         }
@@ -83,7 +87,7 @@ pub async fn watch(context: &Context<'_>) -> Result<ExitCode> {
                 context.terminal.line("The daemon is not running.");
             } else {
                 match overview::run(context).await {
-                    Err(failure) if failure.exit != Exit::Unreachable => return Err(failure),
+                    Err(failure) if !passes(&failure) => return Err(failure),
                     Ok(_) | Err(_) => {}
                 }
             }
@@ -91,6 +95,11 @@ pub async fn watch(context: &Context<'_>) -> Result<ExitCode> {
         }
     };
     until_stopped(context, drawing).await
+}
+
+/// What goes while it is looked at, the daemon or an object of it, is told of by the next signal.
+fn passes(failure: &Failure) -> bool {
+    failure.exit == Exit::Unreachable || failure.kind == "NotFound"
 }
 
 /// Ctrl-C is how this is meant to end.

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use zbus::OwnedObjectPath;
 
-use crate::bus::{Account, JobState};
+use crate::bus::{Account, FilesState, JobState};
 use crate::commands::{Context, collection, state_words};
 use crate::exit::Result;
 use crate::json;
@@ -27,7 +27,12 @@ pub async fn run(context: &Context<'_>) -> Result<Value> {
         .into_iter()
         .filter(|(_, job)| job.state != "finished")
         .collect();
-    let attention = attention(&accounts, &jobs, &policy);
+    let mut attention = attention(&accounts, &jobs, &policy);
+    if policy == "in-force" {
+        // Rules that contradict each other, and required accounts that are not here.
+        let problems = daemon.manager.show_policy().await?.problems;
+        attention.extend(problems.iter().map(|problem| text::full(problem)));
+    }
 
     let terminal = context.terminal;
     terminal.line(&terminal.paint(Tone::Strong, "Account & Sync"));
@@ -82,8 +87,8 @@ fn show(context: &Context<'_>, account: &Account, jobs: &[(OwnedObjectPath, JobS
     context.field("Storage", &text::path(&state.storage));
     if let Some(files) = &account.files {
         context.field("Last sync", &last_sync(files.last_sync));
-        if files.paused {
-            context.field("Paused", PAUSED);
+        if let Some(words) = paused(files) {
+            context.field("Paused", words);
         }
         let rows: Vec<Vec<String>> = files
             .collections
@@ -113,8 +118,18 @@ fn show(context: &Context<'_>, account: &Account, jobs: &[(OwnedObjectPath, JobS
     terminal.line("");
 }
 
-/// What is said of a paused account.
-pub const PAUSED: &str = "nothing is synced by itself (mooringctl resume)";
+/// What is said of an account that is not synced by itself: paused by a person, or for now.
+pub fn paused(files: &FilesState) -> Option<&'static str> {
+    if files.paused {
+        return Some("nothing is synced by itself (mooringctl resume)");
+    }
+    match files.resting.as_deref().unwrap_or_default() {
+        "" => None,
+        "on-battery" => Some("on battery (mooringctl sync works all the same)"),
+        "on-metered" => Some("on a metered network (mooringctl sync works all the same)"),
+        _ => Some("for a reason that this version does not know"),
+    }
+}
 
 /// When an account last synced, in words.
 pub fn last_sync(time: u64) -> String {
@@ -165,6 +180,10 @@ fn attention(
         }
         for c in account.files.iter().flat_map(|files| &files.collections) {
             let name = collection(&c.name);
+            out.extend(c.bad_lines.iter().map(|line| {
+                let line = text::sentence(line);
+                format!("{who}, {name}: {line}; until it is mended this line ignores nothing.")
+            }));
             if c.held > 0 {
                 let n = text::count(c.held, "file");
                 out.push(format!(

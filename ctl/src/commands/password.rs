@@ -2,7 +2,7 @@
 //! right or the person stops.
 
 use mooring_api::Error;
-use zbus::{OwnedFd, OwnedObjectPath};
+use zbus::OwnedFd;
 
 use crate::commands::Context;
 use crate::exit::{Exit, Failure, Result};
@@ -28,16 +28,16 @@ pub fn need(context: &Context<'_>, given: Option<&Password>) -> Result<()> {
     )
 }
 
-/// Makes a call that takes a password and answers a job.
+/// Makes a call that takes a password; answers what the call answers, a job for example.
 ///
 /// # Errors
 /// [`Exit::Cancelled`] when the person stops; else what the daemon answers.
-pub async fn call(
+pub async fn call<T>(
     context: &Context<'_>,
     identity: &str,
     given: Option<&Password>,
-    call: impl AsyncFn(OwnedFd) -> mooring_api::Result<OwnedObjectPath>,
-) -> Result<OwnedObjectPath> {
+    call: impl AsyncFn(OwnedFd) -> mooring_api::Result<T>,
+) -> Result<T> {
     let mut prompts = 0;
     loop {
         let typed;
@@ -55,7 +55,7 @@ pub async fn call(
             f.hint("The daemon may have begun already: `mooringctl jobs` shows what is under way.")
         })?;
         match answer {
-            Ok(job) => return Ok(job),
+            Ok(answer) => return Ok(answer),
             Err(Error::IncorrectPassword(message) | Error::TooManyAttempts(message))
                 if given.is_none() && prompts < MAX_PROMPTS =>
             {

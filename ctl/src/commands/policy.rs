@@ -1,5 +1,7 @@
 //! `policy`: what device management says, whether a file is sound, and why a verb is denied.
 
+mod simulate;
+
 use std::path::{Path, PathBuf};
 
 use clap::{Subcommand, ValueEnum};
@@ -26,9 +28,14 @@ pub enum Policy {
         /// The file
         file: PathBuf,
     },
+    /// Show what a policy file would change on this device, and apply nothing
+    Simulate {
+        /// The file
+        file: PathBuf,
+    },
     /// Explain what policy decides
     Explain {
-        /// What is to be done
+        /// What is to be done: sign-out, sign-in, forget or backup
         #[arg(default_value = "sign-out")]
         verb: String,
         /// The identity or the ID; may be left out when there is one account
@@ -68,6 +75,7 @@ pub async fn run(context: &Context<'_>, command: Policy) -> Result<Value> {
     match command {
         Policy::Show => show(context).await,
         Policy::Check { file } => check(context, &file).await,
+        Policy::Simulate { file } => simulate::run(context, &file).await,
         Policy::Explain {
             verb,
             account,
@@ -114,22 +122,32 @@ fn section(context: &Context<'_>, title: &str, lines: &[String]) {
 
 async fn check(context: &Context<'_>, file: &Path) -> Result<Value> {
     let shown = text::os(file);
-    let content = secret::small_file(file, MAX_FILE_BYTES)
-        .map_err(|e| Failure::new(Exit::Failed, format!("{shown} cannot be checked: {e}.")))?;
-    let fd = secret::sealed("policy", &content)?;
-    let name = file
-        .file_name()
-        .unwrap_or(file.as_os_str())
-        .to_string_lossy();
-    let findings = context.daemon.manager.check_policy(&name, fd).await?;
-    let document = json!(findings.iter().map(finding).collect::<Vec<_>>());
-    if findings.is_empty() {
+    let (name, fd) = handed_over(file)?;
+    let found = context.daemon.manager.check_policy(&name, fd).await?;
+    if found.is_empty() {
         context
             .terminal
             .line(&format!("{shown}: nothing to remark."));
-        return Ok(json!({ "findings": document }));
+        return Ok(json!({ "findings": [] }));
     }
-    for f in &findings {
+    Err(findings(context, &shown, &found))
+}
+
+/// A policy file's name and content, for the daemon.
+fn handed_over(file: &Path) -> Result<(String, zbus::OwnedFd)> {
+    let content = secret::small_file(file, MAX_FILE_BYTES).map_err(|e| {
+        let shown = text::os(file);
+        Failure::new(Exit::Failed, format!("{shown} cannot be checked: {e}."))
+    })?;
+    let fd = secret::sealed("policy", &content)?;
+    let name = file.file_name().unwrap_or(file.as_os_str());
+    Ok((name.to_string_lossy().into_owned(), fd))
+}
+
+/// Shows what is wrong with a file; the failure that says so.
+fn findings(context: &Context<'_>, shown: &str, findings: &[Finding]) -> Failure {
+    let document = json!(findings.iter().map(finding).collect::<Vec<_>>());
+    for f in findings {
         context.terminal.line(&format!(
             "{shown}{}: {}",
             place(f),
@@ -137,9 +155,9 @@ async fn check(context: &Context<'_>, file: &Path) -> Result<Value> {
         ));
     }
     let n = text::count(findings.len() as u64, "finding");
-    Err(Failure::new(Exit::Failed, format!("{n} in {shown}."))
+    Failure::new(Exit::Failed, format!("{n} in {shown}."))
         .kind("Findings")
-        .with("findings", document))
+        .with("findings", document)
 }
 
 fn finding(f: &Finding) -> Value {

@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use crate::commands::Context;
-use crate::exit::Result;
+use crate::exit::{Failure, Result};
 use crate::json;
 use crate::table::{Align, lay_out};
 use crate::terminal::Tone;
@@ -76,7 +76,18 @@ async fn list(context: &Context<'_>) -> Result<Value> {
 }
 
 async fn show(context: &Context<'_>, id: &str) -> Result<Value> {
-    let content = context.daemon.manager.read_receipt(id).await?;
+    let read = context.daemon.manager.read_receipt(id).await;
+    let content = read.map_err(|error| {
+        let missing = matches!(
+            error,
+            mooring_api::Error::NotFound(_) | mooring_api::Error::InvalidArgument(_)
+        );
+        let failure = Failure::from(error);
+        match missing {
+            true => failure.hint("`mooringctl receipts` lists the names of those that are here."),
+            false => failure,
+        }
+    })?;
     if !context.terminal.json() {
         if std::io::stdout().is_terminal() {
             content

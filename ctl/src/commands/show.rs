@@ -4,7 +4,7 @@ use clap::Args;
 use mooring_api::CollectionStatus;
 use serde_json::Value;
 
-use crate::commands::overview::{PAUSED, last_sync};
+use crate::commands::overview::{last_sync, paused};
 use crate::commands::{Context, collection, state_words};
 use crate::exit::Result;
 use crate::json;
@@ -47,8 +47,8 @@ pub async fn run(context: &Context<'_>, args: Show) -> Result<Value> {
             let (ago, to) = (text::ago(last.when, text::now()), text::path(&last.path));
             context.field("Last backup", &format!("{ago} to {to}"));
         }
-        if files.paused {
-            context.field("Paused", PAUSED);
+        if let Some(words) = paused(files) {
+            context.field("Paused", words);
         }
         files
             .collections

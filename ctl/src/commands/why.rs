@@ -53,6 +53,12 @@ pub async fn run(context: &Context<'_>, args: Why) -> Result<Value> {
     if !answer.next.is_empty() {
         context.field("Next", &text::full(&answer.next));
     }
+    if !answer.unseen.is_empty() {
+        context.warn(&format!(
+            "This is what is remembered; nobody could look: {}",
+            text::sentence(&answer.unseen)
+        ));
+    }
     if let Some(who) = &who {
         context.field("Account", &text::path(who.as_bytes()));
     }
@@ -75,7 +81,9 @@ fn state_words(state: &str) -> &str {
         "held" => "held",
         "conflict-copy" => "a conflict copy",
         "skipped" => "skipped",
+        "ignored" => "ignored",
         UNKNOWN => "not of any account",
+        "unknown" => "not known",
         _ => "in a state that this version does not know",
     }
 }

@@ -86,6 +86,13 @@ impl Signals {
         Ok(state.heard.drain(..).collect())
     }
 
+    /// What was signalled meanwhile and cannot be read; does not wait.
+    pub async fn heard(&self) -> Vec<Heard> {
+        // What came before an answer that was read is in the queue: its turn to be noted.
+        tokio::task::yield_now().await;
+        self.inbox.state().heard.drain(..).collect()
+    }
+
     /// Whether the daemon is gone.
     pub fn gone(&self) -> bool {
         self.inbox.state().gone

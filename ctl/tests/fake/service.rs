@@ -191,6 +191,31 @@ impl Manager {
         Ok(script.findings.clone())
     }
 
+    async fn simulate_policy(
+        &self,
+        name: String,
+        file: OwnedFd,
+    ) -> Result<mooring_api::PolicySimulation> {
+        let bytes = read(Some(file)).unwrap().len();
+        let mut script = self.script.lock().unwrap();
+        script.calls.push(format!("SimulatePolicy {name} {bytes}"));
+        let change = mooring_api::PolicyChange {
+            account: "a1".to_owned(),
+            identity: "alice".to_owned(),
+            verb: "sign-out".to_owned(),
+            actor: "person".to_owned(),
+            what: "sign-out".to_owned(),
+            before: "allowed".to_owned(),
+            after: "needs a backup".to_owned(),
+            because: vec!["Example GmbH wants it.".to_owned()],
+        };
+        Ok(mooring_api::PolicySimulation {
+            findings: script.findings.clone(),
+            changes: vec![change],
+            ..Default::default()
+        })
+    }
+
     async fn explain_policy(
         &self,
         verb: String,

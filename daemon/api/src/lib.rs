@@ -19,14 +19,17 @@ pub use proxy::{
     AccountProxy, FilesProxy, Finished, FinishedStream, JobProxy, ManagerProxy, SigningOut,
     SigningOutStream,
 };
-pub use types::Diagnosis;
+pub use proxy::DevicesProxy;
+pub use types::{Device, Diagnosis};
 pub use types::{
     AccountFound, Blocked, Blocker, ChangePasswordOptions, CollectionSpec, CollectionStatus,
     Denial, Finding, Inhibitor, JobOutcome, Plan, PlanCollection, PlanOptions, PolicyDecision,
     PolicyStatus, Progress, ReceiptSummary, ResetPasswordOptions, RetryOptions, ReturnCheck,
     SignInOptions, SignOutOptions,
 };
+pub use types::ConflictCopy;
 pub use types::{LastBackup, Problem, RestoreOptions, WhyAnswer};
+pub use types::{PolicyChange, PolicySimulation};
 
 /// The well-known bus name of the daemon.
 pub const BUS_NAME: &str = "org.mooring1";
@@ -42,7 +45,7 @@ pub const MAX_SECRET_BYTES: usize = 4096;
 pub const SECRET_TIMEOUT_SECONDS: u64 = 5;
 
 /// The checked-in introspection XML of every interface, by interface name.
-pub const INTROSPECTION: [(&str, &str); 4] = [
+pub const INTROSPECTION: [(&str, &str); 5] = [
     (
         "org.mooring1.Manager",
         include_str!("../introspection/org.mooring1.Manager.xml"),
@@ -54,6 +57,10 @@ pub const INTROSPECTION: [(&str, &str); 4] = [
     (
         "org.mooring1.Account.Files",
         include_str!("../introspection/org.mooring1.Account.Files.xml"),
+    ),
+    (
+        "org.mooring1.Account.Devices",
+        include_str!("../introspection/org.mooring1.Account.Devices.xml"),
     ),
     (
         "org.mooring1.Job",

@@ -30,6 +30,9 @@ pub trait Manager {
     fn show_policy(&self) -> Result<PolicyStatus>;
     /// Checks a policy file, given as an open descriptor (64 KiB at most), and applies nothing.
     fn check_policy(&self, name: &str, file: OwnedFd) -> Result<Vec<Finding>>;
+    /// What a policy file would change for the accounts of this device; applies nothing. A file of
+    /// the same name that is in force is thought away.
+    fn simulate_policy(&self, name: &str, file: OwnedFd) -> Result<crate::PolicySimulation>;
     /// What policy decides about a verb of an account, for `person`, `device` or `organisation`.
     fn explain_policy(&self, verb: &str, account: &str, actor: &str) -> Result<PolicyDecision>;
     /// The receipts kept on this device, newest first.
@@ -71,6 +74,15 @@ pub trait Account {
     fn change_password(&self, options: ChangePasswordOptions) -> Result<()>;
     /// Sets another password, and another recovery code, by the recovery code that holds.
     fn reset_password(&self, options: ResetPasswordOptions) -> Result<()>;
+
+    /// Proves who the person is, by the password (a descriptor), and begins the session anew: what
+    /// stopped because policy found it too old goes on.
+    fn reauthenticate(&self, password: OwnedFd) -> Result<()>;
+
+    /// With `dry` what is wrong with Mooring's own state of the account. Without, a damaged or missing
+    /// one is put aside, and the answer is where: the next sync fills the new one by comparing bytes.
+    /// Empty when all is well.
+    fn repair(&self, dry: bool) -> Result<String>;
 
     /// Tells apps to save what is open: a sign-out begins, now that it is authorised (`true`), or
     /// will not happen after all (`false`).
@@ -131,6 +143,8 @@ pub trait Files {
     /// What deletions took away in the last thirty days, newest first, at most 10,000: where it
     /// was, and the day (`YYYY-MM-DD`, UTC).
     fn list_trash(&self) -> Result<Vec<(Vec<u8>, String)>>;
+    /// The conflict copies of the account, at most 10,000, ordered by path.
+    fn list_conflicts(&self) -> Result<Vec<crate::ConflictCopy>>;
     /// Brings a file back from the trash. Answers the job, which is a sync.
     fn undelete(&self, file: &[u8]) -> Result<OwnedObjectPath>;
     /// Stops keeping both sides in step by itself. Lasts until `resume`, over restarts.
@@ -141,6 +155,10 @@ pub trait Files {
     /// Whether both sides are not kept in step by themselves.
     #[zbus(property)]
     fn paused(&self) -> Result<bool>;
+    /// Why nothing is synced by itself just now, although it is not paused: `on-battery`,
+    /// `on-metered` (a metered network), or empty.
+    #[zbus(property)]
+    fn resting(&self) -> Result<String>;
 
     /// The collections and how they stand.
     #[zbus(property)]
@@ -148,6 +166,19 @@ pub trait Files {
     /// When the account last synced completely, or 0.
     #[zbus(property)]
     fn last_sync(&self) -> Result<u64>;
+}
+
+/// The capability of an account to see the other devices that use its storage.
+#[proxy(
+    interface = "org.mooring1.Account.Devices",
+    default_service = "org.mooring1"
+)]
+pub trait Devices {
+    /// The devices that use the storage, this one first, then those that left, newest first.
+    fn list(&self) -> Result<Vec<crate::Device>>;
+    /// Asks another device, by its sign-in ID, to sign out; answers the request's ID. It does so
+    /// when it sees the request and its own policy allows it; [`DevicesProxy::list`] tells.
+    fn sign_out(&self, device: &str) -> Result<String>;
 }
 
 /// A long operation.

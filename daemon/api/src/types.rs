@@ -80,6 +80,9 @@ pub struct CollectionStatus {
     pub here_before: u64,
     /// Names that are never synced or removed (symlinks, sockets, …).
     pub skipped: u64,
+    /// Lines of `.mooringignore` files that ignore nothing because they cannot be understood, at
+    /// most 20, as `FILE:LINE: WHY`.
+    pub bad_lines: Vec<String>,
 }
 
 /// Options of `Account.PlanSignOut`.
@@ -280,8 +283,12 @@ pub struct ReturnCheck {
     pub expected: u64,
     /// Of these, back with the same bytes.
     pub checked: u64,
-    /// Of these, changed in the storage since (by another device).
+    /// Of these, changed or moved in the storage since (by another device).
     pub changed_since: u64,
+    /// Of these, deleted in the storage since (by another device): the trash has a file of that name.
+    pub deleted_since: u64,
+    /// Of these, deleted on one side since: held until `Account.Resolve` says.
+    pub held: u64,
     /// Of these, not there: their paths, at most 100.
     pub missing: Vec<Vec<u8>>,
     /// How many are missing in all.
@@ -323,12 +330,34 @@ pub struct LastBackup {
     pub missing: u64,
 }
 
+/// A conflict copy: one of two versions of a file that were both kept.
+#[derive(Debug, Clone, Default, PartialEq, Eq, SerializeDict, DeserializeDict, Type)]
+#[zbus(signature = "dict", rename_all = "kebab-case")]
+pub struct ConflictCopy {
+    /// Where it is, absolute.
+    pub path: Vec<u8>,
+    /// The file of the plain name, absolute; empty when it is not there.
+    pub original: Vec<u8>,
+    /// The device that kept it.
+    pub device: String,
+    /// The day it was kept, `YYYY-MM-DD`.
+    pub date: String,
+    /// Its size, in bytes.
+    pub size: u64,
+    /// The size of the file of the plain name, or 0.
+    pub original_size: u64,
+    /// When it was modified, in seconds since the Unix epoch.
+    pub modified: u64,
+    /// When the file of the plain name was, or 0.
+    pub original_modified: u64,
+}
+
 /// How one file stands.
 #[derive(Debug, Clone, Default, PartialEq, Eq, SerializeDict, DeserializeDict, Type)]
 #[zbus(signature = "dict", rename_all = "kebab-case")]
 pub struct WhyAnswer {
-    /// `in-step`, `waiting-to-upload`, `changed`, `held`, `conflict-copy`, `skipped` or
-    /// `not-of-any-account`.
+    /// `in-step`, `waiting-to-upload`, `changed`, `held`, `conflict-copy`, `skipped`,
+    /// `ignored`, `not-of-any-account` or, where it could not look, `unknown`.
     pub state: String,
     /// Why, as a sentence's middle.
     pub reason: String,
@@ -340,6 +369,8 @@ pub struct WhyAnswer {
     pub copies: Vec<Vec<u8>>,
     /// When the copy in the storage was last read back, or 0.
     pub read_back_at: u64,
+    /// Why this is only what is remembered, and not what is there; empty when it looked.
+    pub unseen: String,
 }
 
 /// How a job ended.
@@ -358,6 +389,8 @@ pub struct JobOutcome {
     pub uploaded: u64,
     /// Files downloaded.
     pub downloaded: u64,
+    /// Files renamed on one side because they were on the other, without a transfer.
+    pub moved: u64,
     /// Files found equal on both sides, without a transfer.
     pub adopted: u64,
     /// Conflict copies made.
@@ -376,6 +409,8 @@ pub struct JobOutcome {
     pub kept: u64,
     /// Names left behind and named in the receipt.
     pub left: u64,
+    /// Files that somebody else took off the device before they could be removed.
+    pub gone_before: u64,
     /// The folder of a backup that was taken.
     pub path: Vec<u8>,
     /// Files backed up or restored, or, by `verify`, found with a good copy.
@@ -425,6 +460,44 @@ pub struct PolicyStatus {
     pub enforced: bool,
 }
 
+/// What a policy file would change, by `Manager.SimulatePolicy`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, SerializeDict, DeserializeDict, Type)]
+#[zbus(signature = "dict", rename_all = "kebab-case")]
+pub struct PolicySimulation {
+    /// What is wrong with the file, or with the policy in force; then there is nothing else.
+    pub findings: Vec<Finding>,
+    /// The file in force that it would take the place of; empty when there is none of its name.
+    pub replaces: String,
+    /// What would be decided otherwise.
+    pub changes: Vec<PolicyChange>,
+    /// Contradictions between rules that would be new, as sentences.
+    pub conflicts: Vec<String>,
+    /// Accounts that would be required and are not on this device, as sentences.
+    pub missing: Vec<String>,
+}
+
+/// Something that policy would decide otherwise.
+#[derive(Debug, Clone, Default, PartialEq, Eq, SerializeDict, DeserializeDict, Type)]
+#[zbus(signature = "dict", rename_all = "kebab-case")]
+pub struct PolicyChange {
+    /// The account's ID.
+    pub account: String,
+    /// Its identity.
+    pub identity: String,
+    /// The verb, e.g. `sign-out`.
+    pub verb: String,
+    /// Who would do it: `person`, `device` or `organisation`.
+    pub actor: String,
+    /// What changes: the verb, or a key of a rule.
+    pub what: String,
+    /// How it is now, e.g. `allowed`.
+    pub before: String,
+    /// How it would be, e.g. `denied`, or `needs a backup`.
+    pub after: String,
+    /// Who would say so, where and why, as sentences.
+    pub because: Vec<String>,
+}
+
 /// A remark of `Manager.CheckPolicy`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, Type)]
 pub struct Finding {
@@ -463,4 +536,34 @@ pub struct Diagnosis {
     pub message: String,
     /// What to do, or empty.
     pub advice: String,
+}
+
+/// A device that uses the account's storage, one that left it, or a document that cannot be read.
+#[derive(Debug, Clone, Default, PartialEq, Eq, SerializeDict, DeserializeDict, Type)]
+#[zbus(signature = "dict", rename_all = "kebab-case")]
+pub struct Device {
+    /// Its name; of a document that cannot be read, the document's.
+    pub name: String,
+    /// The random ID of its sign-in; empty for one that left.
+    pub sign_in_id: String,
+    /// Whether it is this one.
+    pub this: bool,
+    /// Who is signed in there.
+    pub identity: String,
+    /// The names of its collections.
+    pub collections: Vec<String>,
+    /// Files there without a copy in the storage, when it was last seen.
+    pub pending: u64,
+    /// Deletions there that wait for an answer, likewise.
+    pub held: u64,
+    /// When it was last seen, or left, by its own clock: written when anything else changes, or
+    /// daily.
+    pub last_seen: u64,
+    /// `active`; `asked` to sign out and not answered yet; the answer to the last request:
+    /// `signing-out`, `blocked`, `denied` or `cancelled`; `left`; or `unreadable`.
+    pub state: String,
+    /// A sentence about the state, or empty.
+    pub message: String,
+    /// Of one that left, its receipt in the storage.
+    pub receipt: String,
 }

@@ -16,10 +16,14 @@ pub enum Reason {
     HomeGone,
     /// The disk of the storage or of the device is full.
     NoSpace,
+    /// A disk, or the way to it, does not do what it is asked.
+    DiskTrouble,
     /// The worker's state of the account is damaged.
     StateDamaged,
     /// The worker cannot be started or keeps failing.
     WorkerFailed,
+    /// The session is older than policy lets it be: the person has to prove who they are.
+    Reauthenticate,
 }
 
 impl Reason {
@@ -29,8 +33,10 @@ impl Reason {
             Self::StorageGone => "storage-gone",
             Self::HomeGone => "home-gone",
             Self::NoSpace => "no-space",
+            Self::DiskTrouble => "disk-trouble",
             Self::StateDamaged => "state-damaged",
             Self::WorkerFailed => "worker-failed",
+            Self::Reauthenticate => "reauthenticate",
         }
     }
 }

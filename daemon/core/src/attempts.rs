@@ -6,7 +6,7 @@
 //!
 //! The clock is the wall clock, because the wait has to outlive a restart. Turning it back never
 //! shortens a wait ([`Attempts::observe`] begins the wait anew), and no wait is ever longer than
-//! [`MAX_DELAY_SECONDS`].
+//! [`LONGEST_DELAY_SECONDS`], whatever a policy asks for: there is always a next time.
 
 use serde::{Deserialize, Serialize};
 
@@ -14,8 +14,42 @@ use serde::{Deserialize, Serialize};
 pub const FREE_FAILURES: u32 = 3;
 /// The wait after the first failure that costs one; it doubles with each further one.
 pub const FIRST_DELAY_SECONDS: u64 = 2;
-/// The longest wait: a quarter of an hour.
+/// The longest wait when nobody asks for a longer one: a quarter of an hour.
 pub const MAX_DELAY_SECONDS: u64 = 15 * 60;
+/// The longest wait that anybody can ask for: a day.
+pub const LONGEST_DELAY_SECONDS: u64 = 24 * 60 * 60;
+
+/// How wrong passwords are slowed down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Slowing {
+    /// Failures that cost no wait.
+    pub free_failures: u32,
+    /// The longest wait, in seconds; counts up to [`LONGEST_DELAY_SECONDS`].
+    pub max_delay_seconds: u64,
+}
+
+impl Default for Slowing {
+    fn default() -> Self {
+        Self {
+            free_failures: FREE_FAILURES,
+            max_delay_seconds: MAX_DELAY_SECONDS,
+        }
+    }
+}
+
+impl Slowing {
+    /// The wait after so many failures, in seconds.
+    pub fn delay(self, failures: u32) -> u64 {
+        let longest = self.max_delay_seconds.min(LONGEST_DELAY_SECONDS);
+        match failures.checked_sub(self.free_failures.saturating_add(1)) {
+            None => 0,
+            Some(doublings) => 1u64
+                .checked_shl(doublings)
+                .and_then(|factor| FIRST_DELAY_SECONDS.checked_mul(factor))
+                .map_or(longest, |seconds| seconds.min(longest)),
+        }
+    }
+}
 
 /// Failed tries of one password, durable. Times are seconds since the Unix epoch.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,23 +70,12 @@ pub struct TooSoon {
     pub next_attempt: u64,
 }
 
-/// The wait after so many failures, in seconds.
-pub fn delay(failures: u32) -> u64 {
-    match failures.checked_sub(FREE_FAILURES + 1) {
-        None => 0,
-        Some(doublings) => 1u64
-            .checked_shl(doublings)
-            .and_then(|factor| FIRST_DELAY_SECONDS.checked_mul(factor))
-            .map_or(MAX_DELAY_SECONDS, |seconds| seconds.min(MAX_DELAY_SECONDS)),
-    }
-}
-
 impl Attempts {
     /// The same failures, seen now. When the clock was turned back behind the last failure, the
     /// whole wait begins anew; the answer has to be made durable when it differs.
     #[must_use]
-    pub fn observe(self, now: u64) -> Self {
-        let wait = delay(self.failures);
+    pub fn observe(self, slowing: Slowing, now: u64) -> Self {
+        let wait = slowing.delay(self.failures);
         if now < self.last_failure {
             Self {
                 last_failure: now,
@@ -73,8 +96,8 @@ impl Attempts {
     ///
     /// # Errors
     /// [`TooSoon`] when the wait has not passed; the try is then neither counted nor made.
-    pub fn begin(self, now: u64) -> Result<Self, TooSoon> {
-        let seen = self.observe(now);
+    pub fn begin(self, slowing: Slowing, now: u64) -> Result<Self, TooSoon> {
+        let seen = self.observe(slowing, now);
         if now < seen.not_before {
             return Err(TooSoon {
                 next_attempt: seen.not_before,
@@ -84,7 +107,7 @@ impl Attempts {
         Ok(Self {
             failures,
             last_failure: now,
-            not_before: now.saturating_add(delay(failures)),
+            not_before: now.saturating_add(slowing.delay(failures)),
         })
     }
 }
@@ -96,24 +119,46 @@ mod tests {
 
     use super::*;
 
+    const USUAL: Slowing = Slowing {
+        free_failures: FREE_FAILURES,
+        max_delay_seconds: MAX_DELAY_SECONDS,
+    };
+
+    #[test]
+    fn fewer_tries_and_longer_waits_can_be_asked_for_up_to_a_day() {
+        let strict = Slowing {
+            free_failures: 0,
+            max_delay_seconds: u64::MAX,
+        };
+        assert_eq!(
+            (strict.delay(0), strict.delay(1), strict.delay(2)),
+            (0, 2, 4)
+        );
+        assert_eq!(strict.delay(u32::MAX), LONGEST_DELAY_SECONDS);
+        assert_eq!(Slowing::default(), USUAL);
+    }
+
     #[test]
     fn three_tries_are_free_and_then_the_wait_doubles_up_to_a_bound() {
-        let delays: Vec<u64> = (0..=13).map(delay).collect();
+        let delays: Vec<u64> = (0..=13).map(|n| USUAL.delay(n)).collect();
         assert_eq!(
             delays,
             [0, 0, 0, 0, 2, 4, 8, 16, 32, 64, 128, 256, 512, 900]
         );
-        assert_eq!(delay(u32::MAX), MAX_DELAY_SECONDS);
+        assert_eq!(USUAL.delay(u32::MAX), MAX_DELAY_SECONDS);
     }
 
     #[test]
     fn a_try_too_soon_is_not_counted() {
         let mut attempts = Attempts::default();
         for _ in 0..4 {
-            attempts = attempts.begin(100).unwrap();
+            attempts = attempts.begin(USUAL, 100).unwrap();
         }
-        assert_eq!(attempts.begin(101), Err(TooSoon { next_attempt: 102 }));
-        assert_eq!(attempts.begin(102).unwrap().failures, 5);
+        assert_eq!(
+            attempts.begin(USUAL, 101),
+            Err(TooSoon { next_attempt: 102 })
+        );
+        assert_eq!(attempts.begin(USUAL, 102).unwrap().failures, 5);
     }
 
     #[test]
@@ -123,10 +168,10 @@ mod tests {
             last_failure: 1000,
             not_before: 1032,
         };
-        let back = attempts.observe(10);
+        let back = attempts.observe(USUAL, 10);
         assert_eq!(back.not_before, 10 + 32);
-        assert_eq!(back.observe(20).not_before, 10 + 32);
-        assert!(back.begin(42).is_ok());
+        assert_eq!(back.observe(USUAL, 20).not_before, 10 + 32);
+        assert!(back.begin(USUAL, 42).is_ok());
     }
 
     proptest! {
@@ -138,7 +183,7 @@ mod tests {
             start in 0u64..1 << 40,
             steps in prop::collection::vec((0u64..400, 0u64..1 << 20), 1..40),
         ) {
-            let wait = delay(failures);
+            let wait = USUAL.delay(failures);
             let mut attempts =
                 Attempts { failures, last_failure: start, not_before: start + wait };
             let (mut wall, mut real, mut last_turn) = (start, 0u64, 0u64);
@@ -148,7 +193,7 @@ mod tests {
                 if back > 0 {
                     last_turn = real;
                 }
-                attempts = attempts.observe(wall);
+                attempts = attempts.observe(USUAL, wall);
                 let open = wall >= attempts.not_before;
                 prop_assert!(!open || real >= wait, "opened after {real} s instead of {wait} s");
                 prop_assert!(attempts.not_before.saturating_sub(wall) <= MAX_DELAY_SECONDS);
@@ -162,9 +207,9 @@ mod tests {
         fn no_stored_value_locks_out(
             failures: u32, last_failure: u64, not_before: u64, now in 0u64..1 << 40,
         ) {
-            let seen = Attempts { failures, last_failure, not_before }.observe(now);
+            let seen = Attempts { failures, last_failure, not_before }.observe(USUAL, now);
             prop_assert!(seen.not_before.saturating_sub(now) <= MAX_DELAY_SECONDS);
-            prop_assert!(seen.begin(now + MAX_DELAY_SECONDS).is_ok());
+            prop_assert!(seen.begin(USUAL, now + MAX_DELAY_SECONDS).is_ok());
         }
     }
 }

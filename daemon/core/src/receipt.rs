@@ -23,6 +23,9 @@ pub struct Receipt {
     pub device: String,
     /// When, as RFC 3339 in UTC.
     pub signed_out_at: String,
+    /// The how-manieth sign-out of this device it is; a clock may be set back, and this is not.
+    #[serde(default)]
+    pub sequence: u64,
     /// How the person proved who they are.
     pub authorised_by: String,
     /// What policy said.
@@ -36,6 +39,9 @@ pub struct Receipt {
     pub proof: Proof,
     /// What was told to the provider.
     pub revocation: Revocation,
+    /// What somebody else took off the device before Mooring could.
+    #[serde(default, skip_serializing_if = "GoneBefore::is_none")]
+    pub gone_before: GoneBefore,
     /// What happened to each collection.
     #[serde(default, rename = "collection")]
     pub collections: Vec<CollectionEntry>,
@@ -76,6 +82,23 @@ pub struct Revocation {
     pub state: String,
     /// A sentence.
     pub detail: String,
+}
+
+/// Files with a verified copy that were gone before Mooring came to remove them.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct GoneBefore {
+    /// How many.
+    pub files: u64,
+    /// Their absolute paths, readable; at most 100.
+    pub named: Vec<String>,
+}
+
+impl GoneBefore {
+    /// Whether there is none.
+    pub fn is_none(&self) -> bool {
+        self.files == 0
+    }
 }
 
 /// What happened to a collection.

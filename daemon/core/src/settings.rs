@@ -8,6 +8,7 @@ use toml::de::DeTable;
 use crate::policy::reader::Reader;
 use crate::policy::values::Located;
 use crate::policy::{Problem, Source};
+use crate::rest::{OnBattery, OnMetered, Wish};
 
 /// The longest name of a device, in characters.
 pub const MAX_DEVICE_NAME: usize = 64;
@@ -39,6 +40,8 @@ pub struct Settings {
     /// `[sync] poll-minutes`: how often to look for changes where none are told, within
     /// [`POLL_MINUTES`].
     pub poll_minutes: u16,
+    /// `[sync] on-battery` and `on-metered`: when nothing is synced by itself.
+    pub rest: Wish,
     /// `[jobs] keep-finished`: how many finished jobs stay on the bus, within [`KEEP_FINISHED`].
     pub keep_finished: u16,
     /// `[password] min-length`: how many characters a new password has at least, within
@@ -56,6 +59,7 @@ impl Default for Settings {
             read_back: true,
             continuous: true,
             poll_minutes: DEFAULT_POLL_MINUTES,
+            rest: Wish::default(),
             keep_finished: DEFAULT_KEEP_FINISHED,
             min_password: *MIN_PASSWORD.start(),
             inhibit_delay_seconds: DEFAULT_INHIBIT_DELAY_SECONDS,
@@ -91,6 +95,14 @@ impl Settings {
             Ok(minutes) => settings.poll_minutes = minutes.unwrap_or(DEFAULT_POLL_MINUTES),
             Err(problem) => problems.push(problem),
         }
+        match merged.on_battery.map(Placed::on_battery).transpose() {
+            Ok(wish) => settings.rest.on_battery = wish.unwrap_or_default(),
+            Err(problem) => problems.push(problem),
+        }
+        match merged.on_metered.map(Placed::on_metered).transpose() {
+            Ok(wish) => settings.rest.on_metered = wish.unwrap_or_default(),
+            Err(problem) => problems.push(problem),
+        }
         match merged.keep_finished.map(Placed::keep_finished).transpose() {
             Ok(number) => settings.keep_finished = number.unwrap_or(DEFAULT_KEEP_FINISHED),
             Err(problem) => problems.push(problem),
@@ -120,6 +132,8 @@ pub struct Fragment {
     read_back: Option<bool>,
     continuous: Option<bool>,
     poll_minutes: Option<Placed<i64>>,
+    on_battery: Option<Placed<String>>,
+    on_metered: Option<Placed<String>>,
     keep_finished: Option<Placed<i64>>,
     min_password: Option<Placed<i64>>,
     inhibit_delay: Option<Placed<i64>>,
@@ -133,6 +147,8 @@ impl Fragment {
             read_back: later.read_back.or(self.read_back),
             continuous: later.continuous.or(self.continuous),
             poll_minutes: later.poll_minutes.or(self.poll_minutes),
+            on_battery: later.on_battery.or(self.on_battery),
+            on_metered: later.on_metered.or(self.on_metered),
             keep_finished: later.keep_finished.or(self.keep_finished),
             min_password: later.min_password.or(self.min_password),
             inhibit_delay: later.inhibit_delay.or(self.inhibit_delay),
@@ -179,6 +195,21 @@ impl Placed<String> {
             return Err(self.refuse(message.to_owned()));
         }
         Ok(self.value)
+    }
+
+    fn on_battery(self) -> Result<OnBattery, Problem> {
+        OnBattery::parse(&self.value).ok_or_else(|| {
+            self.refuse(
+                "`on-battery` is \"sync\", \"pause\" or \"below-N\" with N from 1 to 99: correct it"
+                    .to_owned(),
+            )
+        })
+    }
+
+    fn on_metered(self) -> Result<OnMetered, Problem> {
+        OnMetered::parse(&self.value).ok_or_else(|| {
+            self.refuse("`on-metered` is \"sync\" or \"pause\": correct it".to_owned())
+        })
     }
 }
 
@@ -259,7 +290,12 @@ fn read(reader: &mut Reader<'_>, source: &Source, document: &DeTable<'_>) -> Fra
         fragment.device_name = name.map(|name| Placed::new(source, name));
     }
     if let Some(sync) = reader.section(&root, "sync", "[sync]") {
-        reader.expect_keys(&sync, &["read-back", "continuous", "poll-minutes"]);
+        let keys = ["read-back", "continuous", "poll-minutes", "on-battery", "on-metered"];
+        reader.expect_keys(&sync, &keys);
+        let word = reader.text(&sync, "on-battery");
+        fragment.on_battery = word.map(|word| Placed::new(source, word));
+        let word = reader.text(&sync, "on-metered");
+        fragment.on_metered = word.map(|word| Placed::new(source, word));
         fragment.read_back = reader.flag(&sync, "read-back");
         fragment.continuous = reader.flag(&sync, "continuous");
         let number = reader.number(&sync, "poll-minutes");
@@ -328,6 +364,7 @@ mod tests {
         assert!(taken.read_back.is_some());
         assert!(taken.continuous.is_some());
         assert!(taken.poll_minutes.is_some());
+        assert!(taken.on_battery.is_some() && taken.on_metered.is_some());
         assert!(taken.keep_finished.is_some());
         assert!(taken.inhibit_delay.is_some());
         let settings = Settings::from_fragments(&[taken]).unwrap();
@@ -391,6 +428,17 @@ mod tests {
         let none = fragment("[sign-out]\ninhibit-delay-seconds = 0\n");
         let settings = Settings::from_fragments(&[none]).unwrap();
         assert_eq!(settings.inhibit_delay_seconds, 0);
+    }
+
+    #[test]
+    fn resting_is_said_in_known_words() {
+        let site = fragment("[sync]\non-battery = \"below-20\"\non-metered = \"pause\"\n");
+        let rest = Settings::from_fragments(&[site]).unwrap().rest;
+        assert_eq!(rest.on_battery, OnBattery::Below(20));
+        assert_eq!(rest.on_metered, OnMetered::Pause);
+        let found = complaints("[sync]\non-battery = \"below-0\"\non-metered = \"never\"\n");
+        assert!(found[0].starts_with("mooring.toml:2:14: `on-battery` is"), "{found:?}");
+        assert!(found[1].starts_with("mooring.toml:3:14: `on-metered` is"), "{found:?}");
     }
 
     #[test]

@@ -163,6 +163,36 @@ pub fn is_conflict_copy(name: &[u8]) -> bool {
         .any(|w| w == CONFLICT_MARK.as_bytes())
 }
 
+/// What a conflict copy's name says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConflictName {
+    /// The name of the file it is a version of; cut short where it was long.
+    pub original: Vec<u8>,
+    /// The device that kept it.
+    pub device: String,
+    /// The day it was kept, `YYYY-MM-DD`.
+    pub date: String,
+}
+
+/// Takes a conflict copy's name apart; `None` when it is another name.
+pub fn conflict_parts(name: &[u8]) -> Option<ConflictName> {
+    let mark = CONFLICT_MARK.as_bytes();
+    let start = name.windows(mark.len()).position(|w| w == mark)?;
+    let (stem, rest) = (&name[..start], &name[start + mark.len()..]);
+    let end = rest.iter().position(|b| *b == b')')?;
+    let inner = std::str::from_utf8(&rest[..end]).ok()?;
+    let mut words = inner.split(' ');
+    let (device, date, hash) = (words.next()?, words.next()?, words.next()?);
+    if words.next().is_some() || !hash.bytes().all(|b| b.is_ascii_hexdigit()) {
+        return None;
+    }
+    Some(ConflictName {
+        original: [stem, &rest[end + 1..]].concat(),
+        device: device.to_owned(),
+        date: date.to_owned(),
+    })
+}
+
 /// The name of a conflict copy: `stem (conflict DEVICE DATE HASH).ext`, at most 255 bytes.
 ///
 /// `date` is `YYYY-MM-DD`; `digits` is how much of the hash goes in, 8 where it suffices.
@@ -215,6 +245,8 @@ fn shorten(name: &[u8], max: usize) -> &[u8] {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+
     use super::*;
 
     const A: Hash = [1; 32];
@@ -285,6 +317,13 @@ mod tests {
         let name = conflict_name(&long, "a/b\n", "2026-11-24", &A, 8);
         assert!(name.len() <= NAME_MAX && std::str::from_utf8(&name).is_ok());
         assert!(!name.contains(&b'/') && !name.contains(&b'\n'));
+
+        let parts = conflict_parts(b"beach (conflict laptop 2026-11-24 01010101).jpg").unwrap();
+        assert_eq!(parts.original, b"beach.jpg");
+        assert_eq!((&*parts.device, &*parts.date), ("laptop", "2026-11-24"));
+        for other in ["beach.jpg", "a (conflict b", "a (conflict of interest).odt"] {
+            assert_eq!(conflict_parts(other.as_bytes()), None, "{other}");
+        }
 
         let only_extension = [b".".to_vec(), vec![b'x'; 254]].concat();
         assert!(conflict_name(&only_extension, "d", "2026-11-24", &A, 64).len() <= NAME_MAX);

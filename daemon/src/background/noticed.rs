@@ -19,6 +19,8 @@ pub struct News {
 pub struct Noticed {
     news: Mutex<News>,
     more: Notify,
+    requests: Mutex<BTreeSet<String>>,
+    more_requests: Notify,
 }
 
 impl Noticed {
@@ -27,6 +29,25 @@ impl Noticed {
         self.put(|news| {
             news.changed.insert(account.to_owned());
         });
+        self.look_for_requests(account);
+    }
+
+    /// Another device may have left a request for an account.
+    pub fn look_for_requests(&self, account: &str) {
+        let mut due = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
+        due.insert(account.to_owned());
+        drop(due);
+        self.more_requests.notify_one();
+    }
+
+    /// Takes the accounts that may have requests.
+    pub fn take_requests(&self) -> BTreeSet<String> {
+        std::mem::take(&mut *self.requests.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Waits until there are some.
+    pub async fn more_requests(&self) {
+        self.more_requests.notified().await;
     }
 
     /// A worker is gone.

@@ -6,7 +6,7 @@ use mooring_api::{
 };
 use zbus::message::Header;
 use zbus::object_server::SignalEmitter;
-use zbus::{Connection, OwnedObjectPath, fdo, interface};
+use zbus::{Connection, OwnedFd, OwnedObjectPath, fdo, interface};
 
 use super::{Shared, arguments, job_path};
 use crate::jobs::copies::Copies;
@@ -40,7 +40,7 @@ impl AccountObject {
         #[zbus(header)] header: Header<'_>,
         #[zbus(connection)] connection: &Connection,
     ) -> Result<Plan> {
-        self.shared.gate.admit(&header, connection).await?;
+        let _caller = self.shared.gate.admit(&header, connection).await?;
         let account = self.shared.published().account(&self.id)?.account.clone();
         let keep = arguments::keep(options.keep, &account)?;
         Ok(self.shared.broker.plan_sign_out(&self.id, &keep).await?)
@@ -75,7 +75,7 @@ impl AccountObject {
         #[zbus(header)] header: Header<'_>,
         #[zbus(connection)] connection: &Connection,
     ) -> Result<()> {
-        self.shared.gate.admit(&header, connection).await?;
+        let _caller = self.shared.gate.admit(&header, connection).await?;
         let change = arguments::change_password(options).await?;
         Ok(self.shared.broker.change_password(&self.id, change).await?)
     }
@@ -86,9 +86,34 @@ impl AccountObject {
         #[zbus(header)] header: Header<'_>,
         #[zbus(connection)] connection: &Connection,
     ) -> Result<()> {
-        self.shared.gate.admit(&header, connection).await?;
+        let _caller = self.shared.gate.admit(&header, connection).await?;
         let reset = arguments::reset_password(options).await?;
         Ok(self.shared.broker.reset_password(&self.id, reset).await?)
+    }
+
+    async fn reauthenticate(
+        &self,
+        password: OwnedFd,
+        #[zbus(header)] header: Header<'_>,
+        #[zbus(connection)] connection: &Connection,
+    ) -> Result<()> {
+        let _caller = self.shared.gate.admit(&header, connection).await?;
+        let password = arguments::held_password(password).await?;
+        self.shared.broker.reauthenticate(&self.id, password).await?;
+        self.shared.told().await;
+        Ok(())
+    }
+
+    async fn repair(
+        &self,
+        dry: bool,
+        #[zbus(header)] header: Header<'_>,
+        #[zbus(connection)] connection: &Connection,
+    ) -> Result<String> {
+        let _caller = self.shared.gate.admit(&header, connection).await?;
+        let said = self.shared.broker.repair(&self.id, dry).await?;
+        self.shared.told().await;
+        Ok(said)
     }
 
     #[zbus(property(emits_changed_signal = "const"))]
@@ -189,8 +214,17 @@ impl FilesObject {
         #[zbus(header)] header: Header<'_>,
         #[zbus(connection)] connection: &Connection,
     ) -> Result<Vec<(Vec<u8>, String)>> {
-        self.shared.gate.admit(&header, connection).await?;
+        let _caller = self.shared.gate.admit(&header, connection).await?;
         Ok(self.shared.broker.trash(&self.id).await?)
+    }
+
+    async fn list_conflicts(
+        &self,
+        #[zbus(header)] header: Header<'_>,
+        #[zbus(connection)] connection: &Connection,
+    ) -> Result<Vec<mooring_api::ConflictCopy>> {
+        let _caller = self.shared.gate.admit(&header, connection).await?;
+        Ok(self.shared.broker.conflicts(&self.id).await?)
     }
 
     async fn undelete(
@@ -214,7 +248,7 @@ impl FilesObject {
         #[zbus(header)] header: Header<'_>,
         #[zbus(connection)] connection: &Connection,
     ) -> Result<()> {
-        self.shared.gate.admit(&header, connection).await?;
+        let _caller = self.shared.gate.admit(&header, connection).await?;
         self.shared.broker.pause(&self.id, true).await?;
         self.shared.told().await;
         Ok(())
@@ -225,7 +259,7 @@ impl FilesObject {
         #[zbus(header)] header: Header<'_>,
         #[zbus(connection)] connection: &Connection,
     ) -> Result<()> {
-        self.shared.gate.admit(&header, connection).await?;
+        let _caller = self.shared.gate.admit(&header, connection).await?;
         self.shared.broker.pause(&self.id, false).await?;
         self.shared.told().await;
         Ok(())
@@ -234,6 +268,13 @@ impl FilesObject {
     #[zbus(property)]
     fn paused(&self) -> fdo::Result<bool> {
         view(&self.shared, &self.id, |view| view.account.paused)
+    }
+
+    #[zbus(property)]
+    fn resting(&self) -> fdo::Result<String> {
+        view(&self.shared, &self.id, |view| {
+            view.rest.map_or("", mooring_core::rest::Rest::name).to_owned()
+        })
     }
 
     async fn backup(
@@ -285,7 +326,7 @@ impl FilesObject {
         #[zbus(header)] header: Header<'_>,
         #[zbus(connection)] connection: &Connection,
     ) -> Result<mooring_api::WhyAnswer> {
-        self.shared.gate.admit(&header, connection).await?;
+        let _caller = self.shared.gate.admit(&header, connection).await?;
         let file = arguments::folder("file", &file)?;
         Ok(self.shared.broker.why(&self.id, file).await?)
     }

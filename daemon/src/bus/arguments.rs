@@ -26,6 +26,8 @@ const MAX_COLLECTION_BYTES: usize = 64;
 const MAX_KEEP: usize = 16;
 /// The longest digest, in bytes.
 const MAX_DIGEST_BYTES: usize = 64;
+/// The length of a sign-in ID.
+const SIGN_IN_ID_DIGITS: usize = 32;
 /// The one kind of provider.
 const LOCAL: &str = "local";
 
@@ -72,6 +74,18 @@ pub(super) async fn sign_out(
     })
 }
 
+/// Reads the argument of `Devices.SignOut`.
+pub(super) fn sign_in_id(device: &str) -> Result<String, Failure> {
+    let digits = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
+    if device.len() == SIGN_IN_ID_DIGITS && device.bytes().all(digits) {
+        Ok(device.to_owned())
+    } else {
+        Err(invalid(
+            "a device is named by its sign-in ID, 32 hexadecimal digits",
+        ))
+    }
+}
+
 /// Reads the arguments of `Inhibit`, for a process of a user.
 pub(super) fn inhibit(
     (what, who, why, mode): (&str, &str, &str, &str),
@@ -114,6 +128,11 @@ pub(super) async fn change_password(
         password: needed("password", password(options.password).await?)?,
         new_password: new_password(options.new_password).await?,
     })
+}
+
+/// Reads the argument of `Reauthenticate`.
+pub(super) async fn held_password(fd: OwnedFd) -> Result<Password, Failure> {
+    needed("password", password(Some(fd)).await?)
 }
 
 /// Reads the arguments of `ResetPassword`.

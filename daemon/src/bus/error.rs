@@ -11,6 +11,7 @@ pub fn to_api(failure: &Failure) -> Error {
     match failure {
         Failure::NotAuthorized(_) => Error::NotAuthorized(message),
         Failure::PolicyDenied(_) => Error::PolicyDenied(message),
+        Failure::BackupRequired(_) => Error::BackupRequired(message),
         Failure::InvalidArgument(_) => Error::InvalidArgument(message),
         Failure::NotFound(_) => Error::NotFound(message),
         Failure::Busy(_) => Error::Busy(message),
@@ -21,6 +22,7 @@ pub fn to_api(failure: &Failure) -> Error {
             Error::TooManyAttempts(message)
         }
         Failure::CodeVoid(cause) => Error::from_kind(to_api(cause).kind(), message),
+        Failure::ReauthRequired(_) => Error::ReauthRequired(message),
         Failure::PlanStale(_) => Error::PlanStale(message),
         Failure::Cancelled(_) => Error::Cancelled(message),
         Failure::Inhibited(_) => Error::Inhibited(message),
@@ -33,6 +35,7 @@ pub fn to_api(failure: &Failure) -> Error {
             | Worker::HomeGone(_)
             | Worker::NotVerified(_)
             | Worker::NoSpace(_)
+            | Worker::DiskTrouble(_)
             | Worker::StateDamaged(_)
             | Worker::Failed(_) => Error::Failed(message),
         },

@@ -4,6 +4,8 @@
 //! test holds the list to the introspection XML. What a method does needs a [`Caller`], and only
 //! the gate makes one.
 
+pub mod calls;
+
 use zbus::Connection;
 use zbus::fdo::DBusProxy;
 use zbus::message::Header;
@@ -11,6 +13,8 @@ use zbus::names::BusName;
 
 use crate::failure::Failure;
 use crate::folders::Mode;
+
+use calls::{Calls, Underway};
 
 /// What a method does, as far as permission goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,6 +35,7 @@ pub const METHODS: &[(&str, &str, Class)] = &[
     ("org.mooring1.Manager", "ShowPolicy", Class::Read),
     ("org.mooring1.Manager", "CheckPolicy", Class::Read),
     ("org.mooring1.Manager", "ExplainPolicy", Class::Read),
+    ("org.mooring1.Manager", "SimulatePolicy", Class::OwnAccount),
     ("org.mooring1.Manager", "ListReceipts", Class::OwnAccount),
     ("org.mooring1.Manager", "ReadReceipt", Class::OwnAccount),
     ("org.mooring1.Manager", "Diagnose", Class::OwnAccount),
@@ -40,6 +45,8 @@ pub const METHODS: &[(&str, &str, Class)] = &[
     ("org.mooring1.Account", "SignOut", Class::OwnAccount),
     ("org.mooring1.Account", "ChangePassword", Class::OwnAccount),
     ("org.mooring1.Account", "ResetPassword", Class::OwnAccount),
+    ("org.mooring1.Account", "Reauthenticate", Class::OwnAccount),
+    ("org.mooring1.Account", "Repair", Class::OwnAccount),
     ("org.mooring1.Account.Files", "Sync", Class::OwnAccount),
     ("org.mooring1.Account.Files", "Backup", Class::OwnAccount),
     ("org.mooring1.Account.Files", "Restore", Class::OwnAccount),
@@ -47,18 +54,23 @@ pub const METHODS: &[(&str, &str, Class)] = &[
     ("org.mooring1.Account.Files", "Why", Class::OwnAccount),
     ("org.mooring1.Account.Files", "Resolve", Class::OwnAccount),
     ("org.mooring1.Account.Files", "ListTrash", Class::OwnAccount),
+    ("org.mooring1.Account.Files", "ListConflicts", Class::OwnAccount),
     ("org.mooring1.Account.Files", "Undelete", Class::OwnAccount),
     ("org.mooring1.Account.Files", "Pause", Class::OwnAccount),
     ("org.mooring1.Account.Files", "Resume", Class::OwnAccount),
+    ("org.mooring1.Account.Devices", "List", Class::OwnAccount),
+    ("org.mooring1.Account.Devices", "SignOut", Class::OwnAccount),
     ("org.mooring1.Job", "Cancel", Class::OwnAccount),
     ("org.mooring1.Job", "Retry", Class::OwnAccount),
     ("org.mooring1.Job", "Authenticate", Class::OwnAccount),
 ];
 
-/// Someone who passed the gate.
+/// Someone who passed the gate. Kept until the call is answered: so long it is under way.
 #[derive(Debug)]
+#[must_use]
 pub struct Caller {
     uid: u32,
+    _underway: Underway,
 }
 
 impl Caller {
@@ -83,22 +95,25 @@ impl Caller {
 }
 
 /// The gate.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Gate {
     mode: Mode,
     uid: u32,
+    calls: Calls,
 }
 
 impl Gate {
     /// The gate of a broker that runs in this mode as this user.
     pub fn new(mode: Mode, uid: u32) -> Self {
-        Self { mode, uid }
+        let calls = Calls::default();
+        Self { mode, uid, calls }
     }
 
     /// Lets a call in, or not. Who calls is asked of the bus, for the sender of this message.
     ///
     /// # Errors
-    /// [`Failure::NotAuthorized`], also when the bus cannot say who calls.
+    /// [`Failure::NotAuthorized`], also when the bus cannot say who calls; [`Failure::Busy`] when too
+    /// many calls are under way.
     pub async fn admit(
         &self,
         header: &Header<'_>,
@@ -111,12 +126,18 @@ impl Gate {
         let sender = header
             .sender()
             .ok_or_else(|| refused("nobody calls".to_owned()))?;
+        // First of all: whoever floods is answered without a question to the bus.
+        let underway = self.calls.begin(sender, header.unix_fds().unwrap_or(0))?;
         let bus = DBusProxy::new(connection).await.map_err(unknown)?;
         let uid = bus
             .get_connection_unix_user(BusName::Unique(sender.as_ref()))
             .await
             .map_err(unknown)?;
-        self.decide(class, uid)
+        self.decide(class, uid)?;
+        Ok(Caller {
+            uid,
+            _underway: underway,
+        })
     }
 
     /// The process that calls, for people to see; 0 when the bus does not say.
@@ -131,11 +152,11 @@ impl Gate {
         bus.get_connection_unix_process_id(name).await.unwrap_or(0)
     }
 
-    fn decide(&self, class: Class, uid: u32) -> Result<Caller, Failure> {
+    fn decide(&self, class: Class, uid: u32) -> Result<(), Failure> {
         match (self.mode, class) {
             // One person, who owns the daemon: all or nothing.
             (Mode::Session, Class::Read | Class::OwnAccount | Class::Admin) if uid == self.uid => {
-                Ok(Caller { uid })
+                Ok(())
             }
             (Mode::Session, _) => Err(refused(format!(
                 "this daemon serves user {} only, not {uid}",
@@ -189,7 +210,7 @@ mod tests {
     fn only_the_owner_passes() {
         let gate = Gate::new(Mode::Session, 1000);
         for class in [Class::Read, Class::OwnAccount, Class::Admin] {
-            assert_eq!(gate.decide(class, 1000).unwrap().uid(), 1000);
+            assert!(gate.decide(class, 1000).is_ok());
             for other in [0, 999, 1001, u32::MAX] {
                 assert!(gate.decide(class, other).is_err());
             }

@@ -3,16 +3,17 @@
 use std::os::unix::ffi::OsStrExt;
 
 use mooring_api::{
-    AccountFound, CollectionSpec, Finding, Inhibitor, PolicyDecision, PolicyStatus, ReceiptSummary,
+    AccountFound, CollectionSpec, Finding, Inhibitor, PolicyChange, PolicyDecision, PolicySimulation, PolicyStatus, ReceiptSummary,
     Result, SignInOptions,
 };
-use mooring_core::policy::{Actor, MAX_FILE_BYTES, Problem, Source, Verb, check};
+use mooring_core::policy::{Actor, MAX_FILE_BYTES, Problem, Simulation, Source, Verb, check};
 use zbus::message::Header;
 use zbus::{Connection, OwnedFd, OwnedObjectPath, interface};
 
 use super::{Shared, arguments, job_path};
 use crate::account::Chosen;
 use crate::failure::Failure;
+use crate::questions::Question;
 use crate::{inhibitors, plan, secret};
 
 /// The longest name of a policy file that is checked, in bytes.
@@ -38,7 +39,7 @@ impl ManagerObject {
         #[zbus(header)] header: Header<'_>,
         #[zbus(connection)] connection: &Connection,
     ) -> Result<AccountFound> {
-        self.shared.gate.admit(&header, connection).await?;
+        let _caller = self.shared.gate.admit(&header, connection).await?;
         let broker = &self.shared.broker;
         let wanted = arguments::inspect(provider, &options)?;
         let found = broker.inspect(&wanted).await?;
@@ -75,7 +76,7 @@ impl ManagerObject {
         #[zbus(header)] header: Header<'_>,
         #[zbus(connection)] connection: &Connection,
     ) -> Result<()> {
-        self.shared.gate.admit(&header, connection).await?;
+        let _caller = self.shared.gate.admit(&header, connection).await?;
         self.shared.broker.reload()?;
         self.shared.told().await;
         Ok(())
@@ -86,18 +87,16 @@ impl ManagerObject {
         #[zbus(header)] header: Header<'_>,
         #[zbus(connection)] connection: &Connection,
     ) -> Result<PolicyStatus> {
-        self.shared.gate.admit(&header, connection).await?;
+        let _caller = self.shared.gate.admit(&header, connection).await?;
         let broker = &self.shared.broker;
         let in_force = broker.rules.in_force();
-        let problems = in_force
-            .standing
-            .problems()
-            .iter()
-            .chain(&in_force.settings_problems);
+        let problems = in_force.standing.problems().iter();
+        let problems = problems.chain(&in_force.settings_problems);
+        let missing = broker.missing_accounts();
         Ok(PolicyStatus {
             state: in_force.standing.state().name().to_owned(),
             files: in_force.standing.policy().files().to_vec(),
-            problems: problems.map(Problem::to_string).collect(),
+            problems: problems.map(Problem::to_string).chain(missing).collect(),
             effective: in_force.standing.policy().to_toml(),
             enforced: broker.mode.enforced(),
         })
@@ -110,14 +109,31 @@ impl ManagerObject {
         #[zbus(header)] header: Header<'_>,
         #[zbus(connection)] connection: &Connection,
     ) -> Result<Vec<Finding>> {
-        self.shared.gate.admit(&header, connection).await?;
-        if name.len() > MAX_NAME_BYTES {
-            return Err(Failure::InvalidArgument("this is no name of a file".to_owned()).into());
-        }
-        let bytes = secret::read_document(file.into(), MAX_FILE_BYTES).await?;
-        Ok(match Source::from_bytes(name, &bytes) {
+        let _caller = self.shared.gate.admit(&header, connection).await?;
+        Ok(match policy_file(name, file).await? {
             Ok(source) => check(&source).into_iter().map(finding).collect(),
             Err(problem) => vec![finding(problem)],
+        })
+    }
+
+    async fn simulate_policy(
+        &self,
+        name: &str,
+        file: OwnedFd,
+        #[zbus(header)] header: Header<'_>,
+        #[zbus(connection)] connection: &Connection,
+    ) -> Result<PolicySimulation> {
+        let _caller = self.shared.gate.admit(&header, connection).await?;
+        let source = policy_file(name, file).await?;
+        let broker = &self.shared.broker;
+        let simulated = source.map_err(|problem| vec![problem]);
+        let simulated = simulated.and_then(|source| broker.simulate(source));
+        Ok(match simulated {
+            Ok((questions, simulation)) => simulated_as_told(&questions, simulation),
+            Err(problems) => PolicySimulation {
+                findings: problems.into_iter().map(|p| of_file(name, p)).collect(),
+                ..PolicySimulation::default()
+            },
         })
     }
 
@@ -129,7 +145,7 @@ impl ManagerObject {
         #[zbus(header)] header: Header<'_>,
         #[zbus(connection)] connection: &Connection,
     ) -> Result<PolicyDecision> {
-        self.shared.gate.admit(&header, connection).await?;
+        let _caller = self.shared.gate.admit(&header, connection).await?;
         let invalid =
             |error: mooring_core::policy::Unknown| Failure::InvalidArgument(error.to_string());
         let verb: Verb = verb.parse().map_err(invalid)?;
@@ -137,7 +153,7 @@ impl ManagerObject {
         let account = self.shared.published().account(account)?.account.clone();
         let broker = &self.shared.broker;
         Ok(plan::told(
-            &broker.decide(&account, actor),
+            &broker.decide(&account, verb, actor),
             verb,
             actor,
             broker.mode.enforced(),
@@ -149,7 +165,7 @@ impl ManagerObject {
         #[zbus(header)] header: Header<'_>,
         #[zbus(connection)] connection: &Connection,
     ) -> Result<Vec<ReceiptSummary>> {
-        self.shared.gate.admit(&header, connection).await?;
+        let _caller = self.shared.gate.admit(&header, connection).await?;
         let receipts = self.shared.broker.list_receipts().await?;
         let summary = |(receipt, path): (mooring_core::receipt::Receipt, std::path::PathBuf)| {
             ReceiptSummary {
@@ -170,7 +186,7 @@ impl ManagerObject {
         #[zbus(header)] header: Header<'_>,
         #[zbus(connection)] connection: &Connection,
     ) -> Result<String> {
-        self.shared.gate.admit(&header, connection).await?;
+        let _caller = self.shared.gate.admit(&header, connection).await?;
         Ok(self.shared.broker.receipts.read(id)?)
     }
 
@@ -179,7 +195,7 @@ impl ManagerObject {
         #[zbus(header)] header: Header<'_>,
         #[zbus(connection)] connection: &Connection,
     ) -> Result<Vec<mooring_api::Diagnosis>> {
-        self.shared.gate.admit(&header, connection).await?;
+        let _caller = self.shared.gate.admit(&header, connection).await?;
         Ok(self.shared.broker.diagnose().await)
     }
 
@@ -192,7 +208,7 @@ impl ManagerObject {
         #[zbus(header)] header: Header<'_>,
         #[zbus(connection)] connection: &Connection,
     ) -> Result<OwnedFd> {
-        let gate = self.shared.gate;
+        let gate = &self.shared.gate;
         let caller = gate.admit(&header, connection).await?;
         let pid = gate.process(&header, connection).await;
         let lock = arguments::inhibit((what, who, why, mode), caller.uid(), pid)?;
@@ -204,7 +220,7 @@ impl ManagerObject {
         #[zbus(header)] header: Header<'_>,
         #[zbus(connection)] connection: &Connection,
     ) -> Result<Vec<Inhibitor>> {
-        self.shared.gate.admit(&header, connection).await?;
+        let _caller = self.shared.gate.admit(&header, connection).await?;
         let held = self.shared.broker.inhibitors.list();
         Ok(held.into_iter().map(inhibitor).collect())
     }
@@ -240,6 +256,54 @@ fn inhibitor(lock: inhibitors::Inhibitor) -> Inhibitor {
         why: lock.why,
         mode: lock.mode.name().to_owned(),
         pid: lock.pid,
+    }
+}
+
+/// A policy file as it is handed over; a problem when it is no text.
+async fn policy_file(
+    name: &str,
+    file: OwnedFd,
+) -> std::result::Result<std::result::Result<Source, Problem>, Failure> {
+    if name.len() > MAX_NAME_BYTES {
+        let message = "this is no name of a file".to_owned();
+        return Err(Failure::InvalidArgument(message));
+    }
+    let bytes = secret::read_document(file.into(), MAX_FILE_BYTES).await?;
+    Ok(Source::from_bytes(name, &bytes))
+}
+
+fn simulated_as_told(questions: &[Question], simulation: Simulation) -> PolicySimulation {
+    let change = |change: mooring_core::policy::Change| {
+        let question = questions.get(change.question)?;
+        Some(PolicyChange {
+            account: question.account.clone(),
+            identity: question.identity.clone(),
+            verb: question.verb.name().to_owned(),
+            actor: question.actor.name().to_owned(),
+            what: change.what.to_owned(),
+            before: change.before,
+            after: change.after,
+            because: change.because,
+        })
+    };
+    PolicySimulation {
+        findings: Vec::new(),
+        replaces: simulation.replaces.unwrap_or_default(),
+        changes: simulation.changes.into_iter().filter_map(change).collect(),
+        conflicts: simulation.conflicts.iter().map(Problem::to_string).collect(),
+        missing: simulation.missing,
+    }
+}
+
+/// A finding about this file; one about another file names it.
+fn of_file(name: &str, problem: Problem) -> Finding {
+    if problem.file == name {
+        return finding(problem);
+    }
+    Finding {
+        line: 0,
+        column: 0,
+        message: problem.to_string(),
     }
 }
 

@@ -1,7 +1,8 @@
 //! Tells the bus what changed: objects that come and go, properties, the end of jobs.
 //!
 //! The one task that does so compares [`Published`] with what it told last. Of an object it tells
-//! all changes in one signal, and mere progress at most ten times a second.
+//! all changes in one signal, and mere progress at most ten times a second. What apps are told of
+//! sign-outs is no difference: each word is told.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
@@ -14,9 +15,11 @@ use zbus::object_server::{Interface, SignalEmitter};
 use zbus::{Connection, OwnedVariant, Variant};
 
 use super::account::{AccountObject, AccountObjectSignals, FilesObject};
+use super::devices::DevicesObject;
 use super::job::{JobObject, JobObjectSignals};
 use super::manager::ManagerObject;
 use super::{Shared, account_path, job_path};
+use crate::announcements::Announcement;
 use crate::broker::Broker;
 use crate::published::{JobState, Published};
 
@@ -38,9 +41,9 @@ pub struct Publisher {
     shared: Shared,
     changes: watch::Receiver<Published>,
     told_version: watch::Sender<u64>,
+    /// Nothing was told yet.
+    first: bool,
     accounts: BTreeSet<String>,
-    /// The accounts whose apps were told that they are being signed out.
-    signing_out: BTreeSet<String>,
     jobs: BTreeMap<u64, JobState>,
     told: BTreeMap<(String, String), Told>,
     next_progress: Instant,
@@ -57,8 +60,8 @@ impl Publisher {
             connection,
             shared,
             told_version,
+            first: true,
             accounts: BTreeSet::new(),
-            signing_out: BTreeSet::new(),
             jobs: BTreeMap::new(),
             told: BTreeMap::new(),
             next_progress: Instant::now(),
@@ -88,11 +91,22 @@ impl Publisher {
     /// Tells all that changed. Answers when progress that was held back may be told.
     pub(super) async fn tell(&mut self) -> zbus::Result<Option<Instant>> {
         let now = self.changes.borrow_and_update().clone();
+        // Taken after the snapshot: what comes in between is told early rather than never.
+        let (here, gone): (Vec<_>, Vec<_>) = self
+            .shared
+            .broker
+            .announcements
+            .take()
+            .into_iter()
+            .partition(|word| now.accounts.contains_key(&word.account));
         self.add(&now).await?;
+        // Of an account that is gone already, while its object is still there.
+        self.warn_apps(gone).await?;
         self.remove(&now).await?;
         let later = self.change().await?;
-        self.warn_apps(&now).await?;
+        self.warn_apps(here).await?;
         self.end(&now).await?;
+        self.first = false;
         self.told_version.send_replace(now.version);
         Ok(later)
     }
@@ -108,13 +122,22 @@ impl Publisher {
                 server
                     .at(&path, FilesObject::new(self.shared.clone(), id))
                     .await?;
+                server
+                    .at(&path, DevicesObject::new(self.shared.clone(), id))
+                    .await?;
             }
         }
-        for number in now.jobs.keys() {
+        for (number, job) in &now.jobs {
             if !self.jobs.contains_key(number) {
                 let object = JobObject::new(self.shared.clone(), *number);
                 server.at(&job_path(*number), object).await?;
-                self.jobs.insert(*number, JobState::Running);
+                // One that an earlier process ended was told of by it.
+                let told = if self.first {
+                    job.state
+                } else {
+                    JobState::Running
+                };
+                self.jobs.insert(*number, told);
             }
         }
         Ok(())
@@ -130,11 +153,11 @@ impl Publisher {
             .collect();
         for id in gone {
             let path = account_path(&id);
+            server.remove::<DevicesObject, _>(&path).await?;
             server.remove::<FilesObject, _>(&path).await?;
             server.remove::<AccountObject, _>(&path).await?;
             self.told.retain(|(told, _), _| *told != path.as_str());
             self.accounts.remove(&id);
-            self.signing_out.remove(&id);
         }
         let gone: Vec<u64> = self
             .jobs
@@ -216,18 +239,10 @@ impl Publisher {
     }
 
     /// Tells apps of sign-outs that begin, and of those that were given up.
-    async fn warn_apps(&mut self, now: &Published) -> zbus::Result<()> {
-        for (id, view) in &now.accounts {
-            if view.signing_out == self.signing_out.contains(id) {
-                continue;
-            }
-            let emitter = SignalEmitter::new(&self.connection, account_path(id))?;
-            emitter.signing_out(view.signing_out).await?;
-            if view.signing_out {
-                self.signing_out.insert(id.clone());
-            } else {
-                self.signing_out.remove(id);
-            }
+    async fn warn_apps(&self, words: Vec<Announcement>) -> zbus::Result<()> {
+        for Announcement { account, begins } in words {
+            let emitter = SignalEmitter::new(&self.connection, account_path(&account))?;
+            emitter.signing_out(begins).await?;
         }
         Ok(())
     }

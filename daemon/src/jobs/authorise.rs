@@ -10,10 +10,11 @@ use tokio::time::Instant;
 
 use super::{Command, Job, blocked_by, cancelled_by_person, waits_for_nothing};
 use crate::failure::Failure;
+use crate::terms;
 
-/// How long a job waits for a password before it gives up: twice the longest delay after wrong
-/// ones, so that nobody is timed out by waiting as told.
-const PATIENCE: Duration = Duration::from_secs(2 * mooring_core::attempts::MAX_DELAY_SECONDS);
+/// How many of the longest delays after wrong passwords a job waits for the next one before it
+/// gives up: so nobody is timed out by waiting as told.
+const PATIENCE: u64 = 2;
 
 type Reply = oneshot::Sender<Result<(), Failure>>;
 
@@ -51,7 +52,7 @@ impl Job {
                 }
             }
             self.show_blocked(blocked.clone());
-            given = Some(self.wait_for_password().await?);
+            given = Some(self.wait_for_password(identity).await?);
         }
     }
 
@@ -106,8 +107,12 @@ impl Job {
         }
     }
 
-    async fn wait_for_password(&mut self) -> Result<(Password, Option<Reply>), Failure> {
-        let deadline = Instant::now() + PATIENCE;
+    async fn wait_for_password(
+        &mut self,
+        identity: &str,
+    ) -> Result<(Password, Option<Reply>), Failure> {
+        let delay = terms::slowing(&self.broker.rules, identity).max_delay_seconds;
+        let deadline = Instant::now() + Duration::from_secs(delay.saturating_mul(PATIENCE));
         loop {
             let Ok(request) = tokio::time::timeout_at(deadline, self.request()).await else {
                 return Err(Failure::Cancelled("nobody gave the password".to_owned()));

@@ -7,24 +7,33 @@ use std::sync::Arc;
 
 use mooring_api::{JobOutcome, Problem, WhyAnswer};
 use mooring_core::receipt::timestamp;
-use mooring_wire::{BackupReport, CheckReport, RestoreReport};
+use mooring_wire::{BackupReport, CheckReport, RestoreReport, WhyReport};
 
 use super::journal::Work;
 use super::{Job, ending, failed};
 use crate::account::{Account, LastBackup};
 use crate::broker::Broker;
 use crate::failure::Failure;
-use crate::published::Holder;
+use crate::launch::Later;
+use crate::workers::Live;
 
 /// What a job about copies is to do; durable, so that a restart goes on with the same.
 pub use super::journal::Copies;
 
+/// The kinds of such jobs, each with its one stage.
+pub(super) const KINDS: [(&str, &str); 3] = [
+    ("backup", "backed-up"),
+    ("restore", "restored"),
+    ("verify", "verified"),
+];
+
 /// The kind and the one stage of such a job.
 pub(super) fn kind(copies: &Copies) -> (&'static str, &'static str) {
+    let [backup, restore, verify] = KINDS;
     match copies {
-        Copies::Backup { .. } => ("backup", "backed-up"),
-        Copies::Restore { .. } => ("restore", "restored"),
-        Copies::Verify => ("verify", "verified"),
+        Copies::Backup { .. } => backup,
+        Copies::Restore { .. } => restore,
+        Copies::Verify => verify,
     }
 }
 
@@ -37,6 +46,7 @@ impl Broker {
         let account = self.published.borrow().account(id)?.account.clone();
         // Never the second of the backup before: their folders have different names.
         let last = account.last_backup.map_or(0, |last| last.when);
+        let last = last.max(account.backup_begun);
         let name = folder_name(&account.identity, self.clock.now().max(last + 1));
         self.copies(id, Copies::Backup { to, name }, uid).await
     }
@@ -59,26 +69,22 @@ impl Broker {
         Ok(number)
     }
 
-    /// Says how one file stands.
+    /// Says how one file stands; while a job has the account, from what is remembered.
     ///
     /// # Errors
-    /// [`Failure::Busy`] while a job is under way; the worker's.
+    /// The worker's; [`Failure::Busy`] when a job has just begun or is about to end the account.
     pub async fn why(&self, id: &str, file: Vec<u8>) -> Result<WhyAnswer, Failure> {
-        let account = self.hold(id, Holder::Look).await?;
-        let spec = account.spec();
-        let asked = self
-            .workers
-            .call(|live| {
-                let (spec, file) = (spec.clone(), file.clone());
-                Box::pin(async move {
-                    let id = spec.id.clone();
-                    live.proxy().attach(spec).await?;
-                    Ok(live.proxy().why(&id, &file).await?)
-                })
-            })
-            .await;
-        self.change_account(id, |view| view.holder = Holder::Free);
-        let report = asked?;
+        let report = match self.looking(id).await {
+            Ok(looking) => {
+                let ask = move |live: Arc<Live>, id: String| -> Later<'static, _> {
+                    let file = file.clone();
+                    Box::pin(async move { live.proxy().why(&id, &file).await })
+                };
+                looking.ask(ask).await?
+            }
+            Err(Failure::Busy(why)) => self.recall(id, &file, why).await?,
+            Err(other) => return Err(other),
+        };
         Ok(WhyAnswer {
             state: report.state,
             reason: report.reason,
@@ -86,7 +92,26 @@ impl Broker {
             collection: report.collection,
             copies: report.copies,
             read_back_at: report.read_back_at,
+            unseen: report.unseen,
         })
+    }
+
+    /// What the worker remembers of a file of an account that a job has.
+    async fn recall(&self, id: &str, file: &[u8], busy: String) -> Result<WhyReport, Failure> {
+        // A worker that still answers about it could keep an account from being erased.
+        if self.published.borrow().ends(id) {
+            return Err(Failure::Busy(busy));
+        }
+        let live = self.workers.live().await?;
+        match live.proxy().recall(id, file, &busy).await {
+            Ok(report) => Ok(report),
+            // A worker that has just started was not told of the account yet.
+            Err(mooring_wire::Error::Failed(error)) => {
+                tracing::debug!(account = id, error, "nothing is remembered");
+                Err(Failure::Busy(busy))
+            }
+            Err(other) => Err(other.into()),
+        }
     }
 }
 
@@ -96,7 +121,12 @@ pub(super) async fn run(mut job: Job, account: Account, copies: Copies) {
     let outcome = match done {
         Ok((outcome, taken)) => {
             if let Some(taken) = taken {
-                broker.change_account(&account.id, |view| view.account.last_backup = Some(taken));
+                broker.change_account(&account.id, |view| {
+                    view.account.backup_begun = taken.when;
+                    if taken.missing == 0 {
+                        view.account.last_backup = Some(taken);
+                    }
+                });
             }
             if let Err(failure) = broker.refresh(&account).await {
                 tracing::warn!(account = account.id, error = %failure, "no counts after a job");
@@ -115,7 +145,7 @@ pub(super) async fn run(mut job: Job, account: Account, copies: Copies) {
     let current = broker
         .change_account(&account.id, |_| {})
         .unwrap_or(account);
-    if let Err(error) = broker.store.end_job(&current, job.number) {
+    if let Err(error) = broker.store.end_job(&current, &job.ended(&outcome)) {
         // The next start does it once more, and finds it done.
         tracing::error!(%error, job = job.number, "the end of a job is not durable");
     }
@@ -225,16 +255,21 @@ fn begun(name: &str) -> Option<u64> {
 
 fn backed_up(report: BackupReport) -> JobOutcome {
     let sentence = |n| match n {
-        1 => "1 file is not in the backup; everything else is".to_owned(),
-        n => format!("{n} files are not in the backup; everything else is"),
+        1 => "The backup is incomplete: 1 file is not in it; everything else is".to_owned(),
+        n => format!("The backup is incomplete: {n} files are not in it; everything else is"),
     };
-    JobOutcome {
+    let mut outcome = JobOutcome {
         path: report.path,
         copied: report.files.files,
         copied_bytes: report.files.bytes,
         left: report.left_out,
         ..told(report.missing, report.missing_total, sentence)
+    };
+    // Of a backup that is whole there is nothing else to say.
+    if outcome.success {
+        outcome.message = report.remarks.join(" ");
     }
+    outcome
 }
 
 fn restored(report: RestoreReport) -> JobOutcome {

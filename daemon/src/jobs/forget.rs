@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use mooring_api::JobOutcome;
 use mooring_core::account::Event;
 use mooring_core::receipt::{
-    self, CollectionEntry, LeftEntry, Proof, Receipt, Revocation, Storage, readable, timestamp,
+    self, CollectionEntry, GoneBefore, LeftEntry, Proof, Receipt, Revocation, Storage, readable, timestamp,
 };
 use mooring_wire::{Counts, Left, RemoveReport};
 
@@ -44,6 +44,14 @@ impl Run {
             when: now,
             collections: self.account.collections.iter().map(entry).collect(),
             left: report.left.into_iter().map(left).collect(),
+            gone_before: GoneBefore {
+                files: report.gone_before,
+                named: report
+                    .gone_before_files
+                    .iter()
+                    .map(|path| readable(path))
+                    .collect(),
+            },
             writers_excluded: report.writers_excluded,
             remarks: report.remarks,
         }
@@ -53,6 +61,10 @@ impl Run {
     pub(super) async fn forget(&mut self, job: &mut Job) -> Result<Turn, Failure> {
         let broker = job.broker.clone();
         let id = self.journaled.receipt.clone();
+        if self.journaled.sequence == 0 {
+            self.journaled.sequence = broker.next_receipt().await?;
+            self.save(&broker)?;
+        }
         if self.journaled.erased.is_none() {
             broker.receipts.write_draft(&id, &self.receipt_text()?)?;
             let (spec, keep) = (self.account.spec(), self.keep());
@@ -66,9 +78,15 @@ impl Run {
         }
         let text = self.receipt_text()?;
         let storage = self.account.storage.clone();
+        let sign_in_id = self.account.sign_in_id.clone();
         let storing = broker.workers.call(|live| {
             let (storage, id, text) = (storage.clone(), id.clone(), text.clone());
-            Box::pin(async move { Ok(live.proxy().store_receipt(&storage, &id, &text).await?) })
+            let sign_in_id = sign_in_id.clone();
+            Box::pin(async move {
+                live.proxy().store_receipt(&storage, &id, &text).await?;
+                // Only now: whoever misses this device finds its receipt.
+                Ok(live.proxy().withdraw(&storage, &sign_in_id).await?)
+            })
         });
         job.drive(false, storing).await?;
         broker.receipts.write_final(&id, &text)?;
@@ -77,11 +95,13 @@ impl Run {
 
     /// Drops the rows: from here on, only the receipt is left.
     pub(super) fn forgotten(&mut self, job: &Job) -> Result<Turn, Failure> {
-        job.broker.store.forget(&job.account, job.number)?;
-        self.account.apply(Event::Forgotten, "");
+        let outcome = self.outcome()?;
         job.show(|view| view.stage = mooring_core::signout::Stage::Forgotten.name());
+        let ended = job.ended(&outcome);
+        job.broker.store.forget(&job.account, &ended)?;
+        self.account.apply(Event::Forgotten, "");
         job.broker.update(|p| p.accounts.remove(&job.account));
-        Ok(Turn::Ended(Box::new(self.outcome()?)))
+        Ok(Turn::Ended(Box::new(outcome)))
     }
 
     fn outcome(&self) -> Result<JobOutcome, Failure> {
@@ -94,6 +114,7 @@ impl Run {
             removed: sum(|c| c.removed_files),
             kept: sum(|c| c.kept_files),
             left: self.left()?.len() as u64,
+            gone_before: removed.gone_before.files,
             ..JobOutcome::default()
         })
     }
@@ -113,7 +134,14 @@ impl Run {
             provider: self.account.provider.clone(),
             device: self.account.device.clone(),
             signed_out_at: timestamp(removed.when),
-            authorised_by: "password".to_owned(),
+            sequence: self.journaled.sequence,
+            authorised_by: match &self.journaled.asked {
+                Some(asked) => format!(
+                    "the device {} (request {}), which can write into the storage",
+                    asked.device, asked.request
+                ),
+                None => "password".to_owned(),
+            },
             policy: self.journaled.policy.clone(),
             remarks: removed.remarks.clone(),
             storage: Storage {
@@ -130,6 +158,7 @@ impl Run {
                 state: "not-needed".to_owned(),
                 detail: "a local account has no session at a provider".to_owned(),
             },
+            gone_before: removed.gone_before.clone(),
             collections: removed.collections.clone(),
             left: self.left()?,
             id,

@@ -36,6 +36,13 @@ pub enum Work {
     SignOut(Box<SignOut>),
 }
 
+impl Work {
+    /// Whether it takes data anywhere, which a session that is too old does not. Leaving is free.
+    pub fn moves_data(&self) -> bool {
+        !matches!(self, Self::SignOut(_) | Self::Copies(Copies::Verify))
+    }
+}
+
 /// A job about copies.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "copies")]
@@ -83,6 +90,21 @@ pub struct SignOut {
     pub removed: Option<Removed>,
     /// What was left after everything of the account was erased.
     pub erased: Option<Vec<LeftEntry>>,
+    /// The how-manieth receipt of this device its is; 0 until it is written.
+    #[serde(default)]
+    pub sequence: u64,
+    /// Another device asked for it; a person did when none.
+    #[serde(default)]
+    pub asked: Option<Asked>,
+}
+
+/// The device that asked for a sign-out, and with which request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Asked {
+    /// The request's ID.
+    pub request: String,
+    /// The name of the device, for people to see.
+    pub device: String,
 }
 
 /// How a job ends that has still to be undone.
@@ -103,6 +125,9 @@ pub struct Removed {
     pub collections: Vec<CollectionEntry>,
     /// What stays on the device.
     pub left: Vec<LeftEntry>,
+    /// What was gone before it could be removed.
+    #[serde(default)]
+    pub gone_before: mooring_core::receipt::GoneBefore,
     /// Whether writers were excluded for every file.
     pub writers_excluded: bool,
     /// Sentences about weaker guarantees.

@@ -86,11 +86,17 @@ impl Broker {
     /// Begins a sign-in.
     ///
     /// # Errors
+    /// [`Failure::PolicyDenied`] before anything is looked at,
     /// [`Failure::InvalidArgument`] when the request does not fit what is there,
     /// [`Failure::Busy`] when this device is signed in there already.
     pub async fn sign_in(self: &Arc<Self>, request: Request, uid: u32) -> Result<u64, Failure> {
+        self.expect_sign_in(&request.wanted)?;
         let found = self.inspect(&request.wanted).await?;
         request.expect_consent(&found)?;
+        if let (None, Some(password)) = (&found.record, &request.password) {
+            let identity = request.wanted.identity.as_deref().unwrap_or_default();
+            self.expect_long_enough(identity, password)?;
+        }
         let account = self.draft(&request, &found)?;
         let proof = request.into_proof(found)?;
         let account = match &proof {
@@ -148,6 +154,7 @@ impl Broker {
             message: String::new(),
             paused: false,
             last_backup: None,
+            backup_begun: 0,
         };
         if let Some(record) = &found.record {
             account.record = record.to_toml()?;
@@ -313,7 +320,9 @@ async fn bring(mut job: Job, mut account: Account, mut entry: Entry) {
 
 async fn end(mut job: Job, account: Account, report: SyncReport) {
     let broker = job.broker.clone();
-    while let Err(error) = broker.store.end_job(&account, job.number) {
+    job.show(|view| view.stage = "brought");
+    let outcome = sync::outcome(report);
+    while let Err(error) = broker.store.end_job(&account, &job.ended(&outcome)) {
         let blocked = blocked_by(&error.into());
         if job.block(blocked, false).await.is_err() {
             return;
@@ -323,8 +332,7 @@ async fn end(mut job: Job, account: Account, report: SyncReport) {
     if let Err(failure) = broker.refresh(&account).await {
         tracing::warn!(account = account.id, error = %failure, "no counts after a sign-in");
     }
-    job.show(|view| view.stage = "brought");
-    job.finish(sync::outcome(report));
+    job.finish(outcome);
 }
 
 async fn fetch(broker: &Broker, account: &Account) -> Result<SyncReport, Failure> {
@@ -352,7 +360,7 @@ async fn undo(mut job: Job, account: Account, ending: Ending) {
             .and_then(|()| {
                 broker
                     .store
-                    .forget(&account.id, job.number)
+                    .forget(&account.id, &job.ended(&failed(ending.clone())))
                     .map_err(Failure::from)
             });
         let Err(failure) = undone else { break };

@@ -5,6 +5,7 @@
 //! policy is asked again. Nothing is removed here but by a worker that holds the proof.
 
 mod apps;
+mod asked;
 mod steps;
 
 use std::sync::Arc;
@@ -12,13 +13,15 @@ use std::sync::Arc;
 use mooring_core::account::Event;
 use mooring_core::collection::Collection;
 use mooring_core::identity::Password;
+use mooring_core::policy::Actor;
 use mooring_core::signout::{self, Facts, Removal, Stage, Step};
 use mooring_wire::{Attached, Error as WireError};
 
-use super::journal::{Entry, SignOut, Work};
+use super::journal::{Asked, Entry, SignOut, Work};
 use super::{Job, MAX_OPEN_JOBS, Opening, blocked_by, ending};
 use crate::account::Account;
 use crate::broker::Broker;
+use crate::devices::word;
 use crate::failure::Failure;
 use crate::published::Holder;
 use crate::workers::{Live, MAX_DEATHS};
@@ -56,9 +59,9 @@ impl Broker {
         id: &str,
         keep: &[Collection],
     ) -> Result<mooring_api::Plan, Failure> {
-        let account = self.hold(id, Holder::Look).await?;
-        let plan = self.plan(&account, keep).await;
-        self.change_account(id, |view| view.holder = Holder::Free);
+        let looking = self.looking(id).await?;
+        let plan = self.plan(&looking.account, keep).await;
+        drop(looking);
         match plan {
             Ok(plan) => {
                 // A plan tells of a missing storage, too, and then nothing has been put right.
@@ -85,7 +88,7 @@ impl Broker {
     /// Begins a sign-out.
     ///
     /// # Errors
-    /// [`Failure::PolicyDenied`] before anything else; [`Failure::PlanStale`] when the digest is
+    /// [`Failure::PolicyDenied`] and [`Failure::BackupRequired`] before anything else; [`Failure::PlanStale`] when the digest is
     /// not the one of a plan made now; [`Failure::Inhibited`]; [`Failure::Busy`].
     pub async fn sign_out(
         self: &Arc<Self>,
@@ -94,7 +97,7 @@ impl Broker {
         uid: u32,
     ) -> Result<u64, Failure> {
         let account = self.published.borrow().account(id)?.account.clone();
-        self.expect_allowed(&account, &request.keep)?;
+        self.expect_to_begin(&account, Actor::Person, &request.keep)?;
         self.published.borrow().expect_room(MAX_OPEN_JOBS)?;
         let plan = self.plan_sign_out(id, &request.keep).await?;
         if plan.digest != request.digest {
@@ -105,21 +108,39 @@ impl Broker {
         if let Some(why) = self.inhibitors.blocked(uid) {
             return Err(Failure::Inhibited(why));
         }
+        let agreed = (request.digest, request.keep);
+        self.begin_sign_out(id, agreed, request.password, None, uid)
+            .await
+    }
+
+    /// Begins a sign-out that is agreed to, by its digest and what is kept, or `asked` for by
+    /// another device.
+    async fn begin_sign_out(
+        self: &Arc<Self>,
+        id: &str,
+        (digest, keep): (String, Vec<Collection>),
+        password: Option<Password>,
+        asked: Option<Asked>,
+        uid: u32,
+    ) -> Result<u64, Failure> {
         let number = self.next_job();
         let mut account = self.hold(id, Holder::Job(number)).await?;
         account.apply(Event::SignOutReached(Stage::Planned), "");
         let receipt = receipts::new_id(self.clock.now(), &account.identity, random::bytes()?);
         let facts = SignOut {
-            digest: request.digest,
-            keep: request.keep,
+            digest,
+            keep,
             receipt,
-            authorised: false,
+            // Write access to the storage is the authority of a device.
+            authorised: asked.is_some(),
             undoing: None,
             removal: Removal::NotBegun,
             policy: String::new(),
             base_blake3: String::new(),
             removed: None,
             erased: None,
+            sequence: 0,
+            asked,
         };
         let opening = Opening {
             number,
@@ -128,7 +149,7 @@ impl Broker {
             uid,
             stages: stages(),
         };
-        let run = Run::new(account, facts, number, uid, request.password);
+        let run = Run::new(account, facts, number, uid, password);
         if let Err(failure) = run.save(self) {
             self.change_account(id, |view| view.holder = Holder::Free);
             return Err(failure);
@@ -162,6 +183,8 @@ pub(super) struct Run {
     password: Option<Password>,
     drained: bool,
     proven: bool,
+    /// What the device that asked was told last.
+    asker_told: Option<(&'static str, String)>,
     /// Apps know, and those that delay had their time.
     apps_told: bool,
     rounds: u8,
@@ -189,6 +212,7 @@ impl Run {
             password,
             drained: false,
             proven: false,
+            asker_told: None,
             apps_told: false,
             rounds: 0,
             deaths: 0,
@@ -245,8 +269,8 @@ impl Run {
         self.deaths = 0;
         let failure = match failure {
             Failure::Cancelled(_) => failure,
-            other => match job.block(blocked_by(&other), self.cancellable()).await {
-                Ok(_) => return Ok(()),
+            other => match self.wait_for_person(job, &other).await {
+                Ok(()) => return Ok(()),
                 Err(failure) => failure,
             },
         };
@@ -259,6 +283,13 @@ impl Run {
             Failure::Cancelled(_) => Ok(()),
             closed => Err(closed),
         }
+    }
+
+    /// Blocks on a failure, which the device that asked is told of.
+    async fn wait_for_person(&mut self, job: &mut Job, failure: &Failure) -> Result<(), Failure> {
+        let blocked = blocked_by(failure);
+        self.tell_asker(job, word::BLOCKED, &blocked.message).await?;
+        job.block(blocked, self.cancellable()).await.map(drop)
     }
 
     fn begin_undo(&mut self, broker: &Broker, why: &Failure) {
@@ -275,9 +306,12 @@ impl Run {
             return self.undo(job, ending).await;
         }
         let live = self.look(job).await?;
-        let denied = job
-            .broker
-            .expect_allowed(&self.account, &self.journaled.keep);
+        self.tell_asker(job, word::SIGNING_OUT, "").await?;
+        let denied = job.broker.expect_allowed_for(
+            &self.account,
+            self.actor(),
+            &self.journaled.keep,
+        );
         let facts = self.facts(denied.is_ok());
         self.show(job, &facts);
         let step = signout::next(&facts);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use mooring_api::{JobOutcome, ReturnCheck};
+use mooring_api::{ConflictCopy, JobOutcome, ReturnCheck};
 use mooring_wire::SyncReport;
 
 use super::journal::Work;
@@ -10,7 +10,6 @@ use super::{Job, ending, failed};
 use crate::account::Account;
 use crate::broker::Broker;
 use crate::failure::Failure;
-use crate::published::Holder;
 
 /// What a sync does besides. After a restart a sync goes on without it: the question is still
 /// there, and the file still in the trash.
@@ -50,19 +49,22 @@ impl Broker {
     /// # Errors
     /// When the storage cannot be reached.
     pub async fn trash(&self, id: &str) -> Result<Vec<(Vec<u8>, String)>, Failure> {
-        let account = self.hold(id, Holder::Look).await?;
-        let spec = account.spec();
-        let trash = self.workers.call(|live| {
-            let spec = spec.clone();
-            Box::pin(async move {
-                let id = spec.id.clone();
-                live.proxy().attach(spec).await?;
-                Ok(live.proxy().trash(&id).await?)
-            })
-        });
-        let trash = trash.await;
-        self.change_account(id, |view| view.holder = Holder::Free);
-        trash
+        let looking = self.looking(id).await?;
+        looking
+            .ask(|live, id| Box::pin(async move { live.proxy().trash(&id).await }))
+            .await
+    }
+
+    /// The conflict copies of an account.
+    ///
+    /// # Errors
+    /// When its folders cannot be looked at.
+    pub async fn conflicts(&self, id: &str) -> Result<Vec<ConflictCopy>, Failure> {
+        let looking = self.looking(id).await?;
+        let found = looking
+            .ask(|live, id| Box::pin(async move { live.proxy().conflicts(&id).await }))
+            .await?;
+        Ok(found.into_iter().map(conflict_copy).collect())
     }
 
     /// Begins a sync, with something more that a person wishes.
@@ -82,6 +84,29 @@ impl Broker {
     }
 }
 
+fn conflict_copy(found: mooring_wire::ConflictCopy) -> ConflictCopy {
+    let mooring_wire::ConflictCopy {
+        path,
+        original,
+        device,
+        date,
+        size,
+        original_size,
+        modified,
+        original_modified,
+    } = found;
+    ConflictCopy {
+        path,
+        original,
+        device,
+        date,
+        size,
+        original_size,
+        modified,
+        original_modified,
+    }
+}
+
 pub(super) async fn run(mut job: Job, account: Account, wish: Wish) {
     let broker = job.broker.clone();
     let synced = job.drive(true, sync(&broker, &account, &wish)).await;
@@ -91,7 +116,10 @@ pub(super) async fn run(mut job: Job, account: Account, wish: Wish) {
             if let Err(failure) = broker.refresh(&account).await {
                 tracing::warn!(account = account.id, error = %failure, "no counts after a sync");
             }
-            job.show(|view| view.stage = "synced");
+            // Files that wait are not in step.
+            if report.pending_total == 0 {
+                job.show(|view| view.stage = "synced");
+            }
             outcome(report)
         }
         Err(failure) => {
@@ -104,7 +132,7 @@ pub(super) async fn run(mut job: Job, account: Account, wish: Wish) {
     let current = broker
         .change_account(&account.id, |_| {})
         .unwrap_or(account);
-    if let Err(error) = broker.store.end_job(&current, job.number) {
+    if let Err(error) = broker.store.end_job(&current, &job.ended(&outcome)) {
         // The next start syncs once more than needed.
         tracing::error!(%error, job = job.number, "the end of a sync is not durable");
     }
@@ -135,16 +163,21 @@ async fn sync(broker: &Broker, account: &Account, wish: &Wish) -> Result<SyncRep
 
 /// The outcome of a sync or of a sign-in.
 pub(super) fn outcome(report: SyncReport) -> JobOutcome {
+    let why = report.pending.first().map_or("", |(_, why)| why.as_str());
     let message = match report.pending_total {
         0 => String::new(),
-        1 => "1 file could not be synced now; the next sync tries again".to_owned(),
-        n => format!("{n} files could not be synced now; the next sync tries again"),
+        1 => format!("1 file could not be synced now ({why}); the next sync tries again"),
+        n => format!(
+            "{n} files could not be synced now (the first of them: {why}); the next sync tries again"
+        ),
     };
     let mooring_wire::ReturnCheck {
         receipt,
         expected,
         checked,
         changed_since,
+        deleted_since,
+        held,
         missing,
         missing_total,
     } = report.returned;
@@ -153,6 +186,7 @@ pub(super) fn outcome(report: SyncReport) -> JobOutcome {
         message,
         uploaded: report.uploaded,
         downloaded: report.downloaded,
+        moved: report.moved,
         adopted: report.adopted,
         conflicts: report.conflicts,
         held: report.held,
@@ -164,6 +198,8 @@ pub(super) fn outcome(report: SyncReport) -> JobOutcome {
             expected,
             checked,
             changed_since,
+            deleted_since,
+            held,
             missing,
             missing_total,
         },

@@ -1,6 +1,7 @@
 //! Values as rows, and back.
 
 use mooring_core::attempts::Attempts;
+use mooring_core::session::Session;
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -134,7 +135,35 @@ pub(super) fn delete_attempts(t: &Transaction<'_>, storage_id: &str) -> Result<(
     Ok(())
 }
 
+pub(super) fn session(connection: &Connection, account: &str) -> Result<Option<Session>, Error> {
+    Ok(connection
+        .query_row(
+            "SELECT age, seen FROM session WHERE account = ?1",
+            [account],
+            |row| {
+                Ok(Session {
+                    age: row.get::<_, i64>(0)?.unsigned_abs(),
+                    seen: row.get::<_, i64>(1)?.unsigned_abs(),
+                })
+            },
+        )
+        .optional()?)
+}
+
+pub(super) fn put_session(
+    t: &Transaction<'_>,
+    account: &str,
+    session: Session,
+) -> Result<(), Error> {
+    t.execute(
+        "INSERT INTO session (account, age, seen) VALUES (?1, ?2, ?3)
+         ON CONFLICT (account) DO UPDATE SET age = excluded.age, seen = excluded.seen",
+        params![account, signed(session.age), signed(session.seen)],
+    )?;
+    Ok(())
+}
+
 /// SQLite has no unsigned numbers; ours are times and counts, far below the bound.
-fn signed(number: u64) -> i64 {
+pub(super) fn signed(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }

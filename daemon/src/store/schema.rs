@@ -33,6 +33,24 @@ const TABLES: &str = "
     ) STRICT;
 ";
 
+/// What was added since; made wherever it is missing.
+const ADDED: &str = "
+    CREATE TABLE IF NOT EXISTS finished (
+        number INTEGER PRIMARY KEY,
+        account TEXT NOT NULL,
+        kind TEXT NOT NULL,
+        uid INTEGER NOT NULL,
+        stage TEXT NOT NULL,
+        ended_at INTEGER NOT NULL,
+        outcome BLOB NOT NULL
+    ) STRICT;
+    CREATE TABLE IF NOT EXISTS session (
+        account TEXT PRIMARY KEY REFERENCES account (id) ON DELETE CASCADE,
+        age INTEGER NOT NULL,
+        seen INTEGER NOT NULL
+    ) STRICT;
+";
+
 /// Sets a connection up and makes or checks the tables.
 pub(super) fn prepare(connection: &mut Connection) -> Result<(), Error> {
     connection.busy_timeout(BUSY)?;
@@ -51,6 +69,7 @@ pub(super) fn prepare(connection: &mut Connection) -> Result<(), Error> {
         VERSION => {}
         newer => return Err(Error::Newer(newer)),
     }
+    transaction.execute_batch(ADDED)?;
     transaction.commit()?;
     // What an earlier life forgot is gone from the journal, too.
     connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;

@@ -50,10 +50,13 @@ async fn what_could_not_be_taken_is_named_and_two_backups_have_two_names() {
     let first = running.ended(number(&first)).await.outcome;
     assert_eq!((first.success, first.error.as_str()), (false, "Failed"));
     assert_eq!(first.problems[0].path, b"/home/busy");
-    assert_eq!(files.last_backup().await.unwrap().missing, 1);
+    assert!(first.message.contains("incomplete"), "{first:?}");
+    // One that lacks files is none to count on; its folder's name is taken all the same.
+    assert_eq!(files.last_backup().await.unwrap(), Default::default());
     let second = files.backup(b"/mnt/stick").await.unwrap();
     let second = running.ended(number(&second)).await.outcome;
     assert!(second.success && second.path != first.path);
+    assert_eq!(second.message, "It is on the disk of the storage.");
     let full = Wire::NoSpace("no room".into());
     world.fake.next("backup", Act::Fail(full));
     let third = files.backup(b"/mnt/stick").await.unwrap();
@@ -99,6 +102,17 @@ fn running_name(world: &World) -> String {
         }) => name,
         work => panic!("{work:?}"),
     }
+}
+
+#[tokio::test]
+async fn conflict_copies_are_listed() {
+    let world = World::new();
+    let running = world.start().await;
+    running.signed_in().await;
+    let copies = running.files().await.list_conflicts().await.unwrap();
+    assert_eq!(copies.len(), 1);
+    assert_eq!(copies[0].original, b"/home/a.jpg");
+    assert_eq!((copies[0].device.as_str(), copies[0].size), ("d", 3));
 }
 
 #[tokio::test]

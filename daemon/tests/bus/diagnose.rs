@@ -32,9 +32,10 @@ async fn everything_is_looked_at_and_nothing_is_changed() {
 #[tokio::test]
 async fn what_is_wrong_is_said_and_hides_nothing_else() {
     let world = World::new();
-    world.write_policy("nonsense = 1");
     let running = world.start().await;
     running.signed_in().await;
+    world.write_policy("nonsense = 1");
+    running.manager.reload().await.unwrap();
     let receipts = world.folders().receipts();
     std::fs::write(receipts.join("20200101T000000Z-alice-00000000.toml"), "?").unwrap();
     let gone = Wire::StateDamaged("torn".into());

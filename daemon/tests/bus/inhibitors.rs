@@ -93,7 +93,7 @@ async fn a_sign_out_tells_apps_and_waits_for_those_that_delay() {
     let running = ready(&world).await;
     let mut told = running.account().await.receive_signing_out().await.unwrap();
     let fd = running.inhibit("delay").await;
-    let number = running.sign_out(Some("right"), &[]).await;
+    let number = running.sign_out(Some("right-password"), &[]).await;
     let signal = next(&mut told).await;
     assert!(signal.args().unwrap().begins);
     running
@@ -113,7 +113,7 @@ async fn a_delay_is_bounded_and_a_cancellation_is_told() {
     let running = ready(&world).await;
     let mut told = running.account().await.receive_signing_out().await.unwrap();
     let _fd = running.inhibit("delay").await;
-    let number = running.sign_out(Some("right"), &[]).await;
+    let number = running.sign_out(Some("right-password"), &[]).await;
     assert!(next(&mut told).await.args().unwrap().begins);
     running.job(number).await.cancel().await.unwrap();
     assert_eq!(running.ended(number).await.outcome.error, "Cancelled");
@@ -122,7 +122,7 @@ async fn a_delay_is_bounded_and_a_cancellation_is_told() {
 
     std::fs::write(&settings, "[sign-out]\ninhibit-delay-seconds = 0\n").unwrap();
     running.manager.reload().await.unwrap();
-    let number = running.sign_out(Some("right"), &[]).await;
+    let number = running.sign_out(Some("right-password"), &[]).await;
     assert!(running.ended(number).await.outcome.success);
 }
 
@@ -143,7 +143,7 @@ async fn a_block_stands_in_the_way_of_a_plan_and_of_a_sign_out() {
     assert!(world.fake.effects().is_empty());
     drop(fd);
     running.free().await;
-    let number = running.sign_out(Some("right"), &[]).await;
+    let number = running.sign_out(Some("right-password"), &[]).await;
     assert!(running.ended(number).await.outcome.success);
 }
 
@@ -155,7 +155,7 @@ async fn a_block_taken_meanwhile_holds_it_until_it_is_released() {
     running.blocked(number, "ReauthRequired").await;
     let fd = running.inhibit("block").await;
     let job = running.job(number).await;
-    job.authenticate(piped("right").into()).await.unwrap();
+    job.authenticate(piped("right-password").into()).await.unwrap();
     let blocked = running.blocked(number, "Inhibited").await;
     assert!(blocked.cancellable);
     job.retry(RetryOptions::default()).await.unwrap();
@@ -173,7 +173,7 @@ async fn a_blocked_sign_out_can_be_cancelled() {
     running.blocked(number, "ReauthRequired").await;
     let _fd = running.inhibit("block").await;
     let job = running.job(number).await;
-    job.authenticate(piped("right").into()).await.unwrap();
+    job.authenticate(piped("right-password").into()).await.unwrap();
     running.blocked(number, "Inhibited").await;
     job.cancel().await.unwrap();
     assert_eq!(running.ended(number).await.outcome.error, "Cancelled");
@@ -186,7 +186,7 @@ async fn nothing_blocks_once_the_removal_has_begun() {
     let running = ready(&world).await;
     let gone = mooring_wire::Error::StorageGone("unplugged".into());
     world.fake.next("removing", Act::Fail(gone));
-    let number = running.sign_out(Some("right"), &[]).await;
+    let number = running.sign_out(Some("right-password"), &[]).await;
     running.blocked(number, "Offline").await;
     let _fd = running.inhibit("block").await;
     let job = running.job(number).await;

@@ -67,6 +67,7 @@ async fn the_live_interfaces_are_the_contract() {
         ("org.mooring1.Manager", "/org/mooring1"),
         ("org.mooring1.Account", account.as_str()),
         ("org.mooring1.Account.Files", account.as_str()),
+        ("org.mooring1.Account.Devices", account.as_str()),
         ("org.mooring1.Job", "/org/mooring1/jobs/1"),
     ];
     for (name, xml) in mooring_api::INTROSPECTION {

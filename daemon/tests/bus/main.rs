@@ -3,13 +3,17 @@
 
 mod continuous;
 mod copies;
+mod devices;
 mod diagnose;
+mod ended;
 mod inhibitors;
 mod introspection;
 mod passwords;
 mod policy;
+mod resting;
 mod sign_in;
 mod sign_out;
 mod sync;
+mod terms;
 mod worker;
 mod world;

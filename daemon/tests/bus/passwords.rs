@@ -32,7 +32,7 @@ fn reset(code: &str, new: &str) -> (OwnedFd, ResetPasswordOptions) {
 /// Signs in, and answers the recovery code.
 async fn ready(world: &World) -> (Running, String) {
     let running = world.start().await;
-    let (code, options) = new_identity("right");
+    let (code, options) = new_identity("right-password");
     let job = running.manager.sign_in("local", "alice", options).await;
     let job = running.ended(number(&job.unwrap())).await;
     assert!(job.outcome.success, "{:?}", job.outcome);
@@ -75,16 +75,16 @@ async fn a_password_is_changed_by_the_one_that_holds() {
     let wrong = change_by(&running, "wrong", NEW).await.unwrap_err();
     assert_eq!(wrong.kind(), "IncorrectPassword");
     for bad in ["seven c", &"x".repeat(1025)] {
-        let bad = change_by(&running, "right", bad).await.unwrap_err();
+        let bad = change_by(&running, "right-password", bad).await.unwrap_err();
         assert_eq!(bad.kind(), "InvalidArgument", "{bad}");
     }
     let missing = running.account().await;
     let missing = missing.change_password(ChangePasswordOptions::default());
     assert_eq!(missing.await.unwrap_err().kind(), "InvalidArgument");
     assert_eq!(stored(&world).generation, 1);
-    change_by(&running, "right", NEW).await.unwrap();
+    change_by(&running, "right-password", NEW).await.unwrap();
     assert_eq!(stored(&world).generation, 2);
-    assert!(opens(&stored(&world), NEW) && !opens(&stored(&world), "right"));
+    assert!(opens(&stored(&world), NEW) && !opens(&stored(&world), "right-password"));
     assert_known(&world, &running);
     assert_eq!(world.fake.effects(), ["replace_identity", "replaced"]);
     let number = running.sign_out(Some(NEW), &[]).await;
@@ -98,9 +98,9 @@ async fn settings_can_ask_for_longer_passwords() {
     std::fs::create_dir_all(&folder).unwrap();
     std::fs::write(folder.join("mooring.toml"), "[password]\nmin-length = 15\n").unwrap();
     let (running, _) = ready(&world).await;
-    let short = change_by(&running, "right", NEW).await.unwrap_err();
+    let short = change_by(&running, "right-password", NEW).await.unwrap_err();
     assert!(short.message().contains("15 characters"), "{short}");
-    change_by(&running, "right", NEWER).await.unwrap();
+    change_by(&running, "right-password", NEWER).await.unwrap();
 }
 
 #[tokio::test]
@@ -151,7 +151,7 @@ async fn wrong_codes_are_counted_apart_and_over_a_restart() {
     let (_fd, options) = reset(&code, NEW);
     let soon = running.account().await.reset_password(options).await;
     assert_eq!(soon.unwrap_err().kind(), "TooManyAttempts");
-    change_by(&running, "right", NEW).await.unwrap();
+    change_by(&running, "right-password", NEW).await.unwrap();
 }
 
 #[tokio::test]
@@ -171,7 +171,7 @@ async fn a_reset_in_the_middle_of_a_sign_out_lets_the_same_job_go_on() {
         .unwrap();
     written(fd);
     let job = running.job(number).await;
-    let old = job.authenticate(piped("right").into()).await.unwrap_err();
+    let old = job.authenticate(piped("right-password").into()).await.unwrap_err();
     assert_eq!(old.kind(), "IncorrectPassword");
     assert_known(&world, &running);
     world
@@ -192,7 +192,7 @@ async fn what_another_device_changed_holds_here_and_an_older_record_does_not() {
     let world = World::new();
     let (running, _) = ready(&world).await;
     let first = stored(&world).to_toml().unwrap();
-    change_by(&running, "right", NEW).await.unwrap();
+    change_by(&running, "right-password", NEW).await.unwrap();
     let second = stored(&world).to_toml().unwrap();
     let words = async || {
         let account = running.account().await;
@@ -210,11 +210,11 @@ async fn what_another_device_changed_holds_here_and_an_older_record_does_not() {
     };
     put(&first);
     assert!(words().await[0].contains("older"));
-    let back = change_by(&running, "right", NEWER).await.unwrap_err();
+    let back = change_by(&running, "right-password", NEWER).await.unwrap_err();
     assert_eq!(back.kind(), "Failed", "{back}");
     let back = change_by(&running, NEW, NEWER).await.unwrap_err();
     assert!(back.message().contains("old password"), "{back}");
-    let number = running.sign_out(Some("right"), &[]).await;
+    let number = running.sign_out(Some("right-password"), &[]).await;
     running.blocked(number, "IncorrectPassword").await;
     running.job(number).await.cancel().await.unwrap();
     running.ended(number).await;
@@ -247,7 +247,7 @@ async fn of_two_devices_at_once_one_starts_again() {
     let refused = || Act::Fail(Wire::Refused("changed".into()));
     // Refused, although nothing has changed: the daemon says what it heard.
     world.fake.next("replace_identity", refused());
-    let failed = change_by(&running, "right", NEW).await.unwrap_err();
+    let failed = change_by(&running, "right-password", NEW).await.unwrap_err();
     assert_eq!(failed.kind(), "InvalidArgument");
     assert_eq!(stored(&world), first);
     // The code was out already.
@@ -266,7 +266,7 @@ async fn of_two_devices_at_once_one_starts_again() {
         let (old, new) = if step == "replaced" {
             (NEW, NEWER)
         } else {
-            ("right", NEW)
+            ("right-password", NEW)
         };
         change_by(&running, old, new).await.unwrap();
         assert_eq!(stored(&world).generation, before + 1);

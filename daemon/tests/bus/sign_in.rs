@@ -57,7 +57,7 @@ async fn the_bus_tells_objects_properties_and_the_end() {
         .unwrap();
     let mut added = objects.receive_interfaces_added().await.unwrap();
     world.fake.next("sign_in", Act::Hang);
-    let (_code, options) = new_identity("right");
+    let (_code, options) = new_identity("right-password");
     let path = running
         .manager
         .sign_in("local", "alice", options)
@@ -156,7 +156,7 @@ async fn what_does_not_fit_is_refused_before_anything_is_made() {
         "InvalidArgument"
     );
     world.fake.state().not_empty = vec!["photos".into()];
-    let (_code, options) = new_identity("right");
+    let (_code, options) = new_identity("right-password");
     let error = refused("alice", options).await;
     assert!(
         error.message().contains("--adopt") && error.message().contains("Photos"),
@@ -177,7 +177,7 @@ async fn what_does_not_fit_is_refused_before_anything_is_made() {
 async fn without_a_reader_of_the_code_no_identity_is_made() {
     let world = World::new();
     let running = world.start().await;
-    let (code, options) = new_identity("right");
+    let (code, options) = new_identity("right-password");
     drop(code);
     let path = running
         .manager
@@ -193,7 +193,7 @@ async fn without_a_reader_of_the_code_no_identity_is_made() {
 async fn signed_out_again(world: &World) -> Running {
     let running = world.start().await;
     running.signed_in().await;
-    let number = running.sign_out(Some("right"), &[]).await;
+    let number = running.sign_out(Some("right-password"), &[]).await;
     assert!(running.ended(number).await.outcome.success);
     world.fake.effects();
     running
@@ -220,7 +220,7 @@ async fn a_wrong_password_is_asked_for_again_and_slowed_down() {
     }
     let now = world.clock.0.load(Ordering::SeqCst);
     assert_eq!(job.blocked().await.unwrap().next_attempt, now + 2);
-    let error = job.authenticate(piped("right").into()).await.unwrap_err();
+    let error = job.authenticate(piped("right-password").into()).await.unwrap_err();
     assert_eq!(error.kind(), "TooManyAttempts");
     assert!(matches!(
         job.retry(Default::default()).await,
@@ -228,7 +228,7 @@ async fn a_wrong_password_is_asked_for_again_and_slowed_down() {
     ));
     assert!(world.fake.effects().is_empty());
     world.clock.0.fetch_add(2, Ordering::SeqCst);
-    job.authenticate(piped("right").into()).await.unwrap();
+    job.authenticate(piped("right-password").into()).await.unwrap();
     assert!(running.ended(number(&path)).await.outcome.success);
     assert_eq!(world.fake.effects(), ["sign_in"]);
 }
@@ -276,7 +276,7 @@ async fn a_sign_in_goes_on_after_a_restart_once_the_password_was_right() {
     let world = World::new();
     let running = world.start().await;
     world.fake.next("sign_in", Act::Hang);
-    let (_code, options) = new_identity("right");
+    let (_code, options) = new_identity("right-password");
     running
         .manager
         .sign_in("local", "alice", options)
@@ -328,7 +328,7 @@ async fn trouble_blocks_a_sign_in_and_a_refusal_ends_it() {
         "sign_in",
         Act::Fail(Wire::Refused("inside one another".into())),
     );
-    let (_code, options) = new_identity("right");
+    let (_code, options) = new_identity("right-password");
     let path = running
         .manager
         .sign_in("local", "alice", options)
@@ -358,4 +358,49 @@ async fn an_identity_that_a_dying_worker_made_is_recognised() {
         calls,
         ["create_identity", "created", "create_identity", "sign_in"]
     );
+}
+
+/// A connection that sees every message, with copies of the descriptors in it.
+async fn monitor(world: &World) -> zbus::Connection {
+    let monitor = world.connect().await;
+    let rules: Vec<String> = Vec::new();
+    let bus = "org.freedesktop.DBus";
+    let interface = Some("org.freedesktop.DBus.Monitoring");
+    let path = "/org/freedesktop/DBus";
+    monitor
+        .call_method(Some(bus), path, interface, "BecomeMonitor", &(rules, 0_u32))
+        .await
+        .unwrap();
+    monitor
+}
+
+#[tokio::test]
+async fn the_code_ends_with_its_line_whoever_else_holds_the_pipe() {
+    use std::io::{BufRead, BufReader, Read};
+    let world = World::new();
+    let running = world.start().await;
+    let monitor = monitor(&world).await;
+    let mut seen = zbus::MessageStream::from(&monitor);
+    let (code, options) = new_identity("right-password");
+    let path = running.manager.sign_in("local", "alice", options).await;
+    let job = running.ended(number(&path.unwrap())).await;
+    assert!(job.outcome.success, "{:?}", job.outcome);
+    // What carried the pipe is kept by the monitor: there is no end, but there is the line.
+    let kept = loop {
+        let message = next(&mut seen).await.unwrap();
+        let member = message.header().member().map(ToString::to_string);
+        if member.as_deref() == Some("SignIn") {
+            break message;
+        }
+    };
+    let mut code = BufReader::new(std::fs::File::from(code));
+    let mut line = String::new();
+    code.read_line(&mut line).unwrap();
+    assert_eq!(line.split_whitespace().count(), 12);
+    // The daemon has closed its own copy: with the last other one gone, there is the end.
+    drop((kept, seen));
+    monitor.close().await.unwrap();
+    let mut rest = String::new();
+    code.read_to_string(&mut rest).unwrap();
+    assert_eq!(rest, "");
 }

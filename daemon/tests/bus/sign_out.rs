@@ -34,7 +34,7 @@ async fn a_sign_out_ends_in_a_receipt_and_nothing_else() {
         (5, 1)
     );
     assert_eq!(plan.collections[0].losses, ["ACLs of 1 file"]);
-    let number = running.sign_out(Some("right"), &["documents"]).await;
+    let number = running.sign_out(Some("right-password"), &["documents"]).await;
     let job = running.ended(number).await;
     assert!(job.outcome.success, "{:?}", job.outcome);
     assert_eq!(
@@ -147,7 +147,7 @@ async fn nothing_happens_before_the_password() {
     running
         .job(number)
         .await
-        .authenticate(piped("right\n").into())
+        .authenticate(piped("right-password\n").into())
         .await
         .unwrap();
     assert!(running.ended(number).await.outcome.success);
@@ -162,7 +162,7 @@ async fn files_without_a_copy_are_named_and_can_be_kept_here() {
         .state()
         .drains
         .extend((0..6).map(|_| unsynced("/home/a/open.txt")));
-    let number = running.sign_out(Some("right"), &[]).await;
+    let number = running.sign_out(Some("right-password"), &[]).await;
     let blocked = running.blocked(number, "UnsyncedData").await.blocked;
     assert_eq!(blocked.items, [b"/home/a/open.txt".to_vec()]);
     assert_eq!(world.fake.effects(), ["drain"; 3]);
@@ -199,7 +199,7 @@ async fn a_file_in_use_goes_through_another_round() {
         ..RemoveReport::default()
     };
     world.fake.state().removals.push_back(remaining);
-    let number = running.sign_out(Some("right"), &[]).await;
+    let number = running.sign_out(Some("right-password"), &[]).await;
     assert!(running.ended(number).await.outcome.success);
     let effects = world.fake.effects();
     assert_eq!(
@@ -217,7 +217,7 @@ async fn a_cancelled_sign_out_leaves_the_account_as_it_was() {
     let running = ready(&world).await;
     for step in ["drain", "verify"] {
         world.fake.next(step, Act::Hang);
-        let number = running.sign_out(Some("right"), &[]).await;
+        let number = running.sign_out(Some("right-password"), &[]).await;
         world.fake.hanging().await;
         running.job(number).await.cancel().await.unwrap();
         assert_eq!(
@@ -239,7 +239,7 @@ async fn once_files_are_gone_it_only_goes_on() {
     world
         .fake
         .next("removing", Act::Fail(Wire::StorageGone("unplugged".into())));
-    let number = running.sign_out(Some("right"), &[]).await;
+    let number = running.sign_out(Some("right-password"), &[]).await;
     let blocked = running.blocked(number, "Offline").await;
     assert!(!blocked.cancellable);
     let job = running.job(number).await;
@@ -261,7 +261,7 @@ async fn what_a_dead_worker_proved_is_proved_again() {
         let world = World::new();
         let running = ready(&world).await;
         world.fake.next(step, Act::Die);
-        let number = running.sign_out(Some("right"), &[]).await;
+        let number = running.sign_out(Some("right-password"), &[]).await;
         let outcome = running.ended(number).await.outcome;
         assert!(outcome.success, "{step}: {outcome:?}");
         let effects = world.fake.effects();
@@ -286,7 +286,7 @@ async fn a_broker_that_stops_anywhere_finishes_the_next_time() {
         let world = World::new();
         let running = ready(&world).await;
         world.fake.next(step, Act::Hang);
-        let number = running.sign_out(Some("right"), &["photos"]).await;
+        let number = running.sign_out(Some("right-password"), &["photos"]).await;
         world.fake.hanging().await;
         running.stop().await;
         let running = world.start().await;
@@ -309,7 +309,7 @@ async fn a_worker_without_state_removes_nothing() {
     let world = World::new();
     let running = ready(&world).await;
     world.fake.state().epochs.clear();
-    let number = running.sign_out(Some("right"), &[]).await;
+    let number = running.sign_out(Some("right-password"), &[]).await;
     let blocked = running.blocked(number, "Failed").await;
     assert!(blocked.blocked.message.contains("nothing is removed"));
     running.job(number).await.cancel().await.unwrap();

@@ -42,7 +42,15 @@ pub struct State {
     pub blockers: Vec<(String, String)>,
     /// What the next backup or check names.
     pub missing: Vec<(Vec<u8>, String)>,
+    /// Whether the storage is on the network.
+    pub remote: bool,
     lives: u64,
+    /// What other devices ask.
+    pub requests: Vec<DeviceRequest>,
+    /// What they were answered: request, state, message.
+    pub answers: Vec<(String, String, String)>,
+    /// The sign-ins that were taken out of the storage's list.
+    pub withdrawn: Vec<String>,
 }
 
 /// Starts such workers, and is what they share: their disk.
@@ -82,7 +90,7 @@ impl Fake {
 
     /// What was asked since the last look, without the questions that change nothing.
     pub fn effects(&self) -> Vec<String> {
-        let quiet = ["hello", "attach", "counts", "inspect", "plan", "interrupt"];
+        let quiet = ["hello", "is_remote", "attach", "counts", "inspect", "plan", "interrupt", "requests", "answer", "answered", "withdraw"];
         let calls = std::mem::take(&mut self.state().calls);
         calls
             .into_iter()
@@ -248,6 +256,11 @@ impl Service {
         self.act("replaced").await
     }
 
+    async fn is_remote(&self, _storage: Vec<u8>) -> Result<bool> {
+        self.act("is_remote").await?;
+        Ok(self.fake.state().remote)
+    }
+
     async fn attach(&self, spec: AccountSpec) -> Result<Attached> {
         self.act("attach").await?;
         let mut state = self.fake.state();
@@ -271,6 +284,53 @@ impl Service {
             downloaded: 3,
             ..SyncReport::default()
         })
+    }
+
+    async fn devices(&self, _account: String) -> Result<Vec<Device>> {
+        self.act("devices").await?;
+        Ok(vec![Device {
+            name: "laptop".into(),
+            this: true,
+            state: "active".into(),
+            ..Device::default()
+        }])
+    }
+
+    async fn ask_device(
+        &self,
+        _account: String,
+        target: String,
+        request: String,
+    ) -> Result<String> {
+        self.act(&format!("ask {target}")).await?;
+        Ok(request)
+    }
+
+    async fn requests(&self, _account: String) -> Result<Vec<DeviceRequest>> {
+        self.act("requests").await?;
+        Ok(self.fake.state().requests.clone())
+    }
+
+    async fn answer_request(
+        &self,
+        _account: String,
+        request: String,
+        state: String,
+        message: String,
+    ) -> Result<()> {
+        self.act("answer").await?;
+        {
+            let mut fake = self.fake.state();
+            fake.requests.retain(|open| open.id != request);
+            fake.answers.push((request, state, message));
+        }
+        self.act("answered").await
+    }
+
+    async fn withdraw(&self, _storage: Vec<u8>, sign_in_id: String) -> Result<()> {
+        self.act("withdraw").await?;
+        self.fake.state().withdrawn.push(sign_in_id);
+        Ok(())
     }
 
     async fn abandon(&self, account: String) -> Result<()> {
@@ -298,6 +358,15 @@ impl Service {
             uploaded: 2,
             ..SyncReport::default()
         })
+    }
+
+    async fn sync_told(
+        &self,
+        account: String,
+        read_back: bool,
+        #[zbus(signal_emitter)] emitter: SignalEmitter<'_>,
+    ) -> Result<SyncReport> {
+        self.sync(account, read_back, emitter).await
     }
 
     async fn watch(
@@ -464,6 +533,7 @@ impl Service {
             left_out: 1,
             missing_total: missing.len() as u64,
             missing,
+            remarks: vec!["It is on the disk of the storage.".into()],
         })
     }
 
@@ -502,12 +572,31 @@ impl Service {
         })
     }
 
+    async fn conflicts(&self, _account: String) -> Result<Vec<mooring_wire::ConflictCopy>> {
+        self.act("conflicts").await?;
+        Ok(vec![mooring_wire::ConflictCopy {
+            path: b"/home/a (conflict d 2026-11-24 01).jpg".to_vec(),
+            original: b"/home/a.jpg".to_vec(),
+            device: "d".into(),
+            size: 3,
+            ..Default::default()
+        }])
+    }
+
     async fn why(&self, _account: String, file: Vec<u8>) -> Result<WhyReport> {
         self.act("why").await?;
         Ok(WhyReport {
             state: "in-step".into(),
             copies: vec![file],
             read_back_at: 7,
+            ..WhyReport::default()
+        })
+    }
+
+    async fn recall(&self, _account: String, _file: Vec<u8>, unseen: String) -> Result<WhyReport> {
+        Ok(WhyReport {
+            state: "in-step".into(),
+            unseen,
             ..WhyReport::default()
         })
     }

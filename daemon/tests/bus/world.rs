@@ -115,6 +115,7 @@ impl World {
             launcher: Box::new(self.fake.clone()),
             cost: CHEAP,
             uid,
+            system_bus: Some(self.address.clone()),
         })
         .unwrap();
         let connection = self.connect().await;
@@ -232,7 +233,7 @@ impl Running {
 
     /// Signs alice in to a new storage; everything is as it should be.
     pub async fn signed_in(&self) {
-        let (code, options) = new_identity("right");
+        let (code, options) = new_identity("right-password");
         let path = self
             .manager
             .sign_in("local", "alice", options)

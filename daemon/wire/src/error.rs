@@ -23,6 +23,9 @@ pub enum Error {
     NotVerified(String),
     /// The disk of the storage or of a local folder is full, or a quota is reached.
     NoSpace(String),
+    /// A disk, or the way to it, does not do what it is asked: errors of reading or writing, mounted
+    /// read-only, a server that went away.
+    DiskTrouble(String),
     /// `interrupt` was called.
     Cancelled(String),
     /// The account's state on disk is damaged or of another version.
@@ -42,6 +45,7 @@ impl Error {
             | Self::Busy(m)
             | Self::NotVerified(m)
             | Self::NoSpace(m)
+            | Self::DiskTrouble(m)
             | Self::Cancelled(m)
             | Self::StateDamaged(m)
             | Self::Failed(m) => m.clone(),

@@ -9,7 +9,9 @@ pub mod fault;
 mod types;
 
 pub use error::{Error, Result};
+pub use types::ConflictCopy;
 pub use types::Diagnosis;
+pub use types::{Device, DeviceRequest};
 pub use types::{
     AccountSpec, Attached, BackupReport, CheckReport, CollectionFacts, CollectionSpec, Counts,
     DrainReport, EraseReport, Inspected, Left, PlanFacts, Progress, RemoveReport, RestoreReport,
@@ -37,6 +39,9 @@ pub trait Worker {
     /// Looks at a storage folder and at local roots (absolute paths); changes nothing.
     fn inspect(&self, storage: &[u8], roots: Vec<CollectionSpec>) -> Result<Inspected>;
 
+    /// Whether a storage folder lies on a filesystem of the network, or one that may do so.
+    fn is_remote(&self, storage: &[u8]) -> Result<bool>;
+
     /// Writes a new identity record into a storage that has none. `Refused` when there is one.
     fn create_identity(&self, storage: &[u8], record: &str) -> Result<()>;
 
@@ -53,6 +58,31 @@ pub trait Worker {
     /// of this device for this identity.
     fn sign_in(&self, account: &str, adopt: bool) -> Result<SyncReport>;
 
+    /// The devices that use the account's storage, this one first, and those that left.
+    fn devices(&self, account: &str) -> Result<Vec<Device>>;
+
+    /// Asks another device, by its sign-in ID, to sign out; answers the request's ID, which is
+    /// another one when a request of this device to it is open already.
+    fn ask_device(&self, account: &str, target: &str, request: &str) -> Result<String>;
+
+    /// The requests of other devices to this one that were not answered yet; none unless the
+    /// account is active.
+    fn requests(&self, account: &str) -> Result<Vec<DeviceRequest>>;
+
+    /// Answers a request, durably: it never counts again. `state` is `signing-out`, `blocked`,
+    /// `denied` or `cancelled`; a request may be answered again as its sign-out goes on.
+    fn answer_request(
+        &self,
+        account: &str,
+        request: &str,
+        state: &str,
+        message: &str,
+    ) -> Result<()>;
+
+    /// Takes a sign-in that has ended out of the storage's list of devices, with the requests to
+    /// it.
+    fn withdraw(&self, storage: &[u8], sign_in_id: &str) -> Result<()>;
+
     /// Undoes a sign-in that was cancelled: removes markers and the folders it made where they
     /// are empty, leaves every file where it is and forgets the state.
     fn abandon(&self, account: &str) -> Result<()>;
@@ -61,8 +91,17 @@ pub trait Worker {
     /// `Refused` once the account is leaving.
     fn sync(&self, account: &str, read_back: bool) -> Result<SyncReport>;
 
+    /// The same, but looks only where `changed` told of changes since the last sync, if the worker
+    /// knows that nothing else can have changed, and else at everything.
+    fn sync_told(&self, account: &str, read_back: bool) -> Result<SyncReport>;
+
     /// Looks at everything the account stands on; changes nothing.
     fn diagnose(&self, account: &str) -> Result<Vec<Diagnosis>>;
+
+    /// Looks what is wrong with the state of an account that is in use, and lets go of it; unless
+    /// `dry` puts a damaged or missing state aside and begins a new one, which the next sync fills by
+    /// comparing bytes. Answers what is wrong, or the folder it was put into; nothing when all is well.
+    fn repair(&self, spec: AccountSpec, dry: bool) -> Result<String>;
 
     /// The same with the answer to the question about held deletions: carry them over, or bring
     /// the files back.
@@ -71,6 +110,9 @@ pub trait Worker {
     /// What deletions took away in the last thirty days, newest first, at most 10,000: absolute
     /// local paths, each with its day (`YYYY-MM-DD`).
     fn trash(&self, account: &str) -> Result<Vec<(Vec<u8>, String)>>;
+
+    /// The conflict copies on this device, and those of contacts in the storage, at most 10,000.
+    fn conflicts(&self, account: &str) -> Result<Vec<ConflictCopy>>;
 
     /// Brings a file of the trash back into the storage; the next sync brings it here. Takes and
     /// answers an absolute local path: another one where the old name was taken.
@@ -127,6 +169,10 @@ pub trait Worker {
 
     /// How one file (an absolute path) stands, and why.
     fn why(&self, account: &str, file: &[u8]) -> Result<WhyReport>;
+
+    /// What is remembered of one file: looks at neither side, and answers while an operation of
+    /// the account is under way. `unseen` says why nobody looks.
+    fn recall(&self, account: &str, file: &[u8], unseen: &str) -> Result<WhyReport>;
 
     /// Stops the operation of this account that is under way; it answers `Cancelled`.
     fn interrupt(&self, account: &str) -> Result<()>;

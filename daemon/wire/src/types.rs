@@ -79,6 +79,9 @@ pub struct CollectionFacts {
     pub here_before: u64,
     /// Names that are never synced or removed.
     pub skipped: u64,
+    /// From `counts` only: lines of `.mooringignore` files that ignore nothing, at most 20, as
+    /// `FILE:LINE: WHY`.
+    pub bad_lines: Vec<String>,
     /// From `plan` only: items with further hard links.
     pub hard_links: u64,
     /// From `plan` only: some of the skipped names, at most 20, as paths below the root.
@@ -122,8 +125,12 @@ pub struct ReturnCheck {
     pub expected: u64,
     /// Of these, here with the same bytes.
     pub checked: u64,
-    /// Of these, changed in the storage since.
+    /// Of these, changed or moved in the storage since.
     pub changed_since: u64,
+    /// Of these, deleted in the storage since: the trash has a file of that name.
+    pub deleted_since: u64,
+    /// Of these, deleted on one side since, and held until a person says.
+    pub held: u64,
     /// Of these, not here: at most 100 paths.
     pub missing: Vec<Vec<u8>>,
     /// How many in all.
@@ -137,6 +144,8 @@ pub struct SyncReport {
     pub uploaded: u64,
     /// Files downloaded.
     pub downloaded: u64,
+    /// Files renamed because they were on the other side, without a transfer.
+    pub moved: u64,
     /// Files found equal, without a transfer.
     pub adopted: u64,
     /// Conflict copies made.
@@ -204,6 +213,10 @@ pub struct RemoveReport {
     pub remaining_files: Vec<(Vec<u8>, String)>,
     /// Everything that stays, all of it.
     pub left: Vec<Left>,
+    /// Files that were verified and gone before they could be removed: somebody else took them.
+    pub gone_before: u64,
+    /// Their absolute paths, at most 100.
+    pub gone_before_files: Vec<Vec<u8>>,
     /// Whether writers were excluded by leases for every file.
     pub writers_excluded: bool,
     /// Sentences for the receipt about weaker guarantees of the filesystems here.
@@ -221,8 +234,10 @@ pub struct BackupReport {
     pub left_out: u64,
     /// Files that could not be taken (absolute paths with reasons, at most 100).
     pub missing: Vec<(Vec<u8>, String)>,
-    /// How many in all.
+    /// How many in all. Above 0, the backup is incomplete.
     pub missing_total: u64,
+    /// Sentences about where it lies that a person should know.
+    pub remarks: Vec<String>,
 }
 
 /// What `restore` brought back.
@@ -256,8 +271,8 @@ pub struct CheckReport {
 /// What `why` found.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, Type)]
 pub struct WhyReport {
-    /// `in-step`, `waiting-to-upload`, `changed`, `held`, `conflict-copy`, `skipped` or
-    /// `not-of-any-account`.
+    /// `in-step`, `waiting-to-upload`, `changed`, `held`, `conflict-copy`, `skipped`,
+    /// `ignored`, `not-of-any-account` or, where it could not look, `unknown`.
     pub state: String,
     /// Why, as a sentence's middle.
     pub reason: String,
@@ -269,6 +284,29 @@ pub struct WhyReport {
     pub copies: Vec<Vec<u8>>,
     /// When the copy in the storage was last read back, in seconds since the Unix epoch, or 0.
     pub read_back_at: u64,
+    /// Why this is only what is remembered, and not what is there; empty when it looked.
+    pub unseen: String,
+}
+
+/// A conflict copy: one of two versions of a file that were both kept.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, Type)]
+pub struct ConflictCopy {
+    /// Where it is, absolute.
+    pub path: Vec<u8>,
+    /// The file of the plain name, absolute; empty when it is not there.
+    pub original: Vec<u8>,
+    /// The device that kept it.
+    pub device: String,
+    /// The day it was kept, `YYYY-MM-DD`.
+    pub date: String,
+    /// Its size, in bytes.
+    pub size: u64,
+    /// The size of the file of the plain name, or 0.
+    pub original_size: u64,
+    /// When it was modified, in seconds since the Unix epoch.
+    pub modified: u64,
+    /// When the file of the plain name was, or 0.
+    pub original_modified: u64,
 }
 
 /// What `erase` found.
@@ -289,4 +327,42 @@ pub struct Diagnosis {
     pub message: String,
     /// What to do, or empty.
     pub advice: String,
+}
+
+/// A device that uses a storage, one that left it, or a document that cannot be read.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, Type)]
+pub struct Device {
+    /// Its name, cleaned; of a document that cannot be read, the document's.
+    pub name: String,
+    /// The random ID of its sign-in; empty for one that left.
+    pub sign_in_id: String,
+    /// Whether it is this one.
+    pub this: bool,
+    /// Who is signed in there.
+    pub identity: String,
+    /// The names of its collections.
+    pub collections: Vec<String>,
+    /// Files there without a copy in the storage.
+    pub pending: u64,
+    /// Deletions there that wait for an answer.
+    pub held: u64,
+    /// When it was last seen, or left, by its own clock, in seconds since the Unix epoch.
+    pub last_seen: u64,
+    /// `active`, `asked`, `signing-out`, `blocked`, `denied`, `cancelled`, `left`, `unreadable`.
+    pub state: String,
+    /// A sentence about the state, or empty.
+    pub message: String,
+    /// Of one that left, its receipt.
+    pub receipt: String,
+}
+
+/// A request of another device to sign out.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, Type)]
+pub struct DeviceRequest {
+    /// Its random ID.
+    pub id: String,
+    /// The name of the device that asks, cleaned, for people to see.
+    pub device: String,
+    /// Its sign-in ID, likewise, or empty.
+    pub sign_in_id: String,
 }

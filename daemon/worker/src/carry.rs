@@ -3,6 +3,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use mooring_core::sync::{Agreed, Hash};
@@ -12,6 +13,8 @@ use crate::durable;
 use crate::error::{Error, Result};
 use crate::files::{Files, Lease, Stat};
 use crate::hash::{self, Failed, Reading, Source};
+use crate::large;
+use crate::names;
 use crate::place::{Place, os, path};
 use crate::pool;
 use crate::staging;
@@ -38,6 +41,8 @@ pub struct Load {
     pub replaces: Option<Expected>,
     /// What the inventory has about it.
     pub item: Option<Item>,
+    /// Its size in bytes where it comes from, as it was seen.
+    pub size: u64,
 }
 
 /// The file that a copy is to replace.
@@ -82,8 +87,9 @@ pub fn carry<F: Files>(
     let (_, waiting) = sides(place, way);
     let numbered: Vec<_> = loads.iter().enumerate().collect();
     let folders = LastFolder::default();
+    let told = LargeBytes::new(account, way, loads, ledger);
     let staged = pool::map(account.files.parallelism(), &numbered, |(nr, load)| {
-        stage(account, place, &folders, load, *nr, !known_good)
+        stage(account, place, (&folders, &told), load, *nr, !known_good)
     });
     let mut ready = Vec::new();
     let mut fatal = None;
@@ -96,8 +102,9 @@ pub fn carry<F: Files>(
         }
     }
     if let Some(e) = fatal {
-        for staged in &ready {
-            // Not yet in place, so nobody misses them; the first error is the one to tell.
+        for staged in ready.iter().filter(|s| !is_large(account, s.load)) {
+            // Not yet in place, so nobody misses them; the first error is the one to tell. Large
+            // ones are found whole by the next try.
             let _ = account.files.unlink(waiting, &staged.name);
         }
         return Err(e);
@@ -120,7 +127,7 @@ pub fn carry<F: Files>(
             }
         }
     }
-    Ok(done)
+    names::take_back_rewritten(account, place, way, done, ledger)
 }
 
 /// Makes the entries of the batches before durable, so that they may be recorded.
@@ -186,7 +193,7 @@ impl<D: Clone> LastFolder<D> {
 fn stage<'a, F: Files>(
     account: &Account<F>,
     place: &Place<F>,
-    folders: &LastFolder<F::Dir>,
+    (folders, told): (&LastFolder<F::Dir>, &LargeBytes<'_, F>),
     load: &'a Load,
     nr: usize,
     sync: bool,
@@ -199,16 +206,63 @@ fn stage<'a, F: Files>(
     let (_, waiting) = sides(place, load.way);
     let folder = &load.key.folder;
     let source = folders.get(folder, || files.open_dir(source_root, path(folder)))?;
-    // The account's ID keeps two devices that share a storage apart.
-    let name = OsString::from(format!("new-{}-{nr}", account.spec.id));
     let from = (&source, os(&load.key.name));
-    let (reading, copy) = hash::copy(files, from, (waiting, &name), sync, &account.stop)?;
+    let stop = &account.stop;
+    let (name, (reading, copy)) = if is_large(account, load) {
+        let name = large::part_name(account, &load.key);
+        let tell = |more| told.tell(more);
+        let copied = large::copy(files, from, (waiting, &name), sync, stop, &tell)?;
+        (name, copied)
+    } else {
+        // The account's ID keeps two devices that share a storage apart.
+        let name = OsString::from(format!("new-{}-{nr}", account.spec.id));
+        let copied = hash::copy(files, from, (waiting, &name), sync, stop)?;
+        (name, copied)
+    };
     Ok(Staged {
         load,
         name,
         reading,
         copy,
     })
+}
+
+fn is_large<F: Files>(account: &Account<F>, load: &Load) -> bool {
+    load.size >= account.files.large().from
+}
+
+/// How much of a batch's large files is carried.
+struct LargeBytes<'a, F: Files> {
+    account: &'a Account<F>,
+    activity: &'static str,
+    /// Files carried before this batch, and with it.
+    files: (u64, u64),
+    total: u64,
+    done: AtomicU64,
+}
+
+impl<'a, F: Files> LargeBytes<'a, F> {
+    fn new(account: &'a Account<F>, way: Way, loads: &[Load], ledger: &Ledger) -> Self {
+        let done = ledger.uploaded + ledger.downloaded;
+        let large = loads.iter().filter(|load| is_large(account, load));
+        Self {
+            account,
+            activity: match way {
+                Way::Up => "uploading",
+                Way::Down => "downloading",
+            },
+            files: (done, done + loads.len() as u64),
+            total: large.map(|load| load.size).sum(),
+            done: AtomicU64::new(0),
+        }
+    }
+
+    fn tell(&self, more: u64) {
+        let done = self.done.fetch_add(more, Ordering::Relaxed) + more;
+        let (before, with) = self.files;
+        self.account
+            .tell(self.activity, (before, done), (with, self.total));
+    }
 }
 
 fn install<F: Files>(
@@ -291,7 +345,7 @@ fn clear_away<F: Files>(
             Ok(stat) if (stat.dev, stat.ino) == (staged.copy.dev, staged.copy.ino) => {
                 files.unlink(waiting, &name)?;
             }
-            Ok(_) => staging::restore_one(account, (waiting, &name), root, key)?,
+            Ok(_) => drop(staging::restore_one(account, (waiting, &name), root, key)?),
             Err(e) if e.kind() == io::ErrorKind::NotFound => {}
             Err(e) => return Err(e),
         }

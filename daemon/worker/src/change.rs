@@ -1,6 +1,6 @@
 //! A name for which something may have to be done, and what is known about its two sides.
 
-use mooring_core::sync::{Agreed, Op, Phase, Side, decide};
+use mooring_core::sync::{Agreed, Hash, Op, Phase, Side, decide};
 
 use crate::carry::{Expected, Load, Way};
 use crate::files::Stat;
@@ -58,6 +58,31 @@ impl Change {
         }
     }
 
+    /// Whether the local file is as agreed, by its stamp or by its bytes.
+    pub fn local_is_agreed(&self) -> bool {
+        match (self.local, self.seen.agreed()) {
+            (Side::AsAgreed, _) => true,
+            (Side::Content(hash), Some(agreed)) => hash == agreed.local,
+            _ => false,
+        }
+    }
+
+    /// What reading the remote side told about its bytes.
+    pub fn remote_reading(&self) -> Option<(Hash, Proof)> {
+        match self.remote {
+            Side::Content(hash) => Some(hash).zip(self.remote_read),
+            _ => None,
+        }
+    }
+
+    /// What reading one side told: the local one for `Up`.
+    pub fn read(&self, way: Way) -> Option<Proof> {
+        match way {
+            Way::Up => self.local_read,
+            Way::Down => self.remote_read,
+        }
+    }
+
     /// The item with what reading the sides told since.
     pub fn item_now(&self) -> Option<Item> {
         self.seen.item.as_ref().map(|item| Item {
@@ -94,6 +119,10 @@ impl Change {
     /// The file as a load, going one way.
     pub fn load(&self, way: Way) -> Load {
         let agreed = self.seen.agreed();
+        let source = match way {
+            Way::Up => self.seen.local,
+            Way::Down => self.seen.remote,
+        };
         let (target, side, read, agreed) = match way {
             Way::Up => (
                 self.seen.remote,
@@ -122,6 +151,7 @@ impl Change {
                 young,
             }),
             item: self.seen.item.clone(),
+            size: source.map_or(0, |stat| stat.size),
         }
     }
 

@@ -73,6 +73,7 @@ pub fn set_aside<F: Files>(
         way: Way::Up,
         replaces: None,
         item: None,
+        size: change.seen.local.map_or(0, |stat| stat.size),
     });
     if let (Phase::Leaving, Some(item)) = (phase, &change.seen.item) {
         work.agreed.push((

@@ -56,21 +56,33 @@ pub fn diagnose<F: Files>(account: &Account<F>) -> Vec<Diagnosis> {
             }
             Err(error) => found.push(missing(area, path, &error)),
         }
+        ignore_files(account, *collection, &mut found);
     }
     found
+}
+
+/// Lines of `.mooringignore` files that the last sync could not use.
+fn ignore_files<F: Files>(
+    account: &Account<F>,
+    collection: Collection,
+    found: &mut Vec<Diagnosis>,
+) {
+    let area = collection.name();
+    // A state that cannot be read is told by itself.
+    for line in crate::sync::bad_lines(account, collection).unwrap_or_default() {
+        let advice = "mend the line: until then it ignores nothing, and the other lines count";
+        found.push(warning(area, line, advice));
+    }
 }
 
 /// SQLite's own check of the account's database.
 fn state<F: Files>(account: &Account<F>) -> Diagnosis {
     let area = "state";
-    let advice = "sign out is refused while the state is damaged; restore it from a backup of \
-                  $XDG_STATE_HOME/mooring, or ask for help before anything is removed";
-    let checked = account.state.read(|connection| {
-        connection.query_row("PRAGMA quick_check(1)", [], |row| row.get::<_, String>(0))
-    });
-    match checked {
-        Ok(said) if said == "ok" => ok(area, "the account's database is whole".to_owned()),
-        Ok(said) => bad(
+    let advice = "nothing is removed while the state is damaged: `mooringctl doctor --repair` puts it \
+                  aside and builds it anew from both sides";
+    match account.state.flaw() {
+        Ok(None) => ok(area, "the account's database is whole".to_owned()),
+        Ok(Some(said)) => bad(
             area,
             format!("the account's database is damaged: {said}"),
             advice,

@@ -63,10 +63,11 @@ fn clean_root<F: Files>(files: &F, spec: &Spec, collection: Collection, path: &P
     }
     match files.open_dir(&root, Path::new(STAGING)) {
         Ok(staging) => {
-            let own = format!("new-{}-", spec.id);
+            let own = ["new", "part"].map(|what| format!("{what}-{}-", spec.id));
             for entry in files.list(&staging).map_err(fail)? {
                 // Only what was on its way here, and only by this account, can come again.
-                if !entry.name.as_encoded_bytes().starts_with(own.as_bytes()) {
+                let name = entry.name.as_encoded_bytes();
+                if !own.iter().any(|own| name.starts_with(own.as_bytes())) {
                     return Err(Error::Refused(format!(
                         "a file is still in {}/{STAGING}: it was neither removed nor put back; \
                          try again",

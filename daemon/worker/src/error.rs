@@ -31,11 +31,20 @@ pub enum Error {
     /// A disk is full.
     #[error("{0}")]
     NoSpace(String),
+    /// A disk, or the way to it, does not do what it is asked.
+    #[error("{0}")]
+    Disk(String),
+    /// The account's state is not there any more.
+    #[error("{0}")]
+    StateMissing(String),
     /// It was asked to stop.
     #[error("stopped as asked")]
     Cancelled,
     /// The account's state cannot be read.
-    #[error("the account's state in {path} is damaged or of another version: {source}")]
+    #[error(
+        "the account's state in {path} is damaged or of another version ({source}); nothing is removed \
+         meanwhile, and `mooringctl doctor --repair` builds it anew from both sides"
+    )]
     State {
         /// The state's folder.
         path: String,
@@ -69,12 +78,30 @@ impl Error {
             io::ErrorKind::QuotaExceeded => Self::NoSpace(format!(
                 "the quota is used up at {shown}: free some space and try again"
             )),
+            _ if let Some(advice) = disk_advice(&source) => {
+                Self::Disk(format!("cannot {doing} {shown}: {source}; {advice}"))
+            }
             _ => Self::Io {
                 doing,
                 path: shown,
                 source,
             },
         }
+    }
+}
+
+/// What to do about an error of the disk itself, or of the way to it.
+fn disk_advice(error: &io::Error) -> Option<&'static str> {
+    match error.raw_os_error()? {
+        libc::EROFS => Some("it is mounted read-only: mount it writable, then try again"),
+        libc::EIO | libc::EUCLEAN | libc::EBADMSG => Some(
+            "the disk or its connection fails: look at both (the kernel's log names the disk), then \
+             try again",
+        ),
+        libc::ENXIO | libc::ENODEV | libc::ENOTCONN | libc::ESTALE | libc::ESHUTDOWN => {
+            Some("the disk or the server behind it went away: connect it again, then try again")
+        }
+        _ => None,
     }
 }
 
@@ -100,4 +127,16 @@ pub fn about_one_file(error: &io::Error) -> Option<FileTrouble> {
         _ => return None,
     };
     Some(FileTrouble(reason.to_owned()))
+}
+
+/// As [`about_one_file`], for a file whose bytes are being read: a bad place on a disk, or a
+/// damaged record of the file, concerns that file, and the others may still be good. Whoever
+/// reads next meets a dead disk when the next folder is opened.
+pub fn about_one_source(error: &io::Error) -> Option<FileTrouble> {
+    let damaged = [libc::EIO, libc::EUCLEAN, libc::EBADMSG];
+    if error.raw_os_error().is_some_and(|e| damaged.contains(&e)) {
+        let reason = format!("cannot be read from its disk ({error})");
+        return Some(FileTrouble(reason));
+    }
+    about_one_file(error)
 }

@@ -1,13 +1,14 @@
 //! Reading a file's bytes once, and knowing that they were one version of it.
 
 use std::ffi::OsStr;
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use mooring_core::sync::Hash;
 
-use crate::error::{FileTrouble, about_one_file};
+use crate::error::{FileTrouble, about_one_file, about_one_source};
 use crate::files::{Files, Lease, Stat};
+use crate::sparse::Writer;
 use crate::state::{Proof, Stamp};
 
 /// How much is read at once, in bytes.
@@ -49,6 +50,11 @@ impl From<io::Error> for Failed {
 }
 
 impl Failed {
+    /// A file that cannot be read. A bad place on its disk concerns it alone.
+    pub fn reading(e: io::Error) -> Self {
+        about_one_source(&e).map_or(Self::All(e), Self::One)
+    }
+
     /// A reason that concerns one file.
     pub fn one(reason: &str) -> Self {
         Self::One(FileTrouble(reason.to_owned()))
@@ -70,7 +76,8 @@ pub enum Source {
     Staged,
 }
 
-/// Reads a whole file into `sink` and hashes it.
+/// Reads a whole file into `sink`, which also gets what the system said about the file at first,
+/// and hashes it.
 ///
 /// # Errors
 /// [`Failed::One`] when the file changed while it was read, or somebody is writing to it.
@@ -80,9 +87,9 @@ pub fn read_into<F: Files>(
     name: &OsStr,
     from: Source,
     stop: &AtomicBool,
-    mut sink: impl FnMut(&[u8]) -> io::Result<()>,
+    mut sink: impl FnMut(&Stat, &[u8]) -> io::Result<()>,
 ) -> Result<Reading, Failed> {
-    let mut file = files.open(dir, name)?;
+    let mut file = files.open(dir, name).map_err(Failed::reading)?;
     let at = files.now();
     let before = files.stat_file(&file)?;
     match from {
@@ -111,10 +118,10 @@ pub fn read_into<F: Files>(
             Ok(0) => break,
             Ok(n) => n,
             Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
-            Err(e) => return Err(e.into()),
+            Err(e) => return Err(Failed::reading(e)),
         };
         hasher.update(&buffer[..n]);
-        sink(&buffer[..n]).map_err(Failed::All)?;
+        sink(&before, &buffer[..n]).map_err(Failed::All)?;
     }
     let stat = files.stat_file(&file)?;
     if Stamp::from(&stat) != Stamp::from(&before) {
@@ -142,7 +149,7 @@ pub fn hash<F: Files>(
     from: Source,
     stop: &AtomicBool,
 ) -> Result<Reading, Failed> {
-    read_into(files, dir, name, from, stop, |_| Ok(()))
+    read_into(files, dir, name, from, stop, |_, _| Ok(()))
 }
 
 /// Writes what is read into a new file of another folder. The new file is not durable yet.
@@ -156,24 +163,33 @@ pub fn copy<F: Files>(
     sync: bool,
     stop: &AtomicBool,
 ) -> Result<(Reading, Stat), Failed> {
-    let mut out = files.create(to_dir, to_name).map_err(Failed::All)?;
-    let copied = read_into(files, dir, name, Source::Cache, stop, |chunk| {
-        out.write_all(chunk)
+    let out = files.create(to_dir, to_name).map_err(Failed::All)?;
+    let mut out = Writer::new(files, out);
+    let copied = read_into(files, dir, name, Source::Cache, stop, |source, chunk| {
+        out.write(source, chunk)
     })
-    .and_then(|read| {
-        let mode = read.stat.mode & CARRIED_MODE;
-        files
-            .set_meta(&out, mode, read.stat.mtime)
-            .map_err(Failed::All)?;
-        if sync {
-            files.sync_file(&out).map_err(Failed::All)?;
-        }
-        Ok((read, files.stat_file(&out).map_err(Failed::All)?))
-    });
+    .and_then(|read| Ok((read, end(files, out, &read, sync).map_err(Failed::All)?)));
     if copied.is_err() {
-        drop(out);
         // What is left of it is swept up before the next sync.
         let _ = files.unlink(to_dir, to_name);
     }
     copied
+}
+
+/// Gives a copy whose bytes are written the mode and the time of its source.
+///
+/// # Errors
+/// As the system says.
+pub fn end<F: Files>(
+    files: &F,
+    out: Writer<'_, F>,
+    read: &Reading,
+    sync: bool,
+) -> io::Result<Stat> {
+    let out = out.finish()?;
+    files.set_meta(&out, read.stat.mode & CARRIED_MODE, read.stat.mtime)?;
+    if sync {
+        files.sync_file(&out)?;
+    }
+    files.stat_file(&out)
 }

@@ -11,6 +11,7 @@ use mooring_core::sync::{Phase, conflict_name};
 use mooring_wire::DrainReport;
 
 use crate::account::Account;
+use crate::across;
 use crate::durable;
 use crate::error::{Error, Result};
 use crate::files::Files;
@@ -115,6 +116,9 @@ fn move_one<F: Files>(
     let to = durable::ensure_dir(files, target, &below, true)?;
     match files.rename_new(&from, os(&key.name), &to, os(&key.name)) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(e) if e.kind() == io::ErrorKind::CrossesDevices => {
+            return across::move_across(account, place, key, &from, &to);
+        }
         Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
             let name = another_name(account, &from, key)?;
             files.rename_new(&from, os(&key.name), &to, os(&name))?;

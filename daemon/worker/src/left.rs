@@ -2,6 +2,7 @@
 
 use std::io;
 use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 use mooring_core::collection::Collection;
 use mooring_wire::Left;
@@ -9,7 +10,8 @@ use mooring_wire::Left;
 use crate::account::Account;
 use crate::error::{Error, Result, about_one_file};
 use crate::files::{Files, Kind};
-use crate::place::{is_own, path};
+use crate::ignored::{Rules, ignores, of_folder};
+use crate::place::{is_own, open_storage, path};
 use crate::state::{Key, join};
 
 /// Everything below a collection's root that stays on the device. Nothing when the root is gone.
@@ -25,8 +27,16 @@ pub fn list<F: Files>(account: &Account<F>, collection: Collection) -> Result<Ve
     };
     let shown = |below: &[u8]| join(root_path.as_os_str().as_bytes(), below);
     let mut left = Vec::new();
-    let mut folders = vec![Vec::new()];
-    while let Some(folder) = folders.pop() {
+    // The file that says what is ignored may be gone from here by now, and not from there.
+    let copies = open_storage(account)
+        .and_then(|storage| {
+            let below = Path::new(collection.folder());
+            let opened = account.files.open_dir(&storage, below);
+            opened.map_err(|e| Error::io("open", &account.spec.storage.join(below), e))
+        })
+        .ok();
+    let mut folders = vec![(Vec::new(), None)];
+    while let Some((folder, above)) = folders.pop() {
         let listed = account
             .files
             .open_dir(&root, path(&folder))
@@ -47,6 +57,8 @@ pub fn list<F: Files>(account: &Account<F>, collection: Collection) -> Result<Ve
             },
         };
         entries.retain(|entry| !is_own(&folder, entry.name.as_bytes()));
+        let rules = rules(account, [Some(&root), copies.as_ref()], &folder, &above)
+            .map_err(|e| Error::io("look at", &root_path.join(path(&folder)), e))?;
         if entries.is_empty() && !folder.is_empty() {
             let reason = "empty folder that was here before, or came later".to_owned();
             left.push(Left {
@@ -56,6 +68,14 @@ pub fn list<F: Files>(account: &Account<F>, collection: Collection) -> Result<Ve
         }
         for entry in entries {
             let below = join(&folder, entry.name.as_bytes());
+            let is_dir = entry.stat.kind == Kind::Dir;
+            if ignores(&rules, &folder, entry.name.as_bytes(), is_dir).is_some() {
+                left.push(Left {
+                    path: shown(&below),
+                    reason: IGNORED.to_owned(),
+                });
+                continue;
+            }
             match reason(
                 account,
                 collection,
@@ -67,12 +87,29 @@ pub fn list<F: Files>(account: &Account<F>, collection: Collection) -> Result<Ve
                     path: shown(&below),
                     reason,
                 }),
-                None => folders.push(below),
+                None => folders.push((below, rules.clone())),
             }
         }
     }
     left.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(left)
+}
+
+/// The reason of what a person does not want to be synced, a whole folder in one.
+const IGNORED: &str = "ignored by .mooringignore";
+
+/// What is ignored in a folder. Where that cannot be read, other reasons are told.
+fn rules<F: Files>(
+    account: &Account<F>,
+    roots: [Option<&F::Dir>; 2],
+    folder: &[u8],
+    above: &Rules,
+) -> io::Result<Rules> {
+    let files = &account.files;
+    let [here, there] =
+        roots.map(|root| root.and_then(|root| files.open_dir(root, path(folder)).ok()));
+    let read = of_folder(files, folder, [here.as_ref(), there.as_ref()], above)?;
+    Ok(read.map_or_else(|_| above.clone(), |(rules, _)| rules))
 }
 
 /// Why a name stays; `None` for a folder, which is looked into.

@@ -2,23 +2,32 @@
 //! person's rights and no others.
 
 pub mod account;
+mod across;
 pub mod backup;
 mod base;
 mod carry;
 mod change;
 pub mod check;
 mod conflict;
+pub mod conflicts;
 pub mod delete;
+pub mod devices;
 pub mod diagnose;
 mod durable;
 pub mod erase;
 pub mod error;
 pub mod files;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 mod hash;
 pub mod identity;
+pub mod ignored;
+mod large;
 pub mod leave;
 mod left;
 mod look;
+mod names;
+mod partial;
 mod place;
 pub mod plan;
 mod pool;
@@ -26,8 +35,10 @@ mod readback;
 pub mod remove;
 pub mod restore;
 mod returned;
+mod rot;
 pub mod service;
 pub mod signin;
+mod sparse;
 mod staging;
 pub mod state;
 pub mod storage;

@@ -1,7 +1,7 @@
 //! Looking at a collection: both sides and the inventory, folder by folder, side by side. Nothing
 //! is changed here, and memory is bounded by the largest folder.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::sync::mpsc::{SyncSender, sync_channel};
@@ -12,8 +12,10 @@ use mooring_core::sync::{Agreed, Side};
 use crate::account::Account;
 use crate::error::{Error, FileTrouble, Result, about_one_file};
 use crate::files::{Files, Kind, Stat};
+use crate::ignored::{self, BadLine, Origin, Rules};
+use crate::names;
 use crate::place::{Place, is_own, path};
-use crate::state::{Item, Proof, Stamp, join};
+use crate::state::{Item, Proof, Stamp, join, split};
 
 /// How many looked-at folders may wait for their consumer.
 const AHEAD: usize = 16;
@@ -79,6 +81,21 @@ pub enum Odd {
     Trouble(FileTrouble),
 }
 
+/// A name that a person does not want to be synced.
+#[derive(Debug, Clone)]
+pub struct Ignored {
+    /// The name.
+    pub name: Vec<u8>,
+    /// Whether it is a folder: what lies below it is not looked at.
+    pub is_dir: bool,
+    /// Whether it is here.
+    pub here: bool,
+    /// The line that says so.
+    pub by: Origin,
+    /// What was agreed on before.
+    pub item: Option<Item>,
+}
+
 /// A folder as both sides have it.
 pub struct FolderLook<F: Files> {
     /// Its path below the root.
@@ -93,6 +110,10 @@ pub struct FolderLook<F: Files> {
     pub odd: Vec<(Vec<u8>, Odd)>,
     /// Names that only the storage has and that are passed over, and why.
     pub odd_remote: Vec<(Vec<u8>, Odd)>,
+    /// Names that a person does not want to be synced.
+    pub ignored: Vec<Ignored>,
+    /// Lines of its `.mooringignore` that do not count.
+    pub bad_lines: Vec<BadLine>,
 }
 
 /// Looks at every folder of a collection, parents before children, and hands each to `consume`;
@@ -107,9 +128,12 @@ pub fn walk<F: Files>(
     mut consume: impl FnMut(FolderLook<F>) -> Result<()>,
 ) -> Result<()> {
     let mut visited = HashSet::new();
+    let mut passed_over = HashMap::new();
     let mut visit = |look: FolderLook<F>| {
         account.check_stop()?;
         visited.insert(look.path.clone());
+        let folders = look.ignored.iter().filter(|ignored| ignored.is_dir);
+        passed_over.extend(folders.map(|f| (join(&look.path, &f.name), f.by.clone())));
         consume(look)
     };
     match account.files.parallelism() {
@@ -123,6 +147,10 @@ pub fn walk<F: Files>(
         .filter(|folder| !visited.contains(folder))
         .collect();
     for folder in unvisited {
+        if let Some(by) = above(&folder).find_map(|folder| passed_over.get(folder)) {
+            consume(look_at_ignored(account, place, &folder, by)?)?;
+            continue;
+        }
         // A folder behind an unreadable or odd one was not seen: that is not the same as gone.
         if let Some(look) = look_at_vanished(account, place, folder)? {
             consume(look)?;
@@ -136,18 +164,21 @@ fn walk_in_order<F: Files>(
     place: &Place<F>,
     consume: &mut impl FnMut(FolderLook<F>) -> Result<()>,
 ) -> Result<()> {
-    let mut folders = vec![Vec::new()];
-    while let Some(folder) = folders.pop() {
-        let (look, below) = look_at(account, place, folder)?;
+    let mut folders = vec![(Vec::new(), None)];
+    while let Some((folder, rules)) = folders.pop() {
+        let (look, below) = look_at(account, place, folder, &rules)?;
         folders.extend(below.into_iter().rev());
         consume(look)?;
     }
     Ok(())
 }
 
+/// A folder to be looked at, and the rules of those above it.
+pub(crate) type Waiting = (Vec<u8>, Rules);
+
 /// Folders to look at, and how many are being looked at.
 struct Queue {
-    folders: Vec<Vec<u8>>,
+    folders: Vec<Waiting>,
     busy: usize,
     over: bool,
 }
@@ -159,7 +190,7 @@ fn walk_in_parallel<F: Files>(
     consume: &mut impl FnMut(FolderLook<F>) -> Result<()>,
 ) -> Result<()> {
     let queue = Mutex::new(Queue {
-        folders: vec![Vec::new()],
+        folders: vec![(Vec::new(), None)],
         busy: 0,
         over: false,
     });
@@ -195,7 +226,7 @@ fn look_on<F: Files>(
 ) {
     loop {
         let mut waiting = queue.lock().unwrap_or_else(PoisonError::into_inner);
-        let folder = loop {
+        let (folder, rules) = loop {
             if waiting.over || (waiting.folders.is_empty() && waiting.busy == 0) {
                 return;
             }
@@ -208,7 +239,7 @@ fn look_on<F: Files>(
         };
         waiting.busy += 1;
         drop(waiting);
-        let (look, below) = match look_at(account, place, folder) {
+        let (look, below) = match look_at(account, place, folder, &rules) {
             Ok((look, below)) => (Ok(look), below),
             Err(e) => (Err(e), Vec::new()),
         };
@@ -230,24 +261,25 @@ struct Both {
     remote: Option<Stat>,
 }
 
-fn look_at<F: Files>(
+/// Looks at one folder. Answers those in it as well.
+pub(crate) fn look_at<F: Files>(
     account: &Account<F>,
     place: &Place<F>,
     folder: Vec<u8>,
-) -> Result<(FolderLook<F>, Vec<Vec<u8>>)> {
-    let mut look = FolderLook {
-        local: None,
-        remote: None,
-        names: Vec::new(),
-        odd: Vec::new(),
-        odd_remote: Vec::new(),
-        path: folder,
-    };
+    above: &Rules,
+) -> Result<(FolderLook<F>, Vec<Waiting>)> {
+    let mut look = empty_look(folder);
     let shown = |root: &std::path::Path| root.join(path(&look.path));
     let here = open_and_list(&account.files, &place.local, &look.path)
         .map_err(|e| Error::io("list", &shown(&place.local_path), e))?;
     let there = open_and_list(&account.files, &place.remote, &look.path)
         .map_err(|e| Error::io("list", &shown(&place.remote_path), e))?;
+    let there = match there {
+        Ok(Some(_)) if !place.there.known_good && !is_listed(account, place, &look.path)? => {
+            Err(FileTrouble(names::REWRITTEN.to_owned()))
+        }
+        there => there,
+    };
     let (here, there) = match (here, there) {
         (Ok(here), Ok(there)) => (here, there),
         // One side cannot be listed: nothing below it may be decided.
@@ -278,9 +310,74 @@ fn look_at<F: Files>(
                 .remote = Some(entry.stat);
         }
     }
+    let rules = match rules_of(account, &look, &both, above) {
+        Ok(Ok((rules, bad_lines))) => {
+            look.bad_lines = bad_lines;
+            rules
+        }
+        // What it would say is not known: nothing here or below may be decided.
+        Ok(Err(trouble)) => {
+            let name = ignored::FILE.as_bytes().to_vec();
+            look.odd.push((name, Odd::Trouble(trouble)));
+            return Ok((look, Vec::new()));
+        }
+        Err(e) => return Err(Error::io("read", path(&shown_rules(place, &look.path)), e)),
+    };
     let items = account.state.items(place.collection, &look.path)?;
-    let below = sort_out(&mut look, both, items);
-    Ok((look, below))
+    let below = sort_out(&mut look, both, items, &rules);
+    let below = below.into_iter().map(|folder| (folder, rules.clone()));
+    Ok((look, below.collect()))
+}
+
+/// What `.mooringignore` says in a folder: the one here counts where there is one, else the
+/// storage's.
+fn rules_of<F: Files>(
+    account: &Account<F>,
+    look: &FolderLook<F>,
+    both: &BTreeMap<Vec<u8>, Both>,
+    above: &Rules,
+) -> io::Result<std::result::Result<(Rules, Vec<BadLine>), FileTrouble>> {
+    let Some(Both { local, remote }) = both.get(ignored::FILE.as_bytes()) else {
+        return Ok(Ok((above.clone(), Vec::new())));
+    };
+    let is_file = |stat: &Option<Stat>| stat.is_some_and(|stat| stat.kind == Kind::File);
+    let dir = match (is_file(local), is_file(remote)) {
+        (true, _) => look.local.as_ref(),
+        (false, true) => look.remote.as_ref(),
+        (false, false) => None,
+    };
+    match dir {
+        Some(dir) => ignored::read(&account.files, dir, &look.path, above),
+        None => Ok(Ok((above.clone(), Vec::new()))),
+    }
+}
+
+fn shown_rules<F: Files>(place: &Place<F>, folder: &[u8]) -> Vec<u8> {
+    place.shown(folder, ignored::FILE.as_bytes())
+}
+
+pub(crate) fn empty_look<F: Files>(path: Vec<u8>) -> FolderLook<F> {
+    FolderLook {
+        path,
+        local: None,
+        remote: None,
+        names: Vec::new(),
+        odd: Vec::new(),
+        odd_remote: Vec::new(),
+        ignored: Vec::new(),
+        bad_lines: Vec::new(),
+    }
+}
+
+/// Whether the storage has a folder under exactly this name.
+fn is_listed<F: Files>(account: &Account<F>, place: &Place<F>, folder: &[u8]) -> Result<bool> {
+    match names::is_listed(&account.files, &place.remote, folder) {
+        // Gone since: the next look tells.
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(true),
+        listed => {
+            listed.map_err(|e| Error::io("list", &place.remote_path.join(path(folder)), e))
+        }
+    }
 }
 
 /// A listing, or nothing where there is no such folder.
@@ -309,6 +406,7 @@ fn sort_out<F: Files>(
     look: &mut FolderLook<F>,
     both: BTreeMap<Vec<u8>, Both>,
     items: Vec<Item>,
+    rules: &Rules,
 ) -> Vec<Vec<u8>> {
     let mut below = Vec::new();
     let mut items = items.into_iter().peekable();
@@ -326,6 +424,17 @@ fn sort_out<F: Files>(
             continue;
         }
         let kinds = (local.map(|s| s.kind), remote.map(|s| s.kind));
+        let is_dir = kinds.0.or(kinds.1) == Some(Kind::Dir);
+        if let Some(by) = ignored::ignores(rules, &look.path, &name, is_dir) {
+            look.ignored.push(Ignored {
+                name,
+                is_dir,
+                here: local.is_some(),
+                by,
+                item,
+            });
+            continue;
+        }
         match kinds {
             (Some(Kind::Symlink), _) => look.odd.push((name, Odd::Stays("symbolic link"))),
             (Some(Kind::Special), _) => {
@@ -368,7 +477,7 @@ fn sort_out<F: Files>(
 
 /// A folder of the inventory that the walk did not come to: gone on both sides, or hidden behind
 /// something that could not be listed (then `None`).
-fn look_at_vanished<F: Files>(
+pub(crate) fn look_at_vanished<F: Files>(
     account: &Account<F>,
     place: &Place<F>,
     folder: Vec<u8>,
@@ -390,11 +499,35 @@ fn look_at_vanished<F: Files>(
         })
         .collect();
     Ok(Some(FolderLook {
-        path: folder,
-        local: None,
-        remote: None,
         names,
-        odd: Vec::new(),
-        odd_remote: Vec::new(),
+        ..empty_look(folder)
     }))
+}
+
+/// A folder of the inventory that lies below an ignored one. Its names are told as ignored; the
+/// folder itself was.
+fn look_at_ignored<F: Files>(
+    account: &Account<F>,
+    place: &Place<F>,
+    folder: &[u8],
+    by: &Origin,
+) -> Result<FolderLook<F>> {
+    let items = account.state.items(place.collection, folder)?;
+    let ignored = items.into_iter().map(|item| Ignored {
+        name: item.name.clone(),
+        is_dir: false,
+        here: false,
+        by: by.clone(),
+        item: Some(item),
+    });
+    Ok(FolderLook {
+        ignored: ignored.collect(),
+        ..empty_look(folder.to_vec())
+    })
+}
+
+/// A folder and those above it, the root left out.
+fn above(folder: &[u8]) -> impl Iterator<Item = &[u8]> {
+    std::iter::successors(Some(folder), |folder| Some(split(folder).0))
+        .take_while(|folder| !folder.is_empty())
 }

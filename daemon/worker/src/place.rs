@@ -92,9 +92,7 @@ impl<F: Files> Place<F> {
 /// Whether a name in a collection's root is Mooring's own.
 pub fn is_own(folder: &[u8], name: &[u8]) -> bool {
     folder.is_empty()
-        && (name == MARKER.as_bytes()
-            || name == STAGING.as_bytes()
-            || name == [NEW.as_bytes(), MARKER.as_bytes()].concat())
+        && (name == MARKER.as_bytes() || name == STAGING.as_bytes() || name == new_marker())
 }
 
 /// Opens the storage.
@@ -203,13 +201,20 @@ pub fn read_marker<F: Files>(files: &F, root: &F::Dir) -> io::Result<Option<Mark
         .map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e))
 }
 
+/// The name of a marker that is being written.
+fn new_marker() -> Vec<u8> {
+    [NEW.as_bytes(), MARKER.as_bytes()].concat()
+}
+
 /// Puts the marker into a root, where there is none yet.
 ///
 /// # Errors
 /// `Refused` when another marker is there.
 pub fn put_marker<F: Files>(files: &F, root: &F::Dir, path: &Path, marker: &Marker) -> Result<()> {
     match read_marker(files, root).map_err(|e| Error::io("read the marker in", path, e))? {
-        Some(there) if there == *marker => Ok(()),
+        // Where a rename is two steps, a death between them left both names.
+        Some(there) if there == *marker => durable::remove_if_there(files, root, os(&new_marker()))
+            .map_err(|e| Error::io("tidy up in", path, e)),
         Some(_) => Err(Error::Refused(format!(
             "{} already belongs to another account or storage (see {MARKER} in it): choose \
              another folder",

@@ -20,6 +20,8 @@ use crate::trouble::Named;
 
 /// How many skipped names a plan shows.
 const SHOWN: usize = 20;
+/// How many lines of `.mooringignore` files that do not count are told, of a collection.
+const BAD_LINES: usize = 20;
 
 /// What a sign-out would do now.
 ///
@@ -46,6 +48,12 @@ pub fn plan<F: Files>(account: &Account<F>, keep: &[Collection]) -> Result<PlanF
             run.blockers(&mut facts.blockers);
             questions(account, *collection, &mut facts.blockers)?;
             warnings(&place, run.same_disk, &mut facts.warnings);
+            facts.warnings.extend(run.ignored.as_deref().map(|first| {
+                format!(
+                    "What is ignored by .mooringignore stays on this device, {} for one.",
+                    readable(first)
+                )
+            }));
             if upload > place.there.free {
                 facts.blockers.push((
                     "Failed".to_owned(),
@@ -73,6 +81,8 @@ pub fn from_state<F: Files>(account: &Account<F>) -> Result<Vec<CollectionFacts>
     for (collection, _) in &account.spec.collections {
         let tally = account.state.tally(*collection)?;
         let [unsynced, held, conflicts, skipped] = crate::sync::numbers(account, *collection)?;
+        let mut bad_lines = crate::sync::bad_lines(account, *collection)?;
+        bad_lines.truncate(BAD_LINES);
         all.push(CollectionFacts {
             name: collection.to_string(),
             items: mooring_wire::Counts {
@@ -85,6 +95,7 @@ pub fn from_state<F: Files>(account: &Account<F>) -> Result<Vec<CollectionFacts>
             verified: tally.verified,
             here_before: tally.here_before,
             skipped,
+            bad_lines,
             ..CollectionFacts::default()
         });
     }
@@ -144,6 +155,10 @@ struct Run<'a, F: Files> {
     acls: u64,
     holes: u64,
     special_modes: u64,
+    /// Files whose copy has another mode, although it was carried.
+    lost_modes: u64,
+    /// A name that is ignored, if there is one.
+    ignored: Option<Vec<u8>>,
     same_disk: bool,
 }
 
@@ -164,6 +179,8 @@ impl<'a, F: Files> Run<'a, F> {
             acls: 0,
             holes: 0,
             special_modes: 0,
+            lost_modes: 0,
+            ignored: None,
             same_disk: false,
         }
     }
@@ -183,6 +200,16 @@ impl<'a, F: Files> Run<'a, F> {
                     self.unreadable
                         .add(self.place.shown(&look.path, &name), &why);
                 }
+            }
+        }
+        for ignored in look.ignored.iter().filter(|ignored| ignored.here) {
+            self.facts.skipped += 1;
+            let name = crate::state::join(&look.path, &ignored.name);
+            if self.ignored.is_none() {
+                self.ignored = Some(self.place.shown(b"", &name));
+            }
+            if self.facts.skipped_names.len() < SHOWN {
+                self.facts.skipped_names.push(name);
             }
         }
         if let Some(dir) = &look.local {
@@ -241,6 +268,7 @@ impl<'a, F: Files> Run<'a, F> {
         self.special_modes += u64::from(local.mode & !CARRIED_MODE != 0);
         facts.conflicts += u64::from(is_conflict_copy(&seen.name));
         facts.here_before += u64::from(seen.item.as_ref().is_some_and(|i| i.here_before));
+        self.lost_modes += u64::from(mode_was_lost(&seen));
         self.same_disk |= seen.remote.is_some_and(|remote| remote.dev == local.dev);
         let proven = match (&seen.item, &seen.remote) {
             (Some(item), Some(remote)) => still_proven(item, remote, self.place.there.known_good),
@@ -288,10 +316,14 @@ impl<'a, F: Files> Run<'a, F> {
         let losses = [
             (self.xattrs, "extended attributes"),
             (self.acls, "access control lists (ACLs)"),
-            (self.holes, "holes (they come back filled with zeros)"),
+            (self.holes, "holes (those below 64 KiB come back filled with zeros)"),
             (
                 self.special_modes,
                 "set-user-ID, set-group-ID and sticky bits",
+            ),
+            (
+                self.lost_modes,
+                "permissions (modes), where the storage has its own,",
             ),
         ];
         for (files, what) in losses {
@@ -304,4 +336,14 @@ impl<'a, F: Files> Run<'a, F> {
         }
         facts
     }
+}
+
+/// Whether a file that was carried over has another mode there: its filesystem has its own.
+fn mode_was_lost(seen: &Seen) -> bool {
+    let (Some(local), Some(remote), Some(item)) = (&seen.local, &seen.remote, &seen.item) else {
+        return false;
+    };
+    let carried = |mode: u32| mode & CARRIED_MODE;
+    let in_step = seen.local_side() == Side::AsAgreed && seen.remote_side() == Side::AsAgreed;
+    in_step && !item.here_before && carried(local.mode) != carried(remote.mode)
 }

@@ -8,6 +8,7 @@ use crate::hash::{self, Failed, Source};
 use crate::look::same_file;
 use crate::place::{Place, os, path};
 use crate::pool;
+use crate::rot;
 use crate::state::{Item, Key, Proof, Stamp};
 use crate::trouble::Ledger;
 
@@ -56,16 +57,48 @@ pub fn read_back<F: Files>(
     key: &Key,
     item: &Item,
 ) -> std::result::Result<Proof, Failed> {
+    match look_at_copy(account, place, key, item)? {
+        Copy::Proven(proof) => Ok(proof),
+        Copy::Rotten(_) | Copy::Other => Err(Failed::one(OTHER_BYTES)),
+    }
+}
+
+/// What reading a copy told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Copy {
+    /// It has the agreed bytes.
+    Proven(Proof),
+    /// It has other bytes, and nobody wrote it since: the item, as it is to be recorded so that
+    /// the next sync uploads the file anew.
+    Rotten(Box<Item>),
+    /// Somebody wrote it since: the next sync decides what that means.
+    Other,
+}
+
+/// Why a copy that was read is none.
+pub const OTHER_BYTES: &str = "the copy in the storage has other bytes";
+
+/// Reads one copy, and tells rot from a later version of the file.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn look_at_copy<F: Files>(
+    account: &Account<F>,
+    place: &Place<F>,
+    key: &Key,
+    item: &Item,
+) -> std::result::Result<Copy, Failed> {
     let dir = account.files.open_dir(&place.remote, path(&key.folder))?;
     // Where a sync of everything is known to be enough, it is made before and after each batch.
     let source = Source::Storage {
         sync: !place.there.known_good,
     };
     let reading = hash::hash(&account.files, &dir, os(&key.name), source, &account.stop)?;
-    if reading.hash != item.agreed.remote {
-        return Err(Failed::one("the copy in the storage has other bytes"));
+    if reading.hash == item.agreed.remote {
+        return Ok(Copy::Proven(reading.proof));
     }
-    Ok(reading.proof)
+    let rotten = rot::disbelieve(item, reading.proof.stamp);
+    Ok(rotten.map_or(Copy::Other, |item| Copy::Rotten(Box::new(item))))
 }
 
 /// Reads back every copy that has not been since it was last seen to change, so that a sign-out
@@ -78,8 +111,22 @@ pub fn read_back_new<F: Files>(
     place: &Place<F>,
     ledger: &mut Ledger,
 ) -> Result<()> {
+    let folders = account.state.item_folders(place.collection)?;
+    read_back_in(account, place, folders, ledger)
+}
+
+/// [`read_back_new`], in some folders only.
+///
+/// # Errors
+/// As [`read_back_new`].
+pub fn read_back_in<F: Files>(
+    account: &Account<F>,
+    place: &Place<F>,
+    folders: Vec<Vec<u8>>,
+    ledger: &mut Ledger,
+) -> Result<()> {
     let mut batch = Vec::new();
-    account.state.each_item(place.collection, |key, item| {
+    account.state.each_item_in(place.collection, folders, |key, item| {
         let known = item.remote.is_some_and(|remote| {
             item.verified
                 .is_some_and(|proof| proof.stamp == remote.stamp)
@@ -111,15 +158,24 @@ fn read_back_batch<F: Files>(
     }
     make_durable(account, place)?;
     let proofs = pool::map(account.files.parallelism(), batch, |(key, item)| {
-        read_back(account, place, key, item)
+        look_at_copy(account, place, key, item)
     });
     make_durable(account, place)?;
     let mut proven = Vec::new();
     for ((key, item), proof) in batch.iter().zip(proofs) {
         match proof {
-            Ok(proof) => {
+            Ok(Copy::Proven(proof)) => {
                 ledger.read_back += 1;
                 proven.push((key.clone(), with_proof(item, proof)));
+            }
+            Ok(Copy::Rotten(item)) => {
+                let why = FileTrouble(OTHER_BYTES.to_owned());
+                ledger.pending(place.shown_key(key), why);
+                proven.push((key.clone(), *item));
+            }
+            Ok(Copy::Other) => {
+                let why = FileTrouble(OTHER_BYTES.to_owned());
+                ledger.pending(place.shown_key(key), why);
             }
             // Changed or gone in the storage: the next look decides what that means.
             Err(Failed::One(FileTrouble(why))) => {

@@ -12,8 +12,10 @@
 use std::ffi::OsStr;
 use std::io;
 use std::mem;
+use std::os::unix::ffi::OsStrExt;
 
 use mooring_core::collection::Collection;
+use mooring_core::receipt::readable;
 use mooring_wire::{Counts, RemoveReport};
 
 use crate::account::Account;
@@ -26,8 +28,8 @@ use crate::place::{self, Place, os, path};
 use crate::pool;
 use crate::readback::{TICK, read_back, same_inode, still_proven};
 use crate::staging;
-use crate::state::{Epoch, Item, Key, Stamp, split};
-use crate::trouble::Named;
+use crate::state::{Epoch, Item, Key, Stamp, join, split};
+use crate::trouble::{NAMED, Named};
 use crate::verify::Verified;
 
 /// Files removed between two commits.
@@ -107,6 +109,12 @@ fn report<F: Files>(
             bytes: tally.gone_bytes,
         };
         report.removed.push((collection.to_string(), counts));
+        report.gone_before += tally.gone_before;
+        let root = account.spec.root(*collection)?.as_os_str().as_bytes();
+        let room = NAMED.saturating_sub(report.gone_before_files.len());
+        let named = account.state.gone_before(*collection, room)?;
+        let named = named.iter().map(|below| join(root, below));
+        report.gone_before_files.extend(named);
         report.left.extend(left::list(account, *collection)?);
     }
     for collection in keep {
@@ -161,8 +169,8 @@ struct Task<D> {
 
 struct Batch<D> {
     tasks: Vec<Task<D>>,
-    /// Gone already: a dead predecessor removed them and could not say so.
-    gone: Vec<Key>,
+    /// Not here any more: a dead predecessor removed them and could not say so, or somebody else.
+    missing: Vec<Key>,
     folders: usize,
 }
 
@@ -170,7 +178,7 @@ impl<D> Default for Batch<D> {
     fn default() -> Self {
         Self {
             tasks: Vec::new(),
-            gone: Vec::new(),
+            missing: Vec::new(),
             folders: 0,
         }
     }
@@ -197,7 +205,7 @@ impl<D: Clone> Batch<D> {
                         remote: look.remote.clone().filter(|_| seen.remote.is_some()),
                     });
                 }
-                _ => self.gone.push(key),
+                _ => self.missing.push(key),
             }
         }
     }
@@ -220,13 +228,16 @@ fn remove_batch<F: Files>(
     batch: Batch<F::Dir>,
     remaining: &mut Named,
 ) -> Result<u64> {
+    let going: Vec<_> = batch.tasks.iter().map(|task| task.key.clone()).collect();
+    // Written down before: what is missing after a crash and was not about to go, others took.
+    account.state.mark_going(&going)?;
     let fates = pool::map(account.files.parallelism(), &batch.tasks, |task| {
         if account.stop.load(std::sync::atomic::Ordering::Relaxed) {
             return Ok(Fate::Stays(FileTrouble("stopped as asked".to_owned())));
         }
         remove_one(account, place, task)
     });
-    let mut gone = batch.gone;
+    let (mut gone, mut staying) = (settle_missing(account, batch.missing)?, Vec::new());
     let mut fatal = None;
     let mut without_lease = false;
     for (task, fate) in batch.tasks.iter().zip(fates) {
@@ -236,7 +247,10 @@ fn remove_batch<F: Files>(
                 without_lease = true;
                 gone.push(task.key.clone());
             }
-            Ok(Fate::Stays(FileTrouble(why))) => remaining.add(place.shown_key(&task.key), &why),
+            Ok(Fate::Stays(FileTrouble(why))) => {
+                remaining.add(place.shown_key(&task.key), &why);
+                staying.push(task.key.clone());
+            }
             Err(e) => fatal = Some(Error::io("remove", path(&place.shown_key(&task.key)), e)),
         }
     }
@@ -244,8 +258,23 @@ fn remove_batch<F: Files>(
         account.state.set_meta(NO_LEASES, "1")?;
     }
     sync_folders(account, place, batch.tasks.iter().map(|task| &task.dir))?;
-    account.state.mark_gone(&gone)?;
+    account.state.mark_gone(&gone, &staying)?;
     fatal.map_or(Ok(gone.len() as u64), Err)
+}
+
+/// Tells those that a dead predecessor removed, which are answered, from those that somebody else
+/// took away: the receipt must not claim them.
+fn settle_missing<F: Files>(account: &Account<F>, missing: Vec<Key>) -> Result<Vec<Key>> {
+    let (mut ours, mut others) = (Vec::new(), Vec::new());
+    for key in missing {
+        if account.state.is_going(&key)? {
+            ours.push(key);
+        } else {
+            others.push(key);
+        }
+    }
+    account.state.mark_gone_before(&others)?;
+    Ok(ours)
 }
 
 /// Makes the unlinks durable: recorded as gone and back after a power loss would be a file that
@@ -333,8 +362,13 @@ pub fn take_out<F: Files>(
         });
     }
     files.release(&file);
-    staging::restore_one(account, (&place.staging, &out), &place.local, key)?;
-    stays("changed while it was being removed")
+    match staging::restore_one(account, (&place.staging, &out), &place.local, key)? {
+        None => stays("changed while it was being removed"),
+        Some(there) => stays(&format!(
+            "changed while it was being removed, and its name or folder was taken: it is now {}",
+            readable(&place.shown(b"", &there))
+        )),
+    }
 }
 
 fn one_file(e: io::Error) -> io::Result<Fate> {
@@ -410,7 +444,7 @@ fn copy_is_missing<F: Files>(
 /// Removes the empty folders that the account brought or carried over.
 pub fn remove_folders<F: Files>(account: &Account<F>, place: &Place<F>) -> Result<()> {
     let files = &account.files;
-    let mut removed_any = false;
+    let mut gone = Vec::new();
     for folder in account.state.folders_deepest_first(place.collection)? {
         if !folder.ours {
             continue;
@@ -421,15 +455,15 @@ pub fn remove_folders<F: Files>(account: &Account<F>, place: &Place<F>) -> Resul
             .open_dir(&place.local, path(parent))
             .and_then(|dir| files.remove_dir(&dir, os(name)));
         match removed {
-            Ok(()) => removed_any = true,
+            Ok(()) => gone.push(folder.path),
             // Not empty, gone or out of reach: the list of what is left tells.
             Err(e) if e.kind() == io::ErrorKind::DirectoryNotEmpty => {}
             Err(e) if crate::error::about_one_file(&e).is_some() => {}
             Err(e) => return Err(Error::io("remove the folder", &shown, e)),
         }
     }
-    if removed_any {
+    if !gone.is_empty() {
         sync_folders(account, place, std::iter::once(&place.local))?;
     }
-    Ok(())
+    account.state.forget_folders(place.collection, &gone)
 }

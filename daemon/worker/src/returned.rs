@@ -1,9 +1,11 @@
 //! Coming back: what the newest receipt of this device says, compared with what is here now.
 
+use std::collections::HashMap;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 
 use mooring_core::receipt::Receipt;
+use mooring_core::sync::Hash;
 use mooring_wire::ReturnCheck;
 
 use crate::account::Account;
@@ -12,10 +14,13 @@ use crate::durable;
 use crate::error::{Error, Result, about_one_file};
 use crate::files::Files;
 use crate::state::{Item, Key};
+use crate::trash;
 use crate::trouble::NAMED;
 
 /// Items recorded between two commits.
 const BATCH: usize = 2048;
+/// Absent files that are looked for under other names and in the trash.
+const LOOKED_FOR: usize = 65_536;
 
 /// Compares what is here with the newest receipt of this device for this identity.
 ///
@@ -29,6 +34,7 @@ pub fn check<F: Files>(account: &Account<F>) -> Result<ReturnCheck> {
         receipt: receipt.id.clone(),
         ..ReturnCheck::default()
     };
+    let mut absent = Absent::default();
     let read = read_base(account, &receipt, |line| {
         if account.spec.root(line.key.collection).is_err() {
             // Not brought this time, so it is not missed.
@@ -39,21 +45,68 @@ pub fn check<F: Files>(account: &Account<F>) -> Result<ReturnCheck> {
             Some(item) if item.local.is_some() && item.agreed.local == line.agreed.local => {
                 check.checked += 1;
             }
+            // Deleted on one side since: a question for a person, and no loss.
+            Some(item) if item.held => check.held += 1,
             Some(item) if item.agreed.remote != line.agreed.remote => check.changed_since += 1,
-            _ => {
+            _ => absent.add(line),
+        }
+        Ok(())
+    });
+    if !pass_over_damage(&receipt, read)? {
+        return Ok(ReturnCheck::default());
+    }
+    absent.explain(account, &mut check)?;
+    Ok(check)
+}
+
+/// Files of the base that are not here under their names.
+#[derive(Default)]
+struct Absent {
+    lines: Vec<(Key, Hash)>,
+    /// More than that, which are not looked for.
+    more: u64,
+}
+
+impl Absent {
+    fn add(&mut self, line: Line) {
+        if self.lines.len() < LOOKED_FOR {
+            self.lines.push((line.key, line.agreed.local));
+        } else {
+            self.more += 1;
+        }
+    }
+
+    /// What another device moved or deleted meanwhile did not get lost; the rest is missing.
+    fn explain<F: Files>(self, account: &Account<F>, check: &mut ReturnCheck) -> Result<()> {
+        check.missing_total = self.more;
+        if self.lines.is_empty() {
+            return Ok(());
+        }
+        let mut moved: HashMap<Hash, bool> =
+            self.lines.iter().map(|(_, hash)| (*hash, false)).collect();
+        for (collection, _) in &account.spec.collections {
+            account.state.each_item(*collection, |_, item| {
+                if let Some(found) = moved.get_mut(&item.agreed.local) {
+                    *found |= item.local.is_some();
+                }
+                Ok(())
+            })?;
+        }
+        for (key, hash) in self.lines {
+            if moved.get(&hash) == Some(&true) {
+                check.changed_since += 1;
+            } else if trash::has(account, &key)? {
+                check.deleted_since += 1;
+            } else {
                 check.missing_total += 1;
                 if check.missing.len() < NAMED {
-                    let root = account.spec.root(line.key.collection)?;
-                    let root = root.as_os_str().as_bytes();
-                    check
-                        .missing
-                        .push(crate::state::join(root, &line.key.path()));
+                    let root = account.spec.root(key.collection)?.as_os_str().as_bytes();
+                    check.missing.push(crate::state::join(root, &key.path()));
                 }
             }
         }
         Ok(())
-    });
-    pass_over_damage(&receipt, read).map(|whole| if whole { check } else { ReturnCheck::default() })
+    }
 }
 
 /// A damaged base is no reason to keep a person from their data: then there is nothing to compare

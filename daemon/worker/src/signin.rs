@@ -1,5 +1,6 @@
 //! Bringing an account: roots, markers, all data, and the comparison with the receipt before.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -14,13 +15,15 @@ use crate::durable;
 use crate::error::{Error, Result};
 use crate::files::Files;
 use crate::left;
+use crate::partial;
 use crate::place::{self, open_storage, put_marker};
 use crate::readback;
 use crate::returned;
 use crate::state::Epoch;
-use crate::sync;
+use crate::sync::{self, Looked};
 use crate::trash;
 use crate::trouble::Ledger;
+use crate::watch::Folders;
 
 /// Brings the account's data to this device. Can be repeated after it was interrupted.
 ///
@@ -63,10 +66,32 @@ pub fn sign_in<F: Files>(
 /// # Errors
 /// As [`sync::sync`].
 pub fn sync_now<F: Files>(account: &Account<F>, read_back: bool) -> Result<Ledger> {
-    answer(account, read_back, None)
+    answer(account, read_back, None).map(|(ledger, _)| ledger)
 }
 
-/// [`sync_now`], with an answer to the question about held deletions.
+/// [`sync_now`], but only where something changed since `looked`.
+///
+/// # Errors
+/// As [`sync::sync_told`].
+pub fn sync_told<F: Files>(
+    account: &Account<F>,
+    read_back: bool,
+    told: &BTreeMap<Collection, Folders>,
+    looked: &mut Looked,
+) -> Result<Ledger> {
+    let mut ledger = sync::sync_told(account, told, looked)?;
+    for (collection, told) in told.iter().filter(|_| read_back) {
+        let folders = partial::folders_with_items(account, *collection, told)?;
+        let place = place::open(account, *collection)?;
+        readback::read_back_in(account, &place, folders, &mut ledger)?;
+    }
+    trash::expire(account)?;
+    finish(account, &ledger)?;
+    Ok(ledger)
+}
+
+/// [`sync_now`], with an answer to the question about held deletions. Answers also what was found
+/// where.
 ///
 /// # Errors
 /// As [`sync::sync`].
@@ -74,15 +99,18 @@ pub fn answer<F: Files>(
     account: &Account<F>,
     read_back: bool,
     answer: Option<Answer>,
-) -> Result<Ledger> {
+) -> Result<(Ledger, Looked)> {
+    if account.state.epoch()? == Epoch::New {
+        return Err(account.state.missing());
+    }
     let collections: Vec<_> = account.spec.collections.iter().map(|(c, _)| *c).collect();
-    let mut ledger = sync::sync_with(account, &collections, Phase::Active, answer)?;
+    let (mut ledger, looked) = sync::sync_with(account, &collections, Phase::Active, answer)?;
     for collection in collections.into_iter().filter(|_| read_back) {
         readback::read_back_new(account, &place::open(account, collection)?, &mut ledger)?;
     }
     trash::expire(account)?;
     finish(account, &ledger)?;
-    Ok(ledger)
+    Ok((ledger, looked))
 }
 
 fn finish<F: Files>(account: &Account<F>, ledger: &Ledger) -> Result<()> {
@@ -134,7 +162,8 @@ pub fn check_roots<F: Files>(
                 || real.starts_with(real_other)
                 || real_other.starts_with(real)
                 || lies_in(files, real, real_other)?
-                || lies_in(files, real_other, real)?;
+                || lies_in(files, real_other, real)?
+                || truly_overlap(files, real, real_other)?;
             if related {
                 return Err(Error::Refused(format!(
                     "{name} ({}) and {other_name} ({}) must not be the same folder or lie in one \
@@ -163,7 +192,8 @@ pub fn check_apart<F: Files>(
         let related = real.starts_with(&real_other)
             || real_other.starts_with(&real)
             || lies_in(files, &real, &real_other)?
-            || lies_in(files, &real_other, &real)?;
+            || lies_in(files, &real_other, &real)?
+            || truly_overlap(files, &real, &real_other)?;
         if related {
             return Err(Error::Refused(format!(
                 "{name} ({}) and {other_name} ({}) must not be the same folder or lie in one \
@@ -172,6 +202,22 @@ pub fn check_apart<F: Files>(
                 readable(other.as_os_str().as_bytes())
             )));
         }
+    }
+    Ok(())
+}
+
+/// Refuses roots that are, contain or lie in a folder of another account.
+///
+/// # Errors
+/// [`Error::Refused`] naming both.
+pub fn check_others<F: Files>(account: &Account<F>, others: &[(String, PathBuf)]) -> Result<()> {
+    let others: Vec<_> = others
+        .iter()
+        .map(|(name, path)| (name.clone(), path.as_path()))
+        .collect();
+    for (collection, root) in &account.spec.collections {
+        let name = format!("the folder for {collection}");
+        check_apart(&account.files, (&name, root), &others)?;
     }
     Ok(())
 }
@@ -190,6 +236,18 @@ fn resolved<F: Files>(files: &F, path: &Path) -> Result<PathBuf> {
         }
     }
     Ok(path.to_owned())
+}
+
+/// Whether two paths are, or lie in, one another on the filesystem itself: a part of one may be
+/// mounted as the other.
+fn truly_overlap<F: Files>(files: &F, a: &Path, b: &Path) -> Result<bool> {
+    let place = |path: &Path| {
+        files
+            .true_place(path)
+            .map_err(|e| Error::io("find out what is mounted at", path, e))
+    };
+    let places = place(a)?.zip(place(b)?);
+    Ok(places.is_some_and(|(a, b)| a.overlaps(&b)))
 }
 
 /// Whether `inner`, or a folder on the way to it, is the very folder `outer`.

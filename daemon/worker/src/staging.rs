@@ -8,6 +8,7 @@ use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 
+use mooring_core::receipt::readable;
 use mooring_core::sync::{Hash, conflict_name};
 
 use crate::account::Account;
@@ -198,15 +199,23 @@ fn bytes_of<F: Files>(
     }
 }
 
-/// Puts one file back under its name; under a conflict copy's where that name was taken.
+/// Puts one file back under its name; under a conflict copy's where that name was taken, and into
+/// the collection's root under a conflict copy's where its folder is none any more (a link, say,
+/// which is never followed). Answers where it is now, when that is not its place.
 pub fn restore_one<F: Files>(
     account: &Account<F>,
     (staging, name): (&F::Dir, &OsStr),
     root: &F::Dir,
     key: &Key,
-) -> io::Result<()> {
+) -> io::Result<Option<Vec<u8>>> {
     let files = &account.files;
-    let dir = durable::ensure_dir(files, root, path(&key.folder), true)?;
+    let dir = match durable::ensure_dir(files, root, path(&key.folder), true) {
+        Err(e) if !key.folder.is_empty() && about_one_file(&e).is_some() => {
+            return restore_beside(account, (staging, name), root, key).map(Some);
+        }
+        result => result?,
+    };
+    let mut there = None;
     let taken = |e: &io::Error| e.kind() == io::ErrorKind::AlreadyExists;
     match files.rename_new(staging, name, &dir, os(&key.name)) {
         // Half of a rename: both names are one file.
@@ -214,22 +223,55 @@ pub fn restore_one<F: Files>(
             files.unlink(staging, name)?;
         }
         Err(e) if taken(&e) => {
-            // A link, or what cannot be read, gets a name of its own all the same.
-            let hash = bytes_of(account, staging, name)?
-                .unwrap_or_else(|| blake3::hash(name.as_bytes()).into());
-            let to = |digits| {
-                let date = date(files.now());
-                let copy = conflict_name(&key.name, &account.spec.device, &date, &hash, digits);
-                files.rename_new(staging, name, &dir, os(&copy))
-            };
-            match to(DIGITS) {
-                Err(e) if taken(&e) => to(MANY_DIGITS)?,
-                result => result?,
-            }
+            let copy = restore_as_copy(account, (staging, name), &dir, key)?;
+            there = Some(join(&key.folder, &copy));
         }
         result => result?,
     }
-    files.sync_dir(&dir)
+    files.sync_dir(&dir)?;
+    Ok(there)
+}
+
+/// Puts a file whose folder cannot be used into the root, and says so.
+fn restore_beside<F: Files>(
+    account: &Account<F>,
+    staged: (&F::Dir, &OsStr),
+    root: &F::Dir,
+    key: &Key,
+) -> io::Result<Vec<u8>> {
+    let copy = restore_as_copy(account, staged, root, key)?;
+    account.files.sync_dir(root)?;
+    tracing::warn!(
+        file = readable(&key.path()),
+        now = readable(&copy),
+        collection = %key.collection,
+        "its folder is not the one it was; it was put beside"
+    );
+    Ok(copy)
+}
+
+/// Puts a file into a folder under a conflict copy's name, which is answered.
+fn restore_as_copy<F: Files>(
+    account: &Account<F>,
+    (staging, name): (&F::Dir, &OsStr),
+    dir: &F::Dir,
+    key: &Key,
+) -> io::Result<Vec<u8>> {
+    let files = &account.files;
+    // A link, or what cannot be read, gets a name of its own all the same.
+    let hash = bytes_of(account, staging, name)?
+        .unwrap_or_else(|| blake3::hash(name.as_bytes()).into());
+    let to = |digits| {
+        let date = date(files.now());
+        let copy = conflict_name(&key.name, &account.spec.device, &date, &hash, digits);
+        files
+            .rename_new(staging, name, dir, os(&copy))
+            .map(|()| copy)
+    };
+    match to(DIGITS) {
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => to(MANY_DIGITS),
+        result => result,
+    }
 }
 
 fn is_one_file<F: Files>(

@@ -5,7 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use mooring_core::collection::Collection;
-use mooring_core::receipt::readable;
+use mooring_core::receipt::{Receipt, readable};
 use mooring_wire::Inspected;
 
 use crate::base;
@@ -13,7 +13,7 @@ use crate::durable;
 use crate::error::{Error, Result};
 use crate::files::Files;
 use crate::left;
-use crate::place::STORE;
+use crate::place::{STORE, read_marker};
 use crate::signin::check_roots;
 
 /// The identity record's name, in the storage's `.mooring`.
@@ -87,6 +87,19 @@ pub fn inspect<F: Files>(
     Ok(found)
 }
 
+/// Whether a storage folder lies on a filesystem of the network, or one that may do so.
+///
+/// # Errors
+/// [`Error::StorageGone`] when it cannot be looked at.
+pub fn is_remote<F: Files>(files: &F, storage: &Path) -> Result<bool> {
+    let looked = files.open_root(storage).and_then(|root| files.abilities(&root));
+    let abilities = looked.map_err(|error| {
+        let shown = readable(storage.as_os_str().as_bytes());
+        Error::StorageGone(format!("the storage at {shown} cannot be looked at ({error})"))
+    })?;
+    Ok(abilities.remote)
+}
+
 fn disk_of_nearest<F: Files>(files: &F, path: &Path) -> Result<Option<u64>> {
     for ancestor in path.ancestors() {
         match files
@@ -153,6 +166,13 @@ pub fn store_receipt<F: Files>(files: &F, storage: &Path, id: &str, text: &str) 
     let root = files.open_root(storage).map_err(gone)?;
     // Only into a storage that is there: an empty mount point must not become one.
     files.open_dir(&root, Path::new(STORE)).map_err(gone)?;
+    if !is_storage_of(files, &root, text).map_err(gone)? {
+        return Err(Error::StorageGone(format!(
+            "the receipt cannot be stored in {}: another storage is there; mount or plug in the \
+             right one and try again",
+            readable(storage.as_os_str().as_bytes())
+        )));
+    }
     let fail = |e| Error::io("store the receipt in", storage, e);
     let dir = base::receipts_in(files, &root).map_err(fail)?;
     let name = format!("{id}.toml");
@@ -161,4 +181,27 @@ pub fn store_receipt<F: Files>(files: &F, storage: &Path, id: &str, text: &str) 
     })
     .map_err(fail)?;
     Ok(())
+}
+
+/// Whether a storage is the one that a receipt is about: a collection's marker in it says so, and
+/// none says otherwise.
+fn is_storage_of<F: Files>(files: &F, root: &F::Dir, text: &str) -> io::Result<bool> {
+    let receipt = Receipt::from_toml(text)
+        .map_err(|e| io::Error::new(io::ErrorKind::InvalidInput, e.to_string()))?;
+    let mut known = false;
+    for entry in &receipt.collections {
+        let Ok(collection) = entry.name.parse::<Collection>() else {
+            continue;
+        };
+        let dir = match files.open_dir(root, Path::new(collection.folder())) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
+            result => result?,
+        };
+        match read_marker(files, &dir)? {
+            Some(marker) if marker.storage_id == receipt.storage.id => known = true,
+            Some(_) => return Ok(false),
+            None => {}
+        }
+    }
+    Ok(known)
 }

@@ -33,6 +33,8 @@ pub struct Ledger {
     pub uploaded: u64,
     /// Files downloaded.
     pub downloaded: u64,
+    /// Files renamed on one side because they were on the other.
+    pub moved: u64,
     /// Files found equal.
     pub adopted: u64,
     /// Conflict copies made.

@@ -16,10 +16,11 @@ use crate::look::{FolderLook, Seen, walk};
 use crate::place::{self, Place, os, path};
 use crate::pool;
 use crate::readback::{
-    local_as_recorded, make_durable, read_back, same_inode, still_proven, with_proof,
+    Copy, OTHER_BYTES, local_as_recorded, look_at_copy, make_durable, same_inode, still_proven,
+    with_proof,
 };
 use crate::staging;
-use crate::state::{Epoch, Item, Key, Proof};
+use crate::state::{Epoch, Item, Key};
 use crate::trouble::Named;
 
 /// Files looked into between two commits.
@@ -61,6 +62,7 @@ pub fn verify<F: Files>(
             "only an account that is leaving is verified".to_owned(),
         ));
     }
+    account.state.expect_whole()?;
     let mut books = Books {
         epoch,
         proven: Counts::default(),
@@ -138,6 +140,13 @@ fn examine_folder<F: Files>(
     checks: &mut Vec<Check>,
     books: &mut Books,
 ) {
+    for ignored in look.ignored {
+        // Let go of by the next drain, so that the receipt does not claim what stays.
+        if ignored.item.is_some_and(|item| !item.gone) {
+            let shown = place.shown(&look.path, &ignored.name);
+            books.unproven.add(shown, "is ignored by .mooringignore now");
+        }
+    }
     for seen in look.names {
         let Seen {
             name,
@@ -233,7 +242,20 @@ fn settle<F: Files>(
     let mut items = mem::take(&mut books.absent);
     for (check, result) in checks.into_iter().zip(results) {
         match result {
-            Ok((local, proof)) => {
+            Ok((_, Some(copy @ (Copy::Rotten(_) | Copy::Other)))) => {
+                books
+                    .unproven
+                    .add(place.shown_key(&check.key), OTHER_BYTES);
+                // The next drain uploads it anew.
+                if let Copy::Rotten(item) = copy {
+                    items.push((check.key, *item));
+                }
+            }
+            Ok((local, copy)) => {
+                let proof = match copy {
+                    Some(Copy::Proven(proof)) => Some(proof),
+                    _ => None,
+                };
                 books.proven(check.size);
                 if proof.is_some() {
                     books.read_back.files += 1;
@@ -264,7 +286,7 @@ fn prove<F: Files>(
     account: &Account<F>,
     place: &Place<F>,
     check: &Check,
-) -> std::result::Result<(Option<Reading>, Option<Proof>), Failed> {
+) -> std::result::Result<(Option<Reading>, Option<Copy>), Failed> {
     let files = &account.files;
     let mut local = None;
     if check.hash_local {
@@ -284,5 +306,5 @@ fn prove<F: Files>(
     if !check.read_back {
         return Ok((local, None));
     }
-    read_back(account, place, &check.key, &check.item).map(|proof| (local, Some(proof)))
+    look_at_copy(account, place, &check.key, &check.item).map(|copy| (local, Some(copy)))
 }

@@ -1,9 +1,11 @@
-//! What is so about one file, why, and what comes next. Changes nothing.
+//! What is so about one file, why, and what comes next. Changes nothing. Where it cannot look, it
+//! tells what is remembered, and says so.
 
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use mooring_core::collection::Collection;
+use mooring_core::receipt::readable;
 use mooring_core::sync::{Held, Op, Phase, Side, is_conflict_copy};
 use mooring_wire::WhyReport;
 
@@ -13,35 +15,41 @@ use crate::change::Change;
 use crate::error::{Error, FileTrouble, Result, about_one_file};
 use crate::files::{Files, Kind, Stat};
 use crate::hash::{self, Failed, Source};
+use crate::ignored::{self, Origin};
 use crate::look::Seen;
 use crate::place::{self, Place, is_own, os, path};
 use crate::readback::same_inode;
 use crate::state::{Key, split};
 
-/// Says how a file stands. `file` is an absolute path.
+/// Says how a file stands. `file` is an absolute path. With a side of its collection gone, tells
+/// what is remembered.
 ///
 /// # Errors
-/// When a side of its collection is gone, or the state cannot be read.
+/// When the state cannot be read.
 pub fn why<F: Files>(account: &Account<F>, file: &Path) -> Result<WhyReport> {
-    let Some((collection, below)) = find(account, file) else {
-        return Ok(says(
-            "not-of-any-account",
-            "it lies in no folder of this account",
-            "",
-        ));
+    let key = match key(account, file) {
+        Ok(key) => key,
+        Err(answer) => return Ok(*answer),
     };
-    let (folder, name) = split(&below);
-    let first = below.split(|b| *b == b'/').next().unwrap_or_default();
-    if below.is_empty() || is_own(b"", first) {
-        let reason = "it is a folder of the account, or Mooring's own";
-        return Ok(says("skipped", reason, ""));
+    let collection = key.collection;
+    let place = match place::open(account, collection) {
+        Ok(place) => place,
+        Err(Error::StorageGone(why) | Error::HomeGone(why)) => {
+            return remembered(account, &key, &why);
+        }
+        Err(other) => return Err(other),
+    };
+    if let Some(origin) = ignoring_line(account, &place, &key)? {
+        let file = readable(&place.shown(b"", &origin.file));
+        return Ok(WhyReport {
+            collection: collection.to_string(),
+            ..says(
+                "ignored",
+                &format!("line {} of {file} says so", origin.line),
+                "It stays as it is, here and in the storage; no sign-out removes it.",
+            )
+        });
     }
-    let place = place::open(account, collection)?;
-    let key = Key {
-        collection,
-        folder: folder.to_vec(),
-        name: name.to_vec(),
-    };
     let (local, remote) = (
         look(account, &place.local, &key, &place.local_path)?,
         look(account, &place.remote, &key, &place.remote_path)?,
@@ -63,8 +71,93 @@ pub fn why<F: Files>(account: &Account<F>, file: &Path) -> Result<WhyReport> {
         }
     };
     report.collection = collection.to_string();
-    report.read_back_at = u64::try_from(verified / 1_000_000_000).unwrap_or(0);
+    report.read_back_at = seconds(verified);
     Ok(report)
+}
+
+/// The line that keeps a file, or a folder above it, from being synced.
+fn ignoring_line<F: Files>(
+    account: &Account<F>,
+    place: &Place<F>,
+    key: &Key,
+) -> Result<Option<Origin>> {
+    let roots = [&place.local, &place.remote];
+    let below = key.path();
+    let is_dir = ignored::is_dir(&account.files, roots, &below);
+    ignored::on_path(&account.files, roots, &below, is_dir)
+        .map_err(|e| Error::io("look at", path(&place.shown_key(key)), e))
+}
+
+/// What is remembered of a file, without a look at either side. `unseen` says why.
+///
+/// # Errors
+/// When the state cannot be read.
+pub fn recall<F: Files>(account: &Account<F>, file: &Path, unseen: &str) -> Result<WhyReport> {
+    match key(account, file) {
+        Ok(key) => remembered(account, &key, unseen),
+        Err(answer) => Ok(*answer),
+    }
+}
+
+fn remembered<F: Files>(account: &Account<F>, key: &Key, unseen: &str) -> Result<WhyReport> {
+    let item = account.state.item(key)?;
+    let report = match &item {
+        None => says(
+            "unknown",
+            "it was never carried over, or not there, when last looked at",
+            "The next sync looks.",
+        ),
+        Some(item) if item.gone => says(
+            "not-of-any-account",
+            "the sign-out that is under way removed it from this device, and its copy is in the \
+             storage",
+            "",
+        ),
+        Some(item) if item.held => says(
+            "held",
+            "when last looked at, it was deleted on one side and not on the other",
+            "`mooringctl resolve` answers for it, with --keep or --delete.",
+        ),
+        Some(item) if item.local.is_none() => says(
+            "unknown",
+            "the storage had it when last looked at, and this device had not",
+            "The next sync looks.",
+        ),
+        Some(_) => says(
+            "in-step",
+            "when last looked at, here and in the storage were the same bytes",
+            "The next sync looks again.",
+        ),
+    };
+    let verified = item.and_then(|item| item.verified).map_or(0, |p| p.at);
+    Ok(WhyReport {
+        collection: key.collection.to_string(),
+        read_back_at: seconds(verified),
+        unseen: unseen.to_owned(),
+        ..report
+    })
+}
+
+/// Which item a path names; or the answer, when it is none.
+fn key<F: Files>(account: &Account<F>, file: &Path) -> std::result::Result<Key, Box<WhyReport>> {
+    let answer = |state: &str, reason: &str| Err(Box::new(says(state, reason, "")));
+    let Some((collection, below)) = find(account, file) else {
+        return answer("not-of-any-account", "it lies in no folder of this account");
+    };
+    let first = below.split(|b| *b == b'/').next().unwrap_or_default();
+    if below.is_empty() || is_own(b"", first) {
+        return answer("skipped", "it is a folder of the account, or Mooring's own");
+    }
+    let (folder, name) = split(&below);
+    Ok(Key {
+        collection,
+        folder: folder.to_vec(),
+        name: name.to_vec(),
+    })
+}
+
+fn seconds(nanoseconds: i64) -> u64 {
+    u64::try_from(nanoseconds / 1_000_000_000).unwrap_or(0)
 }
 
 fn says(state: &str, reason: &str, next: &str) -> WhyReport {

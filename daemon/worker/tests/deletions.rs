@@ -12,6 +12,7 @@ use mooring_core::collection::Collection;
 use mooring_core::sync::Phase;
 use mooring_worker::delete::Answer;
 use mooring_worker::error::Result;
+use mooring_worker::files::Files;
 use mooring_worker::state::Key;
 use mooring_worker::{plan, signin, sync, trash};
 use stage::{CONTACTS, PHOTOS, STORAGE, Stage};
@@ -174,18 +175,138 @@ fn a_file_in_use_is_not_deleted() {
     assert!(stage.twin.exists(format!("{PHOTOS}/open.jpg")));
 }
 
+/// Lives through so many days, with a sync on each.
+fn days(stage: &Stage, days: u32) {
+    for _ in 0..days {
+        stage.twin.advance(86_400 * 1_000_000_000);
+        signin::sync_now(&stage.account(), true).unwrap();
+    }
+}
+
 #[test]
 fn the_trash_is_emptied_after_thirty_days() {
     let stage = in_step(&["old.jpg", "new.jpg"]);
     remove(&stage, PHOTOS, "old.jpg");
     signin::sync_now(&stage.account(), true).unwrap();
-    stage.twin.advance(20 * 86_400 * 1_000_000_000);
+    days(&stage, 20);
     remove(&stage, PHOTOS, "new.jpg");
     signin::sync_now(&stage.account(), true).unwrap();
+    days(&stage, 10);
     assert_eq!(trashed(&stage).len(), 2);
-    stage.twin.advance(12 * 86_400 * 1_000_000_000);
-    signin::sync_now(&stage.account(), true).unwrap();
+    days(&stage, 2);
     assert_eq!(trashed(&stage), [PathBuf::from("new.jpg")].into());
+    days(&stage, 20);
+    assert_eq!(trashed(&stage), BTreeSet::new());
+}
+
+#[test]
+fn a_clock_that_jumps_empties_nothing() {
+    let year = 366 * 86_400 * 1_000_000_000;
+    let stage = in_step(&["old.jpg", "new.jpg"]);
+    remove(&stage, PHOTOS, "old.jpg");
+    days(&stage, 5);
+    for jump in [year, year, -3 * year, year] {
+        stage.twin.advance(jump);
+        signin::sync_now(&stage.account(), true).unwrap();
+    }
+    assert_eq!(trashed(&stage), [PathBuf::from("old.jpg")].into());
+    // What comes later into a day's folder that was seen for long begins its own thirty days.
+    days(&stage, 20);
+    let today =
+        mooring_core::receipt::timestamp(u64::try_from(stage.twin.now() / 1_000_000_000).unwrap());
+    let today = format!("{STORAGE}/.mooring/trash/{}", &today[..10]);
+    stage
+        .twin
+        .rename(format!("{STORAGE}/.mooring/trash/2023-11-15"), &today)
+        .unwrap();
+    remove(&stage, PHOTOS, "new.jpg");
+    signin::sync_now(&stage.account(), true).unwrap();
+    days(&stage, 29);
+    assert_eq!(trashed(&stage).len(), 2);
+    days(&stage, 3);
+    assert_eq!(trashed(&stage).len(), 0);
+}
+
+#[test]
+fn a_name_in_the_trash_is_never_taken_from_another_file() {
+    let stage = in_step(&["a.jpg"]);
+    let (mut there, day) = (
+        Vec::new(),
+        format!("{STORAGE}/.mooring/trash/2023-11-14/Photos"),
+    );
+    // Somebody's file has the very name that the buried one would get: with its hash.
+    let hash = blake3::hash(b"content of a.jpg").to_hex();
+    for name in [
+        "a.jpg".to_owned(),
+        format!("a (conflict laptop 2023-11-14 {hash}).jpg"),
+    ] {
+        write(&stage, &day, &name, &format!("not that, {name}"));
+        there.push(format!("not that, {name}").into_bytes());
+    }
+    remove(&stage, STORED, "a.jpg");
+    signin::sync_now(&stage.account(), true).unwrap();
+    assert_eq!(stage.contents(PHOTOS).len(), 0);
+    there.push(b"content of a.jpg".to_vec());
+    let buried: BTreeSet<_> = stage.contents(&day).into_values().collect();
+    assert_eq!(buried, there.into_iter().collect());
+}
+
+#[test]
+fn a_deletion_that_cannot_be_kept_in_the_trash_waits() {
+    let stage = in_step(&["a.jpg", "b.jpg"]);
+    remove(&stage, STORED, "a.jpg");
+    let all_there = |when: &str| assert_eq!(stage.contents(PHOTOS).len(), 2, "{when}");
+
+    let used = stage.twin.used(stage.nas);
+    stage.twin.configure(stage.nas, |o| o.capacity = Some(used));
+    let ledger = signin::sync_now(&stage.account(), true).unwrap();
+    assert_eq!((ledger.deleted, ledger.waiting.total), (0, 1), "{ledger:?}");
+    all_there("a full storage");
+    stage.twin.configure(stage.nas, |o| o.capacity = None);
+
+    // A link where the trash or one of its days should be leads nowhere.
+    let trash = format!("{STORAGE}/.mooring/trash");
+    stage.twin.remove(&trash).unwrap();
+    stage.twin.mkdir("/elsewhere/2023-11-14").unwrap();
+    stage.twin.mkdir("/elsewhere/2023-11-15").unwrap();
+    stage.twin.symlink("/elsewhere", &trash).unwrap();
+    for _ in 0..2 {
+        let ledger = signin::sync_now(&stage.account(), true).unwrap();
+        assert_eq!((ledger.deleted, ledger.waiting.total), (0, 1), "{ledger:?}");
+        all_there("the trash is a link");
+        stage.twin.advance(86_400 * 1_000_000_000);
+    }
+    stage.twin.remove(&trash).unwrap();
+    stage.twin.mkdir(&trash).unwrap();
+    stage
+        .twin
+        .symlink("/elsewhere", format!("{trash}/2023-11-16"))
+        .unwrap();
+    let ledger = signin::sync_now(&stage.account(), true).unwrap();
+    assert_eq!((ledger.deleted, ledger.waiting.total), (0, 1), "{ledger:?}");
+    all_there("a day is a link");
+    assert_eq!(stage.contents("/elsewhere").len(), 0);
+    stage.twin.remove(format!("{trash}/2023-11-16")).unwrap();
+
+    // Another filesystem where a day should be: nothing goes over the border.
+    let disk = stage.twin.add_disk();
+    stage
+        .twin
+        .mount(disk, format!("{trash}/2023-11-16"))
+        .unwrap();
+    let ledger = signin::sync_now(&stage.account(), true).unwrap();
+    assert_eq!((ledger.deleted, ledger.waiting.total), (0, 1), "{ledger:?}");
+    all_there("a day is a mount");
+    stage.twin.unmount(format!("{trash}/2023-11-16")).unwrap();
+
+    stage.twin.fail("read", 3, nix::libc::EIO);
+    let _ = signin::sync_now(&stage.account(), true);
+    stage.twin.heal();
+    assert!(stage.everything().contains(&b"content of a.jpg"[..]));
+
+    let ledger = signin::sync_now(&stage.account(), true).unwrap();
+    assert_eq!(ledger.waiting.total, 0, "{ledger:?}");
+    assert_eq!(trashed(&stage), [PathBuf::from("a.jpg")].into());
 }
 
 const STEPS: usize = 7;

@@ -162,6 +162,7 @@ macro_rules! conform {
 
 conform![
     a_new_file_is_written_stamped_and_read,
+    an_unfinished_file_is_gone_on_with,
     a_name_is_one_component,
     a_path_is_of_names_only,
     nothing_is_replaced,
@@ -258,6 +259,35 @@ fn a_new_file_is_written_stamped_and_read(stage: &impl Stage) {
         Some(Errno::EBADF),
         "opened for reading alone"
     );
+}
+
+/// What is unfinished is cut and gone on with; zeros may be left out; and nothing that others may
+/// have put there is opened for writing.
+fn an_unfinished_file_is_gone_on_with(stage: &impl Stage) {
+    let (files, dir) = (stage.files(), stage.dir());
+    let name = OsStr::new("part");
+    let mut file = files.create(&dir, name).unwrap();
+    file.write_all(b"begun, and torn").unwrap();
+    drop(file);
+    let mut file = files.resume(&dir, name, 5).unwrap();
+    file.write_all(b" and").unwrap();
+    files.write_hole(&mut file, 3).unwrap();
+    file.write_all(b"ended").unwrap();
+    files.write_hole(&mut file, 2).unwrap();
+    assert_eq!(files.stat_file(&file).unwrap().size, 19);
+    drop(file);
+    assert_eq!(content(files, &dir, "part"), b"begun and\0\0\0ended\0\0");
+    stage.hardlink("part", "second");
+    stage.symlink("part", "link");
+    stage.mkdir("folder");
+    stage.fifo("pipe");
+    for other in ["second", "part", "folder", "pipe"] {
+        assert!(files.resume(&dir, OsStr::new(other), 0).is_err(), "{other}");
+    }
+    let link = files.resume(&dir, OsStr::new("link"), 0);
+    assert_eq!(errno(link), Some(Errno::ELOOP));
+    assert_eq!(kind(files.resume(&dir, OsStr::new("no"), 0)), ErrorKind::NotFound);
+    assert_eq!(content(files, &dir, "part").len(), 19);
 }
 
 fn a_name_is_one_component(stage: &impl Stage) {

@@ -178,6 +178,38 @@ fn an_unreadable_folder_above_is_no_obstacle() {
     .unwrap();
 }
 
+/// A folder below one is mounted as the other, so that no folder on the way is the same.
+fn parts_that_are_mounted_elsewhere(path: &dyn Fn(&str) -> PathBuf) {
+    for below in ["nas/deep/in", "pictures/trip", "storage", "part", "apart"] {
+        fs::create_dir_all(path(below)).unwrap();
+    }
+    let run = |command: &str, arguments: &[&std::ffi::OsStr]| {
+        let status = Command::new(command).args(arguments).status();
+        assert!(status.unwrap().success(), "{command} {arguments:?}");
+    };
+    let bind = |from: &str, to: &str| {
+        let (from, to) = (path(from), path(to));
+        run("mount", &["--bind".as_ref(), from.as_ref(), to.as_ref()]);
+    };
+    let check = |storage: &str, roots: &[(Collection, &str)]| {
+        let roots: Vec<_> = roots.iter().map(|(c, root)| (*c, path(root))).collect();
+        check_roots(&RealFiles::new(), &path(storage), &roots)
+    };
+    bind("nas/deep", "part");
+    bind("pictures/trip", "storage");
+    let photos = Collection::Photos;
+    for root in ["part", "part/in", "part/new"] {
+        refused(check("nas", &[(photos, root)]), root);
+    }
+    refused(check("storage", &[(photos, "pictures")]), "its own part");
+    let two = [(photos, "pictures"), (Collection::Documents, "storage")];
+    refused(check("nas", &two), "two collections");
+    check("nas", &[(photos, "apart")]).unwrap();
+    for mounted in ["part", "storage"] {
+        run("umount", &[path(mounted).as_ref()]);
+    }
+}
+
 /// A storage that is mounted a second time.
 #[test]
 fn bind_mounts_are_seen() {
@@ -221,6 +253,7 @@ fn bind_mounts_are_seen() {
         &[(Collection::Photos, path("home"))],
     );
     result.unwrap();
+    parts_that_are_mounted_elsewhere(&path);
     assert!(
         Command::new("umount")
             .arg(path("again"))

@@ -5,10 +5,11 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
-use mooring_worker::watch::{MOST, QUIET, Watch};
+use mooring_worker::watch::{Lost, MOST, QUIET, Watch};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -122,4 +123,85 @@ fn a_missing_root_is_said_and_a_dropped_watch_ends() {
     assert!(!watch.covers(&roots));
     drop(watch);
     assert!(told.recv().is_err(), "its thread is gone");
+}
+
+#[test]
+fn more_changes_than_the_kernel_keeps_end_the_watch() {
+    let home = tempfile::tempdir().unwrap();
+    let root = home.path().join("root");
+    fs::create_dir(&root).unwrap();
+    let (tell, told) = channel();
+    let (go_on, may_go_on) = channel::<()>();
+    // While its listener is kept waiting, a watch reads nothing.
+    let tell = move || tell.send(()).is_ok() && may_go_on.recv().is_ok();
+    let watch = Watch::start(vec![root.clone()], Box::new(tell)).unwrap();
+    let [one, other] = ["one", "other"].map(|name| root.join(name));
+    fs::write(&one, "x").unwrap();
+    told.recv_timeout(PATIENCE).unwrap();
+    let kept = fs::read_to_string("/proc/sys/fs/inotify/max_queued_events").unwrap();
+    // Two events each.
+    for _ in 0..=kept.trim().parse::<u64>().unwrap() / 4 {
+        fs::rename(&one, &other).unwrap();
+        fs::rename(&other, &one).unwrap();
+    }
+    assert!(watch.covers(std::slice::from_ref(&root)));
+    go_on.send(()).unwrap();
+    told.recv_timeout(PATIENCE)
+        .expect("that some were dropped is told");
+    assert!(!watch.covers(std::slice::from_ref(&root)));
+    go_on.send(()).unwrap();
+    assert!(told.recv().is_err(), "the watch has ended");
+    // Another one can be made.
+    let tell = Box::new(|| true);
+    let watch = Watch::start(vec![root.clone()], tell).unwrap();
+    assert!(watch.covers(&[root]));
+}
+
+/// Set for the process in which few folders can be watched.
+const FEW: &str = "MOORING_TEST_FEW_WATCHES";
+/// How many can be.
+const WATCHES: usize = 5;
+
+#[test]
+fn more_folders_than_can_be_watched() {
+    if std::env::var_os(FEW).is_some() {
+        return with_few_watches();
+    }
+    // Limits are those of a user namespace: one of its own makes them small for one process.
+    let script = format!("echo {WATCHES} >/proc/sys/user/max_inotify_watches && exec \"$@\"");
+    let unshare = |script: &str| {
+        let mut command = Command::new("unshare");
+        command.args(["--user", "--map-root-user", "sh", "-c", script, "sh"]);
+        command
+    };
+    let may = unshare("echo 5 >/proc/sys/user/max_inotify_watches").output();
+    if !may.is_ok_and(|output| output.status.success()) {
+        eprintln!("left out: this system gives no user namespaces");
+        return;
+    }
+    let mut here = unshare(&script);
+    here.arg(std::env::current_exe().unwrap());
+    here.args(["--exact", "more_folders_than_can_be_watched", "--nocapture"]);
+    let output = here.env(FEW, "1").output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{said}");
+    assert!(said.contains("few watches: all seen"), "{said}");
+}
+
+fn with_few_watches() {
+    let folders = |root: &Path, from: usize, to: usize| {
+        (from..to).for_each(|nr| fs::create_dir(root.join(nr.to_string())).unwrap());
+    };
+    let world = World::new(|root| folders(root, 0, WATCHES - 1));
+    let before = Instant::now();
+    folders(&world.root, WATCHES - 1, WATCHES);
+    assert!(world.told() < before + QUIET, "at once");
+    assert!(!world.watch.covers(std::slice::from_ref(&world.root)));
+    assert!(world.told.recv().is_err(), "the watch has ended");
+    let again = Watch::start(vec![world.root.clone()], Box::new(|| true));
+    assert!(matches!(again, Err(Lost::TooMany)), "{again:?}");
+    // What was watched until it failed is free again.
+    fs::remove_dir(world.root.join("0")).unwrap();
+    Watch::start(vec![world.root.clone()], Box::new(|| true)).unwrap();
+    eprintln!("few watches: all seen");
 }

@@ -1,188 +1,42 @@
-//! Measures what a person waits for, each time side by side with the program they would use
-//! instead, in the same run on the same tree. Prints a Markdown table of medians and ratios.
+//! Measures Mooring. Without an argument: side by side with the programs people use instead. With
+//! `growth`: what each operation costs as the files grow in number, as a table and a picture. With
+//! `count`: instructions, system calls and bytes of each operation, which a busy machine does not
+//! change, against those kept in `instructions.toml`.
 //!
-//! `RUNS` (default 5) and `FILES` (default 50000) may be set. Figures of different runs cannot be
-//! compared: disks and neighbours differ by more than programs do.
+//! All of it prints Markdown, with the machine and the versions it ran on.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod compare;
+mod count;
+mod growth;
+mod machine;
 mod peer;
+mod plot;
+mod step;
+mod strace;
 mod table;
 mod tree;
 
-use std::ffi::OsStr;
-use std::fs;
-use std::path::Path;
-use std::time::{Duration, Instant};
-
-use mooring_tests::{Daemon, World};
-
-use table::Table;
-
-const PASSWORD: &str = "correct horse battery staple";
-
 fn main() {
-    let runs = number("RUNS", 5);
-    let files = number("FILES", 50_000);
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build();
-    let mut table = Table::default();
-    runtime.expect("a runtime").block_on(async {
-        for run in 1..=runs {
-            eprintln!("run {run} of {runs}");
-            measure(files, &mut table).await;
+    let arguments: Vec<_> = std::env::args().skip(1).collect();
+    let words: Vec<_> = arguments.iter().map(String::as_str).collect();
+    match words.as_slice() {
+        [] => compare::run(),
+        ["growth", picture] => growth::run(picture.as_ref()),
+        ["count", kept] => count::run(kept.as_ref(), false),
+        ["count", kept, "--keep"] => count::run(kept.as_ref(), true),
+        ["step", world, step, files] => step::run(world.as_ref(), step, files.parse().unwrap()),
+        _ => {
+            eprintln!("usage: mooring-bench [growth PICTURE.svg | count KEPT.toml [--keep]]");
+            std::process::exit(2);
         }
-    });
-    table.print(runs, files);
+    }
 }
 
+/// A number from the environment.
 fn number(name: &str, default: usize) -> usize {
     std::env::var(name)
         .ok()
         .map_or(default, |text| text.parse().expect(name))
-}
-
-async fn measure(files: usize, table: &mut Table) {
-    let world = World::new();
-    fs::create_dir_all(world.config()).unwrap();
-    let quiet: &[(&str, &OsStr)] = &[("MOORING_LOG", OsStr::new("warn"))];
-    let daemon = world.daemon_with(quiet).await;
-    world.sign_in("alice", PASSWORD).await;
-
-    let tree = world.folder().join("tree");
-    tree::make(&tree, files);
-    let documents = world.account_folder("alice").join("Documents");
-    peer::run(
-        "cp",
-        &[
-            "-a",
-            &format!("{}/.", tree.display()),
-            &documents.display().to_string(),
-        ],
-    );
-    let copy = world.folder().join("copy");
-    peer::sync(&tree);
-
-    read_back(&world, false).await;
-    let theirs = peer::timed(|| {
-        peer::run(
-            "cp",
-            &[
-                "-r",
-                &tree.display().to_string(),
-                &copy.display().to_string(),
-            ],
-        );
-        peer::sync(&copy);
-    });
-    let ours = sync(&world).await;
-    table.add(
-        "First sync to a directory, durable",
-        "`cp -r` + `sync -f`",
-        ours,
-        theirs,
-        1.2,
-    );
-
-    let synced = world.folder().join("rsynced");
-    let (from, to) = (
-        format!("{}/", tree.display()),
-        format!("{}/", synced.display()),
-    );
-    peer::run("rsync", &["-a", &from, &to]);
-    peer::sync(&synced);
-    let theirs = peer::timed(|| peer::run("rsync", &["-a", &from, &to]));
-    let ours = sync(&world).await;
-    table.add(
-        "Look at the tree, nothing changed",
-        "`rsync -a`",
-        ours,
-        theirs,
-        1.0,
-    );
-
-    read_back(&world, true).await;
-    peer::drop_caches();
-    let theirs = peer::timed(|| peer::hash(&synced));
-    peer::drop_caches();
-    let ours = sync(&world).await;
-    table.add(
-        "Read back the whole storage, cold",
-        "`b3sum`, cold",
-        ours,
-        theirs,
-        1.2,
-    );
-
-    memory(&daemon, table);
-    peer::sync(&synced);
-    let theirs = peer::timed(|| peer::run("rm", &["-rf", &synced.display().to_string()]));
-    peer::sync(&documents);
-    let ours = sign_out(&world).await;
-    table.add(
-        "Sign out: one listing, then safe removal",
-        "`rm -rf`",
-        ours,
-        theirs,
-        1.0,
-    );
-
-    assert!(daemon.terminate().await.success());
-    let started = Instant::now();
-    let daemon = world.daemon_with(quiet).await;
-    table.add_time(
-        "Start to name owned (with the test's own polling)",
-        started.elapsed(),
-    );
-    assert!(daemon.terminate().await.success());
-}
-
-/// Lets a sync read new copies back, or not, so that both can be measured apart.
-async fn read_back(world: &World, wanted: bool) {
-    let text = format!("[sync]\nread-back = {wanted}\n");
-    fs::write(world.config().join("mooring.toml"), text).unwrap();
-    world.manager().await.reload().await.expect("a reload");
-}
-
-async fn sync(world: &World) -> Duration {
-    let started = Instant::now();
-    let _ = world
-        .ctl(&["sync", "alice", "--wait"])
-        .run()
-        .await
-        .expect_code(0);
-    started.elapsed()
-}
-
-async fn sign_out(world: &World) -> Duration {
-    let started = Instant::now();
-    let ctl = world
-        .ctl(&["sign-out", "alice", "--yes"])
-        .password(PASSWORD);
-    let _ = ctl.run().await.expect_code(0);
-    started.elapsed()
-}
-
-fn memory(daemon: &Daemon, table: &mut Table) {
-    let broker = daemon.pid().as_raw();
-    let worker = daemon.worker_pid().expect("a worker").as_raw();
-    table.add_kib("Broker at rest, RSS", of(broker, "smaps_rollup", "Rss:"));
-    let dirty = of(broker, "smaps_rollup", "Private_Dirty:");
-    table.add_kib("Broker at rest, private dirty", dirty);
-    table.add_kib(
-        "Worker, peak of all the above",
-        of(worker, "status", "VmHWM:"),
-    );
-}
-
-/// A number of `/proc/PID/FILE`, in KiB (proc(5)).
-fn of(pid: i32, file: &str, key: &str) -> u64 {
-    let text = fs::read_to_string(Path::new("/proc").join(pid.to_string()).join(file)).unwrap();
-    let line = text.lines().find(|line| line.starts_with(key)).expect(key);
-    line.split_whitespace()
-        .nth(1)
-        .expect("a number")
-        .parse()
-        .unwrap()
 }

@@ -2,30 +2,49 @@
 
 use std::fs::{self, File};
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Files in a folder.
 const IN_FOLDER: usize = 100;
-/// Large files, and their size in bytes.
-const LARGE: usize = 20;
+/// Folders in the root.
+const PARTS: usize = 20;
+/// The size of a large file, in bytes.
 const LARGE_BYTES: usize = 50_000_000;
-/// A small file is at least and at most this long, in bytes.
-const SMALL_BYTES: (usize, usize) = (1024, 16 * 1024);
+
+/// What the files are like.
+#[derive(Debug, Clone, Copy)]
+pub struct Shape {
+    /// A small file is at least and at most this long, in bytes.
+    pub small: (usize, usize),
+    /// How many large files there are.
+    pub large: usize,
+}
+
+/// A person's documents: 1 to 16 KiB, and a few large ones.
+pub const DOCUMENTS: Shape = Shape {
+    small: (1024, 16 * 1024),
+    large: 20,
+};
+
+/// The path of a file that every tree has.
+pub fn first() -> PathBuf {
+    PathBuf::from("part 0/folder 0/file 0.bin")
+}
 
 /// Makes a tree of `files` small files and the large ones.
-pub fn make(root: &Path, files: usize) {
+pub fn make(root: &Path, files: usize, shape: Shape) {
     let mut random = Random(0x9e37_79b9_7f4a_7c15);
     let mut noise = vec![0; 1 << 20];
     random.fill(&mut noise);
     for nr in 0..files {
         let folder = nr / IN_FOLDER;
         let folder = root
-            .join(format!("part {}", folder % 20))
+            .join(format!("part {}", folder % PARTS))
             .join(format!("folder {folder}"));
         if nr % IN_FOLDER == 0 {
             fs::create_dir_all(&folder).unwrap();
         }
-        let size = SMALL_BYTES.0 + random.below(SMALL_BYTES.1 - SMALL_BYTES.0);
+        let size = shape.small.0 + random.below(shape.small.1 - shape.small.0);
         let at = random.below(noise.len() - size);
         let mut file = File::create(folder.join(format!("file {nr}.bin"))).unwrap();
         // Numbered, so that no two are the same.
@@ -33,7 +52,7 @@ pub fn make(root: &Path, files: usize) {
         file.write_all(&noise[at..at + size - 8]).unwrap();
     }
     // The large ones shrink with the number of small ones, for a quick try.
-    let large = LARGE * files.min(50_000) / 50_000;
+    let large = shape.large * files.min(50_000) / 50_000;
     for nr in 0..large {
         let mut file = File::create(root.join(format!("large {nr}.bin"))).unwrap();
         for _ in 0..LARGE_BYTES / noise.len() {

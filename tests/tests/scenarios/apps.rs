@@ -37,11 +37,26 @@ impl App {
 #[tokio::test]
 async fn what_an_app_saves_when_it_is_told_leaves_with_the_account() {
     let world = World::new();
-    let (_daemon, _) = signed_in(&world).await;
-    let mut editor = world.command("examples/save-before-sign-out");
+    let editor = world.command("examples/save-before-sign-out");
+    saves_in_time(&world, editor).await;
+}
+
+#[tokio::test]
+async fn the_example_in_python_saves_in_time_as_well() {
+    let world = World::new();
+    let mut editor = world.command("/usr/bin/python3");
+    editor.arg(concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../daemon/api/examples/save-before-sign-out.py"
+    ));
+    saves_in_time(&world, editor).await;
+}
+
+async fn saves_in_time(world: &World, mut editor: Command) {
+    let (_daemon, _) = signed_in(world).await;
     let editor = App::start(editor.args([ALICE, "notes.txt", "not saved until now"]));
-    let before = belongings(&world).files();
-    let told = sign_out(&world, &[]).await.expect_code(0);
+    let before = belongings(world).files();
+    let told = sign_out(world, &[]).await.expect_code(0);
     assert!(
         told.stdout
             .contains(&format!("{} files removed", before + 1)),
@@ -49,7 +64,7 @@ async fn what_an_app_saves_when_it_is_told_leaves_with_the_account() {
         told.stdout
     );
     assert_eq!(editor.end(), (Some(0), "saved\n".to_owned()));
-    assert_eq!(remains(&world), 0);
+    assert_eq!(remains(world), 0);
     let copy = world.storage().join("Documents/notes.txt");
     assert_eq!(fs::read_to_string(copy).unwrap(), "not saved until now");
 }

@@ -81,10 +81,10 @@ async fn json_keeps_its_keys() {
     let synced = json(&["sync", ALICE, "--wait"]).await;
     expect_keys(&synced, "job outcome");
     expect_keys(&synced["job"], "number path");
-    let outcome = "adopted conflicts downloaded error held kept left message pending \
+    let outcome = "adopted conflicts downloaded error held kept left message moved pending \
                    pending-total receipt removed returned success uploaded";
     expect_keys(&synced["outcome"], outcome);
-    let returned = "changed-since checked expected missing missing-total receipt";
+    let returned = "changed-since checked deleted-since expected held missing missing-total receipt";
     expect_keys(&synced["outcome"]["returned"], returned);
     let job = &json(&["jobs"]).await["jobs"][0];
     expect_keys(

@@ -252,3 +252,88 @@ async fn a_denial_after_the_removal_began_comes_too_late() {
     before.assert_same(&copies(&world));
     everything_comes_back(&world, &before).await;
 }
+
+fn rule(lines: &str) -> String {
+    format!(
+        "[organisation]\nname = \"Harbour Lights Ltd\"\ncontact = \"it@harbour.example\"\n\n\
+         [[rule]]\nname = \"n\"\nreason = \"So it was decided.\"\n{lines}\n"
+    )
+}
+
+#[tokio::test]
+async fn an_account_that_is_required_stays_and_only_some_may_sign_in() {
+    let world = World::new();
+    let (_daemon, before) = signed_in(&world).await;
+    let manager = world.manager().await;
+    put(
+        &world,
+        "10-a.toml",
+        &rule(&format!("require-account = \"{ALICE}\"")),
+    );
+    manager.reload().await.unwrap();
+    let refused = sign_out(&world, &[]).await.expect_code(3);
+    assert!(
+        refused.stderr.contains("has to be on this device"),
+        "{}",
+        refused.stderr
+    );
+    before.assert_same(&belongings(&world));
+
+    put(
+        &world,
+        "10-a.toml",
+        &rule("require-account = \"somebody\"\nonly-identities = [\"some*\"]"),
+    );
+    manager.reload().await.unwrap();
+    let status = world.ctl(&["status"]).run().await.expect_code(0);
+    assert!(status.stdout.contains("somebody"), "{}", status.stdout);
+    // A sign-out is another matter than a sign-in; nobody gets in again.
+    let _ = sign_out(&world, &[]).await.expect_code(0);
+    let again = crate::stage::sign_in(&world).password(PASSWORD);
+    let refused = again.run().await.expect_code(3);
+    assert!(
+        refused.stderr.contains("only these may be signed in here"),
+        "{}",
+        refused.stderr
+    );
+    before.assert_same(&copies(&world));
+}
+
+#[tokio::test]
+async fn a_backup_is_made_first_and_a_simulation_said_so() {
+    let world = World::new();
+    let (_daemon, before) = signed_in(&world).await;
+    let manager = world.manager().await;
+    let new = world.config().join("20-backup.toml");
+    fs::write(&new, rule("backup = \"verified\"\nbackup-max-age = \"1d\"")).unwrap();
+    let simulate = ["policy", "simulate", new.to_str().unwrap(), "--json"];
+    let told = world.ctl(&simulate).run().await.expect_code(0).json();
+    let change = &told["changes"][0];
+    assert_eq!(
+        (&change["verb"], &change["after"]),
+        (&"sign-out".into(), &"needs a backup".into())
+    );
+    assert_eq!(manager.policy_state().await.unwrap(), "none");
+
+    put(&world, "20-backup.toml", &fs::read_to_string(&new).unwrap());
+    manager.reload().await.unwrap();
+    let refused = sign_out(&world, &[]).await.expect_code(5);
+    for part in [
+        "no backup was made",
+        "Harbour Lights Ltd",
+        "mooringctl backup",
+    ] {
+        assert!(
+            refused.stderr.contains(part),
+            "{part} in {}",
+            refused.stderr
+        );
+    }
+    before.assert_same(&belongings(&world));
+    let disk = world.config().join("disk");
+    fs::create_dir(&disk).unwrap();
+    let backup = ["backup", "--to", disk.to_str().unwrap()];
+    let _ = world.ctl(&backup).run().await.expect_code(0);
+    let _ = sign_out(&world, &[]).await.expect_code(0);
+    before.assert_same(&copies(&world));
+}

@@ -56,13 +56,18 @@ async fn what_is_kept_stays_and_is_held_at_the_return() {
         .account_folder(ALICE)
         .join("Contacts/000000000003.vcf");
     fs::remove_file(&gone).unwrap();
-    // It is told as missing, too: what the receipt names is not all there.
+    // Held is a question, and no failure.
     let told = sign_in(&world)
         .password(PASSWORD)
         .run()
         .await
-        .expect_code(1);
+        .expect_code(0);
     assert!(told.stdout.contains("1 file held"), "{}", told.stdout);
+    assert!(
+        told.stdout.contains("mooringctl resolve"),
+        "{}",
+        told.stdout
+    );
     assert!(
         !gone.exists(),
         "it is not brought back against the person's will"

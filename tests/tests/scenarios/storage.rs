@@ -156,7 +156,7 @@ async fn another_storage_in_its_place_is_refused() {
     let arguments = [&arguments[..], &[other.at.to_str().unwrap()]].concat();
     let _ = world
         .ctl(&arguments)
-        .password("bob's")
+        .password("bob's password")
         .run()
         .await
         .expect_code(0);

@@ -209,10 +209,20 @@ fn returned(context: &Context<'_>, outcome: &JobOutcome, document: Value) -> Res
         number(check.checked),
         number(check.expected)
     );
-    let changed = match check.changed_since {
+    let since = |n: u64, what: &str| match n {
         0 => String::new(),
-        n => format!(", {} changed in the storage since", number(n)),
+        n => format!(", {} {what} in the storage since", number(n)),
     };
+    let changed = since(check.changed_since, "changed or moved")
+        + &since(check.deleted_since, "deleted (`mooringctl undelete` lists them)");
+    if check.missing_total == 0 && check.held > 0 {
+        let held = count(check.held, "file");
+        context.terminal.line(&format!(
+            "{of}{changed}, {held} held: deleted here or in the storage since the sign-out; \
+             `mooringctl resolve` says what is to become of them."
+        ));
+        return Ok(document);
+    }
     if check.missing_total == 0 {
         let mark = context.terminal.paint(Tone::Good, "✓");
         context.terminal.line(&format!(

@@ -207,6 +207,12 @@ async fn summary(context: &Context<'_>, plan: &Plan, outcome: &JobOutcome) -> Re
     if outcome.kept > 0 {
         parts.push(format!("{} kept", number(outcome.kept)));
     }
+    if outcome.gone_before > 0 {
+        parts.push(format!(
+            "{} gone before that and named in the receipt",
+            number(outcome.gone_before)
+        ));
+    }
     if outcome.left > 0 {
         parts.push(format!(
             "{} left behind and named in the receipt",

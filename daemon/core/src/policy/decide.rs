@@ -3,11 +3,12 @@
 use std::fmt;
 
 use super::Policy;
+use super::backup;
 use super::demand::{Data, Join, Verdict};
+use super::demands::Demands;
+use super::denial::{Denial, Ground, full_stop};
 use super::facts::{Actor, Facts, Verb};
 use super::rule::Rule;
-use super::source::Problem;
-use crate::receipt::readable;
 
 /// What policy says about something that someone wants.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +19,10 @@ pub struct Decision {
     pub data: Data,
     /// Who forbids it.
     pub denials: Vec<Denial>,
+    /// Who wants a backup first that is not there.
+    pub lacking: Vec<Denial>,
+    /// What is demanded in all, of the keys that this decision looks at.
+    pub demands: Demands,
     /// How every rule that is about it contributed, as sentences, denials first.
     pub explanation: Vec<String>,
 }
@@ -25,172 +30,180 @@ pub struct Decision {
 impl Decision {
     /// All denials as one text for a person; none when it is allowed.
     pub fn refusal(&self) -> Option<String> {
-        let sentences: Vec<String> = self.denials.iter().map(Denial::sentence).collect();
-        (!sentences.is_empty()).then(|| sentences.join(" "))
+        text(&self.denials)
+    }
+
+    /// Who wants a backup first, as one text for a person; none when nobody does.
+    pub fn backup_first(&self) -> Option<String> {
+        text(&self.lacking)
     }
 }
 
-/// Why a rule denies.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Ground {
-    /// It says so.
-    Forbidden,
-    /// It demands something of the data, and another denial of the same decision demands the
-    /// opposite.
-    Contradiction(Data),
-    /// The policy cannot be read.
-    Unreadable,
-}
-
-/// A rule that denies something.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Denial {
-    /// Who says so.
-    pub organisation: String,
-    /// The rule's name.
-    pub rule: String,
-    /// The file that holds the rule.
-    pub file: String,
-    /// The line of its `[[rule]]`, counted from 1; 0 when a whole file is meant.
-    pub line: u32,
-    /// Why, for a person.
-    pub reason: String,
-    /// Whom to ask.
-    pub contact: String,
-    /// What makes it a denial.
-    pub ground: Ground,
-}
-
-impl Denial {
-    /// What happened, why, whose rule it is and whom to ask.
-    pub fn sentence(&self) -> String {
-        let place = match (self.line, readable(self.file.as_bytes())) {
-            (0, file) => file,
-            (line, file) => format!("{file}:{line}"),
-        };
-        format!(
-            "{} does not allow this: {} (Rule {}, {place}; contact: {}.)",
-            self.organisation,
-            full_stop(&self.reason),
-            self.rule,
-            self.contact
-        )
-    }
-
-    fn forbidden(rule: &Rule) -> Self {
-        Self {
-            organisation: rule.organisation.name.clone(),
-            rule: rule.name.clone(),
-            file: rule.file.clone(),
-            line: rule.line,
-            reason: rule.reason.clone(),
-            contact: rule.organisation.contact.clone(),
-            ground: Ground::Forbidden,
-        }
-    }
-
-    /// Names no other rule, so that it stays the same whatever rules are added.
-    fn contradiction(rule: &Rule, data: Data) -> Self {
-        let reason = format!(
-            "this rule wants the data {} and another wants the opposite, so neither can be done. \
-             Its own reason: {}",
-            data.participle(),
-            rule.reason
-        );
-        Self {
-            reason,
-            ground: Ground::Contradiction(data),
-            ..Self::forbidden(rule)
-        }
-    }
-
-    fn unreadable(problem: &Problem) -> Self {
-        Self {
-            organisation: "The administration of this device".to_owned(),
-            rule: "policy-unreadable".to_owned(),
-            file: problem.file.clone(),
-            line: problem.line,
-            reason: format!(
-                "the policy cannot be read, so nobody knows what it forbids: {problem}"
-            ),
-            contact: "whoever administers this device".to_owned(),
-            ground: Ground::Unreadable,
-        }
-    }
+fn text(denials: &[Denial]) -> Option<String> {
+    let sentences: Vec<String> = denials.iter().map(Denial::sentence).collect();
+    (!sentences.is_empty()).then(|| sentences.join(" "))
 }
 
 /// Whether something may happen, and on what terms.
+///
+/// A backup is never denied: it loses nothing, and may be what someone demands.
 pub fn decide(policy: &Policy, facts: &Facts) -> Decision {
-    if let Some(problem) = &policy.unreadable {
+    if let (Some(problem), true) = (&policy.unreadable, facts.verb != Verb::Backup) {
         let denial = Denial::unreadable(problem);
-        let explanation = vec![denial.sentence()];
         return Decision {
             allowed: false,
             data: Data::Ask,
+            explanation: vec![denial.sentence()],
             denials: vec![denial],
-            explanation,
+            lacking: Vec::new(),
+            demands: Demands::default(),
         };
     }
-    let rules: Vec<&Rule> = policy
-        .rules
-        .iter()
-        .filter(|rule| rule.is_about(facts))
+    let about = policy.rules.iter().filter(|rule| rule.is_about(facts));
+    let heard: Vec<Heard<'_>> = about
+        .map(|rule| (rule, rule.demands.of(facts.verb)))
+        .filter(|(_, demands)| !demands.is_empty())
         .collect();
-    match facts.verb {
-        Verb::SignOut => sign_out(&rules, facts),
-    }
-}
-
-fn sign_out(rules: &[&Rule], facts: &Facts) -> Decision {
-    let verdict = joined(rules.iter().filter_map(|rule| rule.sign_out));
-    let data = joined(rules.iter().filter_map(|rule| rule.data));
-    let mut denials: Vec<Denial> = rules
-        .iter()
-        .filter(|rule| rule.sign_out == Some(Verdict::Deny))
-        .map(|rule| Denial::forbidden(rule))
-        .collect();
-    if data == Data::Conflict {
-        denials.extend(rules.iter().filter_map(|rule| match rule.data {
-            Some(demand @ (Data::Remove | Data::Keep)) => Some(Denial::contradiction(rule, demand)),
-            _ => None,
-        }));
-    }
+    let all = heard.iter().map(|(_, demands)| demands.clone());
+    let demands = all.fold(Demands::default(), Join::join);
+    let denials = denials(&heard, &demands, facts);
+    let lacking = lacking(&heard, facts);
     Decision {
-        allowed: verdict == Verdict::Allow && data != Data::Conflict,
-        data,
-        explanation: explain(rules, facts, &denials, data),
+        allowed: denials.is_empty(),
+        data: demands.data.unwrap_or_default(),
+        explanation: explain(&heard, facts, &denials, &lacking),
         denials,
+        lacking,
+        demands,
     }
 }
 
-fn joined<T: Join>(demands: impl Iterator<Item = T>) -> T {
-    demands.fold(T::default(), Join::join)
-}
+/// A rule that is about the question, and what of it is.
+type Heard<'a> = (&'a Rule, Demands);
 
-fn explain(rules: &[&Rule], facts: &Facts, denials: &[Denial], data: Data) -> Vec<String> {
-    let mut sentences: Vec<String> = denials.iter().map(Denial::sentence).collect();
-    for rule in rules {
-        let name = &rule.organisation.name;
-        match rule.data {
-            Some(demand) if data != Data::Conflict || demand == Data::Ask => {
-                sentences.push(format!(
-                    "{name}: {rule} wants the data {}: {}",
-                    demand.participle(),
-                    full_stop(&rule.reason)
-                ))
-            }
-            _ => {}
+fn denials(heard: &[Heard<'_>], all: &Demands, facts: &Facts) -> Vec<Denial> {
+    let mut denials = Vec::new();
+    for (rule, demands) in heard {
+        let verdicts = [demands.sign_out, demands.sign_in];
+        if verdicts.contains(&Some(Verdict::Deny)) {
+            denials.push(Denial::forbidden(rule));
         }
     }
-    for rule in rules
-        .iter()
-        .filter(|rule| rule.sign_out == Some(Verdict::Allow))
-    {
-        let reason = full_stop(&rule.reason);
-        let (name, but) = (&rule.organisation.name, "which overrides no denial");
-        sentences.push(format!("{name}: {rule} allows it, {but}: {reason}"));
+    if all.data == Some(Data::Conflict) {
+        denials.extend(heard.iter().filter_map(|(rule, demands)| {
+            let demand = demands.data.filter(|demand| *demand != Data::Ask);
+            demand.map(|demand| Denial::contradiction(rule, demand))
+        }));
     }
-    if rules.is_empty() {
+    for (rule, demands) in heard {
+        let because = |(ground, how): (Ground, String)| Denial::because(rule, ground, &how);
+        denials.extend(grounds(demands, facts).into_iter().map(because));
+    }
+    denials
+}
+
+/// Why these demands deny it, besides that they say so: each with how.
+fn grounds(demands: &Demands, facts: &Facts) -> Vec<(Ground, String)> {
+    use super::demand::Demand;
+    let mut grounds = Vec::new();
+    let identity = facts.identity.escape_debug();
+    let provider = facts.provider.escape_debug();
+    // A device that is told to drop an account it must have is told by the same organisation.
+    if let Some(required) = &demands.require_account
+        && required.names(&facts.identity)
+    {
+        let how = format!("the account {identity} has to be on this device");
+        grounds.push((Ground::Required, how));
+    }
+    if let Some(only) = &demands.only_identities
+        && !only.admits(&facts.identity)
+    {
+        let how = format!(
+            "only these may be signed in here, and {identity} is none of them: {}",
+            only.words()
+        );
+        grounds.push((Ground::Only("only-identities"), how));
+    }
+    if let Some(only) = &demands.only_providers
+        && !only.admits(&facts.provider)
+    {
+        let how = format!(
+            "only accounts at these providers may be signed in here, and {provider} is none of \
+             them: {}",
+            only.words()
+        );
+        grounds.push((Ground::Only("only-providers"), how));
+    }
+    if let Some(only) = &demands.only_collections {
+        let others = facts.collections.iter().filter(|c| !only.admits(**c));
+        let others: Vec<&str> = others.map(|collection| collection.name()).collect();
+        if !others.is_empty() {
+            let how = format!(
+                "only these collections may be on this device: {}; leave out {}",
+                only.words(),
+                others.join(", ")
+            );
+            grounds.push((Ground::Only("only-collections"), how));
+        }
+    }
+    if let (Some(hours), Some(time)) = (&demands.hours, facts.begins)
+        && !hours.contain(time)
+    {
+        let how = format!("it can be begun at these hours only: {}", hours.words());
+        grounds.push((Ground::Hours, how));
+    }
+    grounds
+}
+
+/// Who wants a backup that is not there.
+fn lacking(heard: &[Heard<'_>], facts: &Facts) -> Vec<Denial> {
+    if !facts.removes {
+        return Vec::new();
+    }
+    let denial = |(rule, demands): &Heard<'_>| {
+        let (demand, age) = (demands.backup?, demands.backup_max_age);
+        let how = backup::lacks(demand, age, facts.backup.as_ref(), facts.now)?;
+        Some(Denial::because(rule, Ground::Backup, &how))
+    };
+    heard.iter().filter_map(denial).collect()
+}
+
+fn explain(
+    heard: &[Heard<'_>],
+    facts: &Facts,
+    denials: &[Denial],
+    lacking: &[Denial],
+) -> Vec<String> {
+    let against = || denials.iter().chain(lacking);
+    let mut sentences: Vec<String> = against().map(Denial::sentence).collect();
+    for (rule, demands) in heard {
+        let told: Vec<&str> = against()
+            .filter(|denial| (&denial.file, denial.line) == (&rule.file, rule.line))
+            .map(|denial| denial.key(facts.verb))
+            .collect();
+        let (name, reason) = (&rule.organisation.name, full_stop(&rule.reason));
+        for (key, value) in demands.written() {
+            if told.contains(&key) {
+                continue;
+            }
+            match (key, demands.data) {
+                ("sign-out" | "sign-in", _) => {}
+                ("data", Some(data)) => sentences.push(format!(
+                    "{name}: {rule} wants the data {}: {reason}",
+                    data.participle()
+                )),
+                _ => sentences.push(format!("{name}: {rule} demands {key} = {value}: {reason}")),
+            }
+        }
+    }
+    for (rule, demands) in heard {
+        if [demands.sign_out, demands.sign_in].contains(&Some(Verdict::Allow)) {
+            let reason = full_stop(&rule.reason);
+            let (name, but) = (&rule.organisation.name, "which overrides no denial");
+            sentences.push(format!("{name}: {rule} allows it, {but}: {reason}"));
+        }
+    }
+    if sentences.is_empty() {
         sentences.push(format!(
             "No rule speaks about {} of {} at {} by {}: it is allowed.",
             facts.verb.name(),
@@ -213,14 +226,4 @@ impl fmt::Display for Subject {
             Actor::Organisation => "the organisation",
         })
     }
-}
-
-/// A sentence that ends as one.
-fn full_stop(text: &str) -> String {
-    let stop = if text.ends_with(['.', '!', '?', '…']) {
-        ""
-    } else {
-        "."
-    };
-    format!("{text}{stop}")
 }

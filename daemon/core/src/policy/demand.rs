@@ -1,5 +1,9 @@
 //! What a rule can demand, and how the demands of several rules become one.
 
+use toml::Value;
+
+use super::reader::{Reader, Section};
+
 /// How the demands of two rules become one. A join is commutative, associative and idempotent, and
 /// never less restrictive than either side; its identity is `Default`. So one more rule can only
 /// restrict, and the order of rules and files means nothing.
@@ -7,6 +11,23 @@ pub trait Join: Default {
     /// The least demand that is as restrictive as both.
     #[must_use]
     fn join(self, other: Self) -> Self;
+}
+
+/// The value of a key of a rule.
+pub(super) trait Demand: Join {
+    /// Reads it; none when the key is missing, or wrong, and then a problem.
+    fn read(reader: &mut Reader<'_>, section: &Section<'_, '_>, key: &str) -> Option<Self>;
+
+    /// As it is written in a file.
+    fn value(&self) -> Value;
+
+    /// As it is told to a person.
+    fn words(&self) -> String {
+        match self.value() {
+            Value::String(text) => text,
+            other => other.to_string(),
+        }
+    }
 }
 
 /// Whether something may happen. A denial prevails over any number of permissions.
@@ -29,6 +50,16 @@ impl Verdict {
             Self::Allow => "allow",
             Self::Deny => "deny",
         }
+    }
+}
+
+impl Demand for Verdict {
+    fn read(reader: &mut Reader<'_>, section: &Section<'_, '_>, key: &str) -> Option<Self> {
+        reader.choice(section, key, &Self::ALL)
+    }
+
+    fn value(&self) -> Value {
+        Value::String(self.name().to_owned())
     }
 }
 
@@ -78,6 +109,16 @@ impl Data {
             Self::Keep => "kept",
             Self::Conflict => "both removed and kept",
         }
+    }
+}
+
+impl Demand for Data {
+    fn read(reader: &mut Reader<'_>, section: &Section<'_, '_>, key: &str) -> Option<Self> {
+        reader.choice(section, key, &Self::DEMANDS)
+    }
+
+    fn value(&self) -> Value {
+        Value::String(self.name().to_owned())
     }
 }
 

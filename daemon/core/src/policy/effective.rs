@@ -49,11 +49,8 @@ fn write_rule(text: &mut String, rule: &Rule) {
     let mut line = |key: &str, value: Value| text.push_str(&format!("{key} = {value}\n"));
     line("name", Value::String(rule.name.clone()));
     line("reason", Value::String(rule.reason.clone()));
-    if let Some(verdict) = rule.sign_out {
-        line("sign-out", Value::String(verdict.name().to_owned()));
-    }
-    if let Some(data) = rule.data {
-        line("data", Value::String(data.name().to_owned()));
+    for (key, value) in rule.demands.written() {
+        line(key, value);
     }
     line(
         "actors",

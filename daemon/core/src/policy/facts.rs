@@ -2,24 +2,40 @@
 
 use std::str::FromStr;
 
+use super::backup::TakenBackup;
 use super::source::quoted;
 use super::spelling::nearest;
+use crate::collection::Collection;
 
 /// What someone wants to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Verb {
     /// Sign an account out of this device.
     SignOut,
+    /// Sign in to an account on this device.
+    SignIn,
+    /// Drop an account without the order of a sign-out.
+    Forget,
+    /// Take a backup of an account.
+    Backup,
 }
 
 impl Verb {
     /// Every verb with its name.
-    pub const ALL: [(&'static str, Self); 1] = [("sign-out", Self::SignOut)];
+    pub const ALL: [(&'static str, Self); 4] = [
+        ("sign-out", Self::SignOut),
+        ("sign-in", Self::SignIn),
+        ("forget", Self::Forget),
+        ("backup", Self::Backup),
+    ];
 
     /// The name on the bus and in plans.
     pub fn name(self) -> &'static str {
         match self {
             Self::SignOut => "sign-out",
+            Self::SignIn => "sign-in",
+            Self::Forget => "forget",
+            Self::Backup => "backup",
         }
     }
 }
@@ -43,6 +59,33 @@ pub struct Facts {
     pub provider: String,
     /// The account's identity, e.g. `alice`.
     pub identity: String,
+    /// The collections that are brought, or are on this device.
+    pub collections: Vec<Collection>,
+    /// The time, in seconds since the Unix epoch.
+    pub now: u64,
+    /// The time at which it is to begin, in seconds since the Unix epoch; none when it has begun.
+    pub begins: Option<u64>,
+    /// Whether files are removed from this device.
+    pub removes: bool,
+    /// The last backup of the account.
+    pub backup: Option<TakenBackup>,
+}
+
+impl Facts {
+    /// A question about an account that removes nothing, at no time in particular.
+    pub fn new(verb: Verb, actor: Actor, provider: &str, identity: &str) -> Self {
+        Self {
+            verb,
+            actor,
+            provider: provider.to_owned(),
+            identity: identity.to_owned(),
+            collections: Vec::new(),
+            now: 0,
+            begins: None,
+            removes: false,
+            backup: None,
+        }
+    }
 }
 
 /// Who wants something to happen.

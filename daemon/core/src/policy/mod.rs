@@ -8,25 +8,40 @@
 //! Everything here is a function of values: [`unite`] makes a [`Policy`] of texts, [`decide`]
 //! answers a question, and [`Standing`] says which policy is in force when a file is broken.
 
+mod backup;
+mod conflicts;
 mod decide;
 mod demand;
+mod demands;
+mod denial;
 mod effective;
 mod facts;
+mod hours;
+mod only;
 mod pattern;
 pub(crate) mod reader;
 mod rule;
+mod simulate;
 mod source;
 mod spelling;
 mod standing;
+mod terms;
 pub(crate) mod values;
 
-pub use decide::{Decision, Denial, Ground, decide};
+pub use backup::{Backup, MaxAge, TakenBackup};
+pub use decide::{Decision, decide};
 pub use demand::{Data, Join, Verdict};
+pub use demands::Demands;
+pub use denial::{Denial, Ground};
 pub use facts::{Actor, Facts, Unknown, Verb};
+pub use hours::Hours;
+pub use only::{Only, OnlyCollections, Required};
 pub use pattern::MAX_PATTERN;
 pub use rule::{MAX_NAME, Organisation, Rule};
+pub use simulate::{Change, Simulation, simulate};
 pub use source::{MAX_FILE_BYTES, MAX_PROBLEMS, Problem, Source};
 pub use standing::{Damaged, Standing, State, sources_from_text, sources_to_text};
+pub use terms::{Delay, MinLength, SessionAge, SessionLimit, Terms, Tries};
 pub use values::{MAX_LIST, MAX_TEXT};
 
 use reader::{Reader, Section};
@@ -69,41 +84,6 @@ impl Policy {
     pub fn rules(&self) -> &[Rule] {
         &self.rules
     }
-
-    /// Pairs of rules that demand opposite things of the same account, one problem a pair, at most
-    /// [`MAX_CONFLICTS`]. Such an account cannot be signed out until a rule is changed.
-    pub fn conflicts(&self) -> Vec<Problem> {
-        conflicts(&self.rules)
-            .map(|(first, second)| Problem {
-                file: second.file.clone(),
-                line: second.line,
-                column: 1,
-                message: format!(
-                    "rule {} wants the data {}, and {first} of {} wants it {}, for the same \
-                     accounts: sign-out of these is refused until one of the two is changed",
-                    second.name,
-                    wanted(second),
-                    first.organisation.name,
-                    wanted(first),
-                ),
-            })
-            .take(MAX_CONFLICTS)
-            .collect()
-    }
-}
-
-fn wanted(rule: &Rule) -> &'static str {
-    rule.data.unwrap_or_default().participle()
-}
-
-/// Every two rules that contradict each other, the earlier one first.
-fn conflicts(rules: &[Rule]) -> impl Iterator<Item = (&Rule, &Rule)> {
-    rules.iter().enumerate().flat_map(move |(i, second)| {
-        rules[..i]
-            .iter()
-            .filter(|first| first.contradicts(second))
-            .map(move |first| (first, second))
-    })
 }
 
 /// Everything that is wrong with one file, also demands that oppose each other within it.

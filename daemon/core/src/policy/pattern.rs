@@ -6,7 +6,7 @@ use std::fmt;
 pub const MAX_PATTERN: usize = 200;
 
 /// A name, or all names with a beginning or an end. Letters count as they are written.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Pattern {
     /// This name.
     Exactly(String),

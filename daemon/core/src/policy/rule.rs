@@ -2,8 +2,10 @@
 
 use std::fmt;
 
-use super::demand::{Data, Join, Verdict};
+use super::demand::{Data, Verdict};
+use super::demands::Demands;
 use super::facts::{Actor, Facts};
+use super::only::patterns;
 use super::pattern::Pattern;
 use super::reader::{Reader, Section};
 use super::source::Source;
@@ -13,15 +15,8 @@ use crate::receipt::readable;
 /// The longest name of a rule, in characters.
 pub const MAX_NAME: usize = 64;
 
-const KEYS: [&str; 7] = [
-    "name",
-    "reason",
-    "sign-out",
-    "data",
-    "actors",
-    "identities",
-    "providers",
-];
+/// The keys besides those that demand something.
+const KEYS: [&str; 5] = ["name", "reason", "actors", "identities", "providers"];
 
 /// Who speaks in a file.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -55,8 +50,7 @@ pub struct Rule {
     pub(super) organisation: Organisation,
     pub(super) file: String,
     pub(super) line: u32,
-    pub(super) sign_out: Option<Verdict>,
-    pub(super) data: Option<Data>,
+    pub(super) demands: Demands,
     pub(super) actors: Vec<Actor>,
     pub(super) identities: Option<Vec<Pattern>>,
     pub(super) providers: Option<Vec<Pattern>>,
@@ -90,39 +84,57 @@ impl Rule {
 
     /// What it says of signing out, if anything.
     pub fn sign_out(&self) -> Option<Verdict> {
-        self.sign_out
+        self.demands.sign_out
     }
 
     /// What it says of the data, if anything.
     pub fn data(&self) -> Option<Data> {
-        self.data
+        self.demands.data
+    }
+
+    /// Everything it demands.
+    pub fn demands(&self) -> &Demands {
+        &self.demands
     }
 
     /// Whether it is about these facts.
     pub(super) fn is_about(&self, facts: &Facts) -> bool {
+        self.binds(facts.actor, &facts.provider, &facts.identity)
+    }
+
+    /// Whether it is about what this actor does with the account of this identity.
+    pub(super) fn binds(&self, actor: Actor, provider: &str, identity: &str) -> bool {
+        self.actors.contains(&actor) && self.names(provider, identity)
+    }
+
+    /// Whether it is about the account of this identity, whoever acts.
+    pub(super) fn names(&self, provider: &str, identity: &str) -> bool {
         let any = |patterns: &Option<Vec<Pattern>>, name: &str| {
             patterns
                 .as_ref()
                 .is_none_or(|list| list.iter().any(|p| p.matches(name)))
         };
-        self.actors.contains(&facts.actor)
-            && any(&self.providers, &facts.provider)
-            && any(&self.identities, &facts.identity)
+        any(&self.providers, provider) && any(&self.identities, identity)
     }
 
-    /// Whether there are facts that both are about, and what they want of the data is opposite.
-    pub(super) fn contradicts(&self, other: &Self) -> bool {
+    /// Whether there are facts that both are about.
+    pub(super) fn meets(&self, other: &Self) -> bool {
+        self.actors.iter().any(|actor| other.actors.contains(actor)) && self.meets_names(other)
+    }
+
+    /// Whether there are accounts that both are about, whoever acts.
+    pub(super) fn meets_names(&self, other: &Self) -> bool {
         let common = |a: &Option<Vec<Pattern>>, b: &Option<Vec<Pattern>>| match (a, b) {
             (Some(a), Some(b)) => a.iter().any(|x| b.iter().any(|y| x.overlaps(y))),
             _ => true,
         };
-        self.data
-            .unwrap_or_default()
-            .join(other.data.unwrap_or_default())
-            == Data::Conflict
-            && self.actors.iter().any(|actor| other.actors.contains(actor))
-            && common(&self.providers, &other.providers)
-            && common(&self.identities, &other.identities)
+        common(&self.providers, &other.providers) && common(&self.identities, &other.identities)
+    }
+
+    /// Whether it is about some identity that the pattern is about.
+    pub(super) fn names_some(&self, pattern: &Pattern) -> bool {
+        let list = self.identities.as_ref();
+        list.is_none_or(|list| list.iter().any(|p| p.overlaps(pattern)))
     }
 
     /// Reads a `[[rule]]`; none, and a problem, when it is wrong.
@@ -132,16 +144,20 @@ impl Rule {
         section: &Section<'_, '_>,
         organisation: &Organisation,
     ) -> Option<Self> {
-        reader.expect_keys(section, &KEYS);
+        reader.expect_keys(section, &[&KEYS[..], Demands::KEYS].concat());
         let name = reader.required_text(section, "name", "what-it-does");
         if let Some(name) = &name {
             check_name(reader, name);
         }
         let reason = reader.required_text(section, "reason", "Why, for the person to read.");
-        let sign_out = reader.choice(section, "sign-out", &Verdict::ALL);
-        let data = reader.choice(section, "data", &Data::DEMANDS);
-        if !section.has("sign-out") && !section.has("data") {
+        let demands = Demands::read(reader, section);
+        if !Demands::KEYS.iter().any(|key| section.has(key)) {
             let message = "this rule demands nothing: add sign-out = \"deny\" or data = \"keep\"";
+            reader.note(&section.span, message);
+        }
+        if section.has("backup-max-age") && !section.has("backup") {
+            let message = "`backup-max-age` says how old a backup may be, and this rule wants \
+                           none: add backup = \"required\"";
             reader.note(&section.span, message);
         }
         let actors = reader.choices(section, "actors", &Actor::ALL);
@@ -153,8 +169,7 @@ impl Rule {
             organisation: organisation.clone(),
             file: source.path.clone(),
             line: source.line(section.span.start),
-            sign_out,
-            data,
+            demands,
             actors: actors.unwrap_or_else(|| Actor::DEFAULT.to_vec()),
             identities,
             providers,
@@ -172,17 +187,6 @@ fn check_name(reader: &mut Reader<'_>, name: &Located<String>) {
         );
         reader.note(&name.span(), message);
     }
-}
-
-fn patterns(reader: &mut Reader<'_>, section: &Section<'_, '_>, key: &str) -> Option<Vec<Pattern>> {
-    let mut patterns = Vec::new();
-    for text in reader.texts(section, key)? {
-        match Pattern::parse(text.get_ref()) {
-            Ok(pattern) => patterns.push(pattern),
-            Err(message) => reader.note(&text.span(), message),
-        }
-    }
-    Some(patterns)
 }
 
 impl fmt::Display for Rule {

@@ -1,7 +1,7 @@
 //! Texts that are wrong, each answered with its place and with advice.
 
 use mooring_core::policy::{
-    MAX_FILE_BYTES, MAX_FILES, MAX_LIST, MAX_PROBLEMS, MAX_RULES, MAX_RULES_PER_FILE, Source,
+    Demands, MAX_FILE_BYTES, MAX_FILES, MAX_LIST, MAX_PROBLEMS, MAX_RULES, MAX_RULES_PER_FILE, Source,
     check, unite,
 };
 
@@ -59,10 +59,23 @@ fn misspelt_keys_are_recognised() {
             "a.toml:4:1: this rule demands nothing: add sign-out = \"deny\" or data = \"keep\"",
             "a.toml:7:1: there is no key `sign_out` in [[rule]]: did you mean `sign-out`?",
             "a.toml:8:1: there is no key `actor` in [[rule]]: did you mean `actors`?",
-            "a.toml:9:1: there is no key `expires` in [[rule]]: use name, reason, sign-out, data, \
-             actors, identities, providers, or remove it",
+            &format!(
+                "a.toml:9:1: there is no key `expires` in [[rule]]: use name, reason, actors, \
+                 identities, providers, {}, or remove it",
+                Demands::KEYS.join(", ")
+            ),
         ]
     );
+    for (slip, meant) in [
+        ("only-identites = [\"a\"]", "only-identities"),
+        ("require_account = \"a\"", "require-account"),
+        ("backup-maxage = \"7d\"", "backup-max-age"),
+        ("hour = \"Mon 08:00-09:00\"", "hours"),
+        ("signin = \"deny\"", "sign-in"),
+    ] {
+        let found = about_rule(slip).join("\n");
+        assert!(found.contains(&format!("did you mean `{meant}`?")), "{found}");
+    }
     assert_eq!(
         complaints("[organization]\nname = \"x\"\n"),
         ["a.toml:1:2: there is no key `organization` in this file: did you mean `organisation`?"]

@@ -2,18 +2,19 @@
 
 use std::collections::HashSet;
 
+use mooring_core::collection::Collection;
 use mooring_core::policy::{
-    Actor, Data, Decision, Denial, Facts, Policy, Source, check, decide, sources_from_text,
-    sources_to_text, unite,
+    Actor, Data, Decision, Demands, Denial, Facts, Join, Policy, Source, TakenBackup, Verb, check,
+    decide, sources_from_text, sources_to_text, unite,
 };
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 
-use crate::{HEAD, facts, source};
+use crate::{HEAD, source};
 
-/// The lines of a rule without its name.
-fn rule() -> impl Strategy<Value = String> {
-    let demands = select(vec![
+/// Demands of every key, in ways that get along and in ways that do not.
+fn demands() -> Vec<&'static str> {
+    vec![
         "sign-out = \"deny\"",
         "sign-out = \"allow\"",
         "data = \"keep\"",
@@ -21,7 +22,41 @@ fn rule() -> impl Strategy<Value = String> {
         "data = \"ask\"",
         "sign-out = \"allow\"\ndata = \"keep\"",
         "sign-out = \"deny\"\ndata = \"remove\"",
-    ]);
+        "sign-in = \"deny\"",
+        "sign-in = \"allow\"",
+        "only-identities = [\"al*\", \"bob\"]",
+        "only-identities = [\"*ice\"]",
+        "only-providers = [\"local\"]",
+        "only-providers = [\"*d\"]\nonly-identities = [\"bob\"]",
+        "only-collections = [\"photos\", \"videos\"]",
+        "only-collections = [\"videos\", \"contacts\"]",
+        "require-account = \"al*\"",
+        "require-account = \"bob\"\nsign-in = \"deny\"",
+        "backup = \"required\"",
+        "backup = \"verified\"",
+        "backup = \"required\"\nbackup-max-age = \"1h\"",
+        "backup = \"verified\"\nbackup-max-age = \"7d\"",
+        "hours = \"Mon-Fri 08:00-18:00\"",
+        "hours = \"Fri-Mon 22:00-06:00\"",
+        "password-min-length = 12\npassword-tries = 1",
+        "password-min-length = 10\npassword-delay = \"1h\"",
+        "session-max-age = \"7d\"",
+        "session-max-age = \"1d\"\npassword-tries = 0",
+    ]
+}
+
+#[test]
+fn the_laws_are_about_every_key() {
+    for key in Demands::KEYS {
+        let line = format!("{key} = ");
+        let written = |demand: &&str| demand.lines().any(|l| l.starts_with(&line));
+        assert!(demands().iter().any(written), "add {key} to `demands`");
+    }
+}
+
+/// The lines of a rule without its name.
+fn rule() -> impl Strategy<Value = String> {
+    let demands = select(demands());
     let actors = subsequence(vec!["person", "device", "organisation"], 0..=3);
     let names = || {
         subsequence(
@@ -46,12 +81,33 @@ fn rule() -> impl Strategy<Value = String> {
 }
 
 fn question() -> impl Strategy<Value = Facts> {
-    (
+    let who = (
+        select(Verb::ALL.map(|(_, verb)| verb).to_vec()),
         select(Actor::ALL.map(|(_, actor)| actor).to_vec()),
         select(vec!["local", "nextcloud", "oidc"]),
         select(vec!["alice", "al", "ice", "bob", "guest-7", ""]),
+    );
+    let backup = (0..NOW + 1000, any::<bool>(), any::<bool>());
+    let circumstances = (
+        subsequence(Collection::ALL.to_vec(), 0..=4),
+        prop::option::of(NOW..NOW + 7 * 24 * 3600),
+        any::<bool>(),
+        prop::option::of(backup),
+    );
+    (who, circumstances).prop_map(
+        |((verb, actor, provider, identity), (collections, begins, removes, backup))| Facts {
+            collections,
+            begins,
+            now: begins.unwrap_or(NOW),
+            removes,
+            backup: backup.map(|(when, complete, read_back)| TakenBackup {
+                when,
+                complete,
+                read_back,
+            }),
+            ..Facts::new(verb, actor, provider, identity)
+        },
     )
-        .prop_map(|(actor, provider, identity)| facts(actor, provider, identity))
 }
 
 fn file(path: &str, rules: &[String]) -> Source {
@@ -79,6 +135,9 @@ fn denials(decision: &Decision) -> HashSet<&Denial> {
     decision.denials.iter().collect()
 }
 
+/// Some Tuesday of 2026.
+const NOW: u64 = 1_795_543_200;
+
 /// Whether data went the only way it can: ask, then keep or remove, then conflict.
 fn tightened(before: Data, after: Data) -> bool {
     before == after || before == Data::Ask || after == Data::Conflict
@@ -94,6 +153,11 @@ fn assert_no_looser(before: &Policy, after: &Policy, facts: &Facts) -> Result<()
         before.data,
         after.data
     );
+    let lacking = |decision: &Decision| decision.lacking.iter().cloned().collect::<HashSet<_>>();
+    prop_assert!(lacking(&before).is_subset(&lacking(&after)));
+    // Every key at once: what is demanded now adds nothing to what is demanded then.
+    let joined = before.demands.clone().join(after.demands.clone());
+    prop_assert_eq!(joined, after.demands);
     Ok(())
 }
 
@@ -129,6 +193,7 @@ proptest! {
         prop_assert_eq!(forward.allowed, backward.allowed);
         prop_assert_eq!(forward.data, backward.data);
         prop_assert_eq!(denials(&forward), denials(&backward));
+        prop_assert_eq!(forward.demands, backward.demands);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 mod decisions;
 mod hostile;
+mod keys;
 mod laws;
 mod samples;
 mod standing;
@@ -25,12 +26,7 @@ fn policy(rules: &str) -> Policy {
 }
 
 fn facts(actor: Actor, provider: &str, identity: &str) -> Facts {
-    Facts {
-        verb: Verb::SignOut,
-        actor,
-        provider: provider.to_owned(),
-        identity: identity.to_owned(),
-    }
+    Facts::new(Verb::SignOut, actor, provider, identity)
 }
 
 /// The person `alice` at `local`.

@@ -1,10 +1,10 @@
 //! The samples that are shipped: harmless as they are, and right when they are taken up.
 
-use mooring_core::policy::{Data, Source, check, decide, unite};
+use mooring_core::policy::{Data, Facts, Source, Verb, check, decide, unite};
 
 use crate::{alice, facts, source};
 
-const SAMPLES: [(&str, &str); 2] = [
+const SAMPLES: [(&str, &str); 5] = [
     (
         "10-organisation.toml",
         include_str!("../../../../config/policy.d/10-organisation.toml"),
@@ -12,6 +12,18 @@ const SAMPLES: [(&str, &str); 2] = [
     (
         "20-data.toml",
         include_str!("../../../../config/policy.d/20-data.toml"),
+    ),
+    (
+        "30-accounts.toml",
+        include_str!("../../../../config/policy.d/30-accounts.toml"),
+    ),
+    (
+        "40-leaving.toml",
+        include_str!("../../../../config/policy.d/40-leaving.toml"),
+    ),
+    (
+        "50-passwords-and-sessions.toml",
+        include_str!("../../../../config/policy.d/50-passwords-and-sessions.toml"),
     ),
 ];
 
@@ -63,7 +75,7 @@ fn taken_up_they_say_what_their_comments_say() {
         assert_eq!(check(source), [], "{}", source.text);
     }
     let policy = unite(&sources).unwrap();
-    assert_eq!(policy.rules().len(), 3);
+    assert_eq!(policy.rules().len(), 9);
     assert_eq!(policy.conflicts(), []);
     let person = |name| {
         decide(
@@ -76,4 +88,13 @@ fn taken_up_they_say_what_their_comments_say() {
     assert_eq!(person("guest-1").data, Data::Remove);
     assert_eq!(person("archive").data, Data::Keep);
     assert!(person("bob").allowed);
+    assert!(!person("kiosk").allowed, "it is required");
+    assert!(person("eve@example.org").demands.backup.is_some());
+    let sign_in = |name| {
+        let person = mooring_core::policy::Actor::Person;
+        let facts = Facts::new(Verb::SignIn, person, "local", name);
+        decide(&policy, &facts).allowed
+    };
+    assert!(sign_in("eve@example.org") && sign_in("kiosk") && sign_in("guest-1"));
+    assert!(!sign_in("visitor-1") && !sign_in("bob"));
 }

@@ -8,6 +8,7 @@ use mooring_core::signout::{Removal, Step};
 use tokio::time::Instant;
 
 use super::Run;
+use crate::devices::word;
 use crate::failure::Failure;
 use crate::inhibitors::Mode;
 use crate::jobs::{Command, Job, blocked_by, cancelled_by_person, waits_for_nothing};
@@ -36,6 +37,7 @@ impl Run {
         match job.broker.inhibitors.blocked(self.uid) {
             None => Ok(true),
             Some(why) => {
+                self.tell_asker(job, word::BLOCKED, &why).await?;
                 self.wait_for_release(job, Failure::Inhibited(why)).await?;
                 Ok(false)
             }
@@ -44,8 +46,9 @@ impl Run {
 
     /// Tells apps that a sign-out begins, or that it will not happen after all.
     pub(super) fn tell_apps(&self, job: &Job, begins: bool) {
-        job.broker
-            .change_account(&job.account, |view| view.signing_out = begins);
+        job.broker.announcements.add(&job.account, begins);
+        // Whoever tells is woken by a change.
+        job.broker.update(|_| ());
     }
 
     /// Waits for the apps that delay, up to the bound that settings give.

@@ -8,6 +8,7 @@ use mooring_core::signout::{MAX_ROUNDS, Removal};
 use mooring_wire::Error as WireError;
 
 use super::{Run, Turn, removal};
+use crate::devices::word;
 use crate::failure::Failure;
 use crate::jobs::journal::Ending;
 use crate::jobs::{Job, MAX_ITEMS, failed};
@@ -92,7 +93,10 @@ impl Run {
         job: &mut Job,
         live: &Arc<Live>,
     ) -> Result<(), Failure> {
-        let keep_here = job.block(self.unsynced(), self.cancellable()).await?;
+        let unsynced = self.unsynced();
+        self.tell_asker(job, word::BLOCKED, &unsynced.message)
+            .await?;
+        let keep_here = job.block(unsynced, self.cancellable()).await?;
         self.rounds = 0;
         if keep_here && !self.files.is_empty() {
             let files = self.files.iter().map(|(path, _)| path.clone()).collect();
@@ -170,11 +174,18 @@ impl Run {
                 return Ok(Turn::Again);
             }
         }
+        self.tell_asker_of_end(job, &ending).await?;
         self.account.apply(Event::SignOutUndone, "");
-        broker.store.end_job(&self.account, self.number)?;
+        let outcome = failed(ending);
+        broker
+            .store
+            .end_job(&self.account, &job.ended(&outcome))?;
         let account = self.account.clone();
         broker.change_account(&job.account, |view| view.account = account);
-        self.tell_apps(job, false);
-        Ok(Turn::Ended(Box::new(failed(ending))))
+        // They are told of a sign-out once it is authorised, by an earlier process perhaps.
+        if self.journaled.authorised {
+            self.tell_apps(job, false);
+        }
+        Ok(Turn::Ended(Box::new(outcome)))
     }
 }

@@ -95,6 +95,42 @@ pub struct Abilities {
     pub capacity: u64,
 }
 
+/// Where a path lies: on which filesystem, and where on it. Two paths of one place can differ
+/// where a part of a filesystem is mounted once more (a bind mount).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TruePlace {
+    /// The filesystem, as `major:minor`.
+    pub device: String,
+    /// The path from that filesystem's own root.
+    pub path: std::path::PathBuf,
+}
+
+impl TruePlace {
+    /// Whether one of two places is, or lies in, the other.
+    pub fn overlaps(&self, other: &Self) -> bool {
+        self.device == other.device
+            && (self.path.starts_with(&other.path) || other.path.starts_with(&self.path))
+    }
+}
+
+/// How large files are carried: so that it can be taken up where it ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Large {
+    /// The size from which a file is large, in bytes.
+    pub from: u64,
+    /// The bytes that are written between two syncs of it.
+    pub step: u64,
+}
+
+impl Default for Large {
+    fn default() -> Self {
+        Self {
+            from: 64 * 1024 * 1024,
+            step: 64 * 1024 * 1024,
+        }
+    }
+}
+
 /// What a copy of a file's bytes, time and mode would not carry.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Extras {
@@ -126,6 +162,13 @@ pub trait Files: Clone + Send + Sync + 'static {
     /// An absolute path with every link in it resolved. All of it must exist.
     fn resolve(&self, path: &Path) -> io::Result<std::path::PathBuf>;
 
+    /// Where a path without links truly lies, whatever is mounted where; `None` when the system
+    /// does not tell. The path itself need not exist.
+    fn true_place(&self, resolved: &Path) -> io::Result<Option<TruePlace>> {
+        let _ = resolved;
+        Ok(None)
+    }
+
     /// Makes a folder and its missing parents by absolute path (mode 0700 for those it makes),
     /// durably. Answers the folders it made, outermost first.
     fn make_root(&self, path: &Path) -> io::Result<Vec<std::path::PathBuf>>;
@@ -155,7 +198,16 @@ pub trait Files: Clone + Send + Sync + 'static {
     /// Makes a new file for writing, mode 0600. `AlreadyExists` when the name is taken.
     fn create(&self, dir: &Self::Dir, name: &OsStr) -> io::Result<Self::File>;
 
-    /// Sets permission bits and modification time of a file made by [`Files::create`].
+    /// Opens an unfinished file of Mooring's own for writing, cut to `length`; what is written comes
+    /// behind that. `InvalidInput` for anything but a regular file that has this name alone.
+    fn resume(&self, dir: &Self::Dir, name: &OsStr, length: u64) -> io::Result<Self::File>;
+
+    /// Lets a file that is being written grow by zeros, which take no space where the filesystem
+    /// can do that. What is written next comes behind them.
+    fn write_hole(&self, file: &mut Self::File, length: u64) -> io::Result<()>;
+
+    /// Sets permission bits and modification time of a file made by [`Files::create`]. A
+    /// filesystem that has no modes keeps its own.
     fn set_meta(&self, file: &Self::File, mode: u32, mtime: i64) -> io::Result<()>;
 
     /// Makes a file's content and metadata durable (fsync).
@@ -221,6 +273,11 @@ pub trait Files: Clone + Send + Sync + 'static {
 
     /// Now, in nanoseconds since the Unix epoch, on the clock that stamps files.
     fn now(&self) -> i64;
+
+    /// How large files are carried.
+    fn large(&self) -> Large {
+        Large::default()
+    }
 
     /// How many threads may work at once.
     fn parallelism(&self) -> usize;

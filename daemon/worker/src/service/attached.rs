@@ -12,12 +12,16 @@ use nix::fcntl::{Flock, FlockArg};
 use tokio::sync::mpsc;
 
 use crate::account::{Account, Report, Spec};
+use crate::devices;
 use crate::error::{Error, Result};
 use crate::files::Files;
 use crate::files::real::RealFiles;
-use crate::state::{Epoch, State};
+use crate::place::STORE;
+use crate::state::{self, Epoch, State};
 use crate::verify::Verified;
-use crate::watch::{Lost, Watch};
+use crate::watch::{Lost, Told as Changes, Watch};
+
+use super::following::Known;
 
 /// How long a dying predecessor may hold the account's lock.
 const LOCK_PATIENCE: Duration = Duration::from_secs(5);
@@ -35,19 +39,55 @@ pub struct Told {
     pub progress: Progress,
 }
 
+/// An operation that was called and has not ended.
+pub struct Called(Arc<Mutex<usize>>);
+
+impl Drop for Called {
+    fn drop(&mut self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) -= 1;
+    }
+}
+
 /// An account that this worker holds.
 pub struct Attached {
     /// The account.
     pub account: Account<RealFiles>,
     /// One operation at a time.
     work: Mutex<()>,
+    /// Operations that were called and have not ended: what an interruption is about.
+    called: Arc<Mutex<usize>>,
     proof: Mutex<Option<Verified>>,
     watch: Mutex<Option<Watch>>,
+    /// Whether every folder of the account tells its changes.
+    all_tell: AtomicBool,
+    pub(super) known: Mutex<Option<Known>>,
     stop: Arc<AtomicBool>,
     _lock: Flock<File>,
 }
 
 impl Attached {
+    /// Looks what is wrong with the state of an account that is in use and that nobody holds, and
+    /// unless `dry` puts it aside and begins a new one, which the next sync fills by comparing bytes.
+    /// Answers what is wrong, or where the old one is; nothing when all is well.
+    ///
+    /// # Errors
+    /// [`Error::Busy`] when another worker does not let go of it; when it cannot be put aside.
+    pub fn repair(id: &str, states: &Path, dry: bool) -> Result<Option<String>> {
+        let home = states.join(id);
+        make_private(&home)?;
+        let _lock = lock(&home.join("lock"), id)?;
+        let Some(why) = state::damage(&home)? else {
+            return Ok(None);
+        };
+        if dry {
+            return Ok(Some(why));
+        }
+        let aside = state::put_aside(&home)?;
+        State::open(&home)?.set_epoch(Epoch::Active)?;
+        tracing::warn!(account = id, why, aside = %aside.display(), "a new state was begun");
+        Ok(Some(aside.display().to_string()))
+    }
+
     /// Takes the account's lock and opens its state.
     ///
     /// # Errors
@@ -68,8 +108,11 @@ impl Attached {
         Ok(Self {
             account,
             work: Mutex::default(),
+            called: Arc::default(),
             proof: Mutex::default(),
             watch: Mutex::default(),
+            all_tell: AtomicBool::new(false),
+            known: Mutex::default(),
             stop,
             _lock: lock,
         })
@@ -89,15 +132,28 @@ impl Attached {
                 ));
             }
         };
-        self.stop.store(false, Ordering::Relaxed);
         let result = work(self);
         drop(guard);
         result
     }
 
-    /// Stops the operation under way.
+    /// Says that an operation was called: from now on, and not only once it runs, an interruption
+    /// is about it. It has ended when the answer is dropped.
+    pub fn call(&self) -> Called {
+        let mut called = self.called.lock().unwrap_or_else(PoisonError::into_inner);
+        if *called == 0 {
+            self.stop.store(false, Ordering::Relaxed);
+        }
+        *called += 1;
+        Called(self.called.clone())
+    }
+
+    /// Stops the operation that was called; one that is called later is not meant.
     pub fn interrupt(&self) {
-        self.stop.store(true, Ordering::Relaxed);
+        let called = self.called.lock().unwrap_or_else(PoisonError::into_inner);
+        if *called > 0 {
+            self.stop.store(true, Ordering::Relaxed);
+        }
     }
 
     /// Watches the account's folders, unless that is done already; answers whether nothing is left
@@ -109,11 +165,16 @@ impl Attached {
         if self.account.state.epoch()? != Epoch::Active {
             return Err(Error::Refused("the account is not in use".to_owned()));
         }
+        if let Err(error) = devices::prepare(&self.account) {
+            // Then they cannot be watched, which the answer says.
+            tracing::debug!(%error, "requests of other devices cannot be watched");
+        }
         let (roots, mut all) = self.watchable();
         let mut watch = self.watch.lock().unwrap_or_else(PoisonError::into_inner);
         if watch.as_ref().is_none_or(|watch| !watch.covers(&roots)) {
             // First the old one, or there would be twice as many watches.
             *watch = None;
+            self.forget_looks();
             let (account, changes) = (self.account.spec.id.clone(), changes.clone());
             let tell = move || changes.blocking_send(account.clone()).is_ok();
             *watch = match Watch::start(roots.clone(), Box::new(tell)) {
@@ -127,11 +188,40 @@ impl Attached {
             };
         }
         all &= watch.as_ref().is_some_and(|watch| watch.covers(&roots));
+        self.all_tell.store(all, Ordering::Relaxed);
         Ok(all)
+    }
+
+    /// Tells the other devices how this one stands. That it cannot is no failure of what was done:
+    /// the next sync tells them.
+    pub fn tell_devices(&self) {
+        if let Err(error) = devices::tell(&self.account) {
+            let account = &self.account.spec.id;
+            tracing::warn!(account, %error, "the other devices are not told");
+        }
+    }
+
+    /// Takes what the watch told; `None` unless it hears everything.
+    pub(super) fn take_told(&self) -> Option<Changes> {
+        let watch = self.watch.lock().unwrap_or_else(PoisonError::into_inner);
+        let told = watch.as_ref().map(Watch::take_told);
+        // Looked at after it was taken: what was lost before is missing in it.
+        let hears = watch.as_ref().is_some_and(Watch::hears_all);
+        told.filter(|_| hears && self.all_tell.load(Ordering::Relaxed))
+    }
+
+    /// Gives back what was taken and not acted on.
+    pub(super) fn give_back(&self, told: Changes) {
+        let watch = self.watch.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*watch {
+            Some(watch) => watch.give_back(told),
+            None => self.forget_looks(),
+        }
     }
 
     /// Watches no longer.
     pub fn unwatch(&self) {
+        self.forget_looks();
         *self.watch.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
@@ -147,7 +237,8 @@ impl Attached {
             .spec
             .collections
             .iter()
-            .flat_map(|(c, root)| [root.clone(), account.spec.storage.join(c.folder())]);
+            .flat_map(|(c, root)| [root.clone(), account.spec.storage.join(c.folder())])
+            .chain([account.spec.storage.join(STORE).join(devices::REQUESTS)]);
         let mut all = true;
         // What cannot be looked at now is not there, which the sync says.
         let roots = sides
@@ -249,4 +340,40 @@ fn report(account: String, progress: mpsc::Sender<Told>) -> Report {
             progress: now,
         });
     })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+
+    use super::*;
+
+    fn attached(states: &Path) -> Attached {
+        let spec = Spec {
+            id: "a1".into(),
+            identity: "alice".into(),
+            storage: states.join("storage"),
+            storage_id: "storage-1".into(),
+            sign_in_id: "s1".into(),
+            device: "laptop".into(),
+            home: states.into(),
+            collections: Vec::new(),
+        };
+        Attached::open(spec, states, mpsc::channel(1).0).unwrap()
+    }
+
+    #[test]
+    fn an_interruption_before_the_start_is_not_lost() {
+        let states = tempfile::tempdir().unwrap();
+        let attached = attached(states.path());
+        let called = attached.call();
+        attached.interrupt();
+        let stopped = attached.alone(|a| a.account.check_stop());
+        assert!(matches!(stopped, Err(Error::Cancelled)));
+        drop(called);
+        // It came too late for that one, and is not about the next.
+        attached.interrupt();
+        let _called = attached.call();
+        attached.alone(|a| a.account.check_stop()).unwrap();
+    }
 }

@@ -28,7 +28,8 @@ pub fn to_wire(e: EngineError) -> Error {
         EngineError::NotVerified(_) => Error::NotVerified(message),
         EngineError::NoSpace(_) => Error::NoSpace(message),
         EngineError::Cancelled => Error::Cancelled(message),
-        EngineError::State { .. } => Error::StateDamaged(message),
+        EngineError::Disk(_) => Error::DiskTrouble(message),
+        EngineError::State { .. } | EngineError::StateMissing(_) => Error::StateDamaged(message),
         EngineError::Io { .. } => Error::Failed(message),
     }
 }
@@ -99,6 +100,7 @@ pub fn sync_report(ledger: Ledger) -> SyncReport {
     SyncReport {
         uploaded: ledger.uploaded,
         downloaded: ledger.downloaded,
+        moved: ledger.moved,
         adopted: ledger.adopted,
         conflicts: ledger.conflicts,
         held: ledger.held_here + ledger.held_there.total,

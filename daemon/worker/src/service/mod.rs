@@ -3,6 +3,7 @@
 
 mod attached;
 mod convert;
+mod following;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -18,7 +19,7 @@ use zbus::object_server::SignalEmitter;
 
 use crate::delete::Answer;
 use crate::files::real::RealFiles;
-use crate::{backup, check, restore, why};
+use crate::{backup, check, devices, restore, why};
 use crate::{erase, identity, leave, plan, remove, signin, storage, trash, verify};
 use attached::Attached;
 pub use attached::Told;
@@ -67,14 +68,54 @@ impl Service {
             .ok_or_else(|| Error::Failed(format!("account {id:?} is not attached")))
     }
 
-    /// Runs work on an account, alone.
+    /// The folders of the other accounts, with a word about each.
+    fn others(&self, id: &str) -> Vec<(String, PathBuf)> {
+        let mut folders = Vec::new();
+        for attached in self.accounts().values() {
+            let spec = &attached.account.spec;
+            if spec.id == id {
+                continue;
+            }
+            let identity = &spec.identity;
+            folders.push((format!("the storage of {identity}"), spec.storage.clone()));
+            for (collection, root) in &spec.collections {
+                folders.push((
+                    format!("the folder for {collection} of {identity}"),
+                    root.clone(),
+                ));
+            }
+        }
+        folders
+    }
+
+    /// Runs work on an account, alone. Whatever it did, the next sync looks at everything.
     async fn on<T: Send + 'static>(
         &self,
         id: &str,
         work: impl FnOnce(&Attached) -> crate::error::Result<T> + Send + 'static,
     ) -> Result<T> {
+        self.beside_syncs(id, move |attached| {
+            attached.forget_looks();
+            work(attached)
+        })
+        .await
+    }
+
+    /// Runs work on an account, alone, that leaves its files and its inventory as they are, or
+    /// syncs.
+    async fn beside_syncs<T: Send + 'static>(
+        &self,
+        id: &str,
+        work: impl FnOnce(&Attached) -> crate::error::Result<T> + Send + 'static,
+    ) -> Result<T> {
         let attached = self.account(id)?;
-        blocking(move || attached.alone(work)).await
+        let called = attached.call();
+        blocking(move || {
+            let result = attached.alone(work);
+            drop(called);
+            result
+        })
+        .await
     }
 
     async fn attach_spec(&self, wanted: AccountSpec) -> Result<Arc<Attached>> {
@@ -98,6 +139,18 @@ impl Service {
         let attached = Arc::new(attached);
         self.accounts().insert(id, attached.clone());
         Ok(attached)
+    }
+
+    /// Lets go of an account; `Busy` while something is done with it.
+    fn let_go(&self, id: &str) -> Result<()> {
+        let mut accounts = self.accounts();
+        match accounts.remove(id).map(Arc::try_unwrap) {
+            None | Some(Ok(_)) => Ok(()),
+            Some(Err(in_use)) => {
+                accounts.insert(id.to_owned(), in_use);
+                Err(Error::Busy(format!("account {id} is still at work")))
+            }
+        }
     }
 
     /// Lets go of an account and erases its state.
@@ -166,14 +219,57 @@ impl Service {
     }
 
     async fn sign_in(&self, account: String, adopt: bool) -> Result<SyncReport> {
+        let others = self.others(&account);
         self.on(&account, move |attached| {
+            signin::check_others(&attached.account, &others)?;
             let (ledger, returned) = signin::sign_in(&attached.account, adopt)?;
+            attached.tell_devices();
             Ok(SyncReport {
                 returned,
                 ..sync_report(ledger)
             })
         })
         .await
+    }
+
+    async fn devices(&self, account: String) -> Result<Vec<mooring_wire::Device>> {
+        self.beside_syncs(&account, |attached| devices::list(&attached.account))
+            .await
+    }
+
+    async fn ask_device(&self, account: String, target: String, request: String) -> Result<String> {
+        self.beside_syncs(&account, move |attached| {
+            devices::ask(&attached.account, &target, &request)
+        })
+        .await
+    }
+
+    async fn requests(&self, account: String) -> Result<Vec<mooring_wire::DeviceRequest>> {
+        self.beside_syncs(&account, |attached| devices::open(&attached.account))
+            .await
+    }
+
+    async fn answer_request(
+        &self,
+        account: String,
+        request: String,
+        state: String,
+        message: String,
+    ) -> Result<()> {
+        let answer = devices::Answer {
+            request,
+            state,
+            message,
+        };
+        self.beside_syncs(&account, move |attached| {
+            devices::answer(&attached.account, answer)
+        })
+        .await
+    }
+
+    async fn withdraw(&self, storage: Vec<u8>, sign_in_id: String) -> Result<()> {
+        let storage = path(&storage)?;
+        blocking(move || devices::withdraw(&RealFiles::new(), &storage, &sign_in_id)).await
     }
 
     async fn abandon(&self, account: String) -> Result<()> {
@@ -183,8 +279,19 @@ impl Service {
     }
 
     async fn sync(&self, account: String, read_back: bool) -> Result<SyncReport> {
-        self.on(&account, move |attached| {
-            signin::sync_now(&attached.account, read_back).map(sync_report)
+        self.beside_syncs(&account, move |attached| {
+            let ledger = attached.sync_everything(read_back, None)?;
+            attached.tell_devices();
+            Ok(sync_report(ledger))
+        })
+        .await
+    }
+
+    async fn sync_told(&self, account: String, read_back: bool) -> Result<SyncReport> {
+        self.beside_syncs(&account, move |attached| {
+            let ledger = attached.sync_told(read_back)?;
+            attached.tell_devices();
+            Ok(sync_report(ledger))
         })
         .await
     }
@@ -197,15 +304,29 @@ impl Service {
 
     async fn answer(&self, account: String, delete: bool, read_back: bool) -> Result<SyncReport> {
         let answer = if delete { Answer::Delete } else { Answer::Keep };
-        self.on(&account, move |attached| {
-            signin::answer(&attached.account, read_back, Some(answer)).map(sync_report)
+        self.beside_syncs(&account, move |attached| {
+            let ledger = attached.sync_everything(read_back, Some(answer))?;
+            attached.tell_devices();
+            Ok(sync_report(ledger))
         })
         .await
     }
 
+    async fn is_remote(&self, storage: Vec<u8>) -> Result<bool> {
+        let storage = path(&storage)?;
+        blocking(move || storage::is_remote(&RealFiles::new(), &storage)).await
+    }
+
     async fn trash(&self, account: String) -> Result<Vec<(Vec<u8>, String)>> {
-        self.on(&account, |attached| trash::listed(&attached.account))
+        self.beside_syncs(&account, |attached| trash::listed(&attached.account))
             .await
+    }
+
+    async fn conflicts(&self, account: String) -> Result<Vec<mooring_wire::ConflictCopy>> {
+        self.beside_syncs(&account, |attached| {
+            crate::conflicts::list(&attached.account)
+        })
+        .await
     }
 
     async fn undelete(&self, account: String, file: Vec<u8>) -> Result<Vec<u8>> {
@@ -216,10 +337,18 @@ impl Service {
     }
 
     async fn diagnose(&self, account: String) -> Result<Vec<mooring_wire::Diagnosis>> {
-        self.on(&account, |attached| {
+        self.beside_syncs(&account, |attached| {
             Ok(crate::diagnose::diagnose(&attached.account))
         })
         .await
+    }
+
+    async fn repair(&self, spec: AccountSpec, dry: bool) -> Result<String> {
+        let id = self::spec(&spec, &self.home)?.id;
+        self.let_go(&id)?;
+        let states = self.states.clone();
+        let said = blocking(move || Attached::repair(&id, &states, dry)).await?;
+        Ok(said.unwrap_or_default())
     }
 
     async fn counts(&self, account: String) -> Result<Vec<CollectionFacts>> {
@@ -336,6 +465,11 @@ impl Service {
         let file = path(&file)?;
         self.on(&account, move |attached| why::why(&attached.account, &file))
             .await
+    }
+
+    async fn recall(&self, account: String, file: Vec<u8>, unseen: String) -> Result<WhyReport> {
+        let (file, attached) = (path(&file)?, self.account(&account)?);
+        blocking(move || why::recall(&attached.account, &file, &unseen)).await
     }
 
     async fn interrupt(&self, account: String) -> Result<()> {

@@ -108,21 +108,16 @@ pub struct Folder {
     pub ours: bool,
 }
 
-/// Numbers over a collection's inventory.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Tally {
-    /// Items on this device.
-    pub files: u64,
-    /// Their bytes.
-    pub bytes: u64,
-    /// Of these, with a copy that was read back and has not been seen to change since.
-    pub verified: u64,
-    /// Of these, here before the account came.
-    pub here_before: u64,
-    /// Items removed by this sign-out.
-    pub gone_files: u64,
-    /// Their bytes.
-    pub gone_bytes: u64,
+/// What the column `gone` says.
+mod fate {
+    /// It is here, as far as is known.
+    pub const HERE: i64 = 0;
+    /// This sign-out removed it.
+    pub const REMOVED: i64 = 1;
+    /// This sign-out is about to remove it: missing after a crash, it was removed.
+    pub const GOING: i64 = 2;
+    /// Somebody else took it away before it could be removed.
+    pub const GONE_BEFORE: i64 = 3;
 }
 
 const COLUMNS: &str = "name, local_hash, remote_hash,
@@ -166,6 +161,32 @@ impl State {
         })
     }
 
+    /// The folders that hold items, of one folder and those below it, ordered.
+    pub fn item_folders_below(&self, collection: Collection, top: &[u8]) -> Result<Vec<Vec<u8>>> {
+        let (first, end) = below(top);
+        self.read(|c| {
+            c.prepare_cached(
+                "SELECT DISTINCT folder FROM item WHERE collection = ?1
+                 AND (folder = ?2 OR (folder >= ?3 AND folder < ?4)) ORDER BY folder",
+            )?
+            .query_map(params![collection as i64, top, first, end], |row| row.get(0))?
+            .collect()
+        })
+    }
+
+    /// The folders of a collection from one on downwards, deepest first.
+    pub fn folders_below(&self, collection: Collection, top: &[u8]) -> Result<Vec<Vec<u8>>> {
+        let (first, end) = below(top);
+        self.read(|c| {
+            c.prepare_cached(
+                "SELECT path FROM folder WHERE collection = ?1
+                 AND (path = ?2 OR (path >= ?3 AND path < ?4)) ORDER BY path DESC",
+            )?
+            .query_map(params![collection as i64, top, first, end], |row| row.get(0))?
+            .collect()
+        })
+    }
+
     /// Whether both sides once had this folder.
     pub fn knows_folder(&self, collection: Collection, path: &[u8]) -> Result<bool> {
         self.read(|c| {
@@ -194,10 +215,20 @@ impl State {
     pub fn each_item(
         &self,
         collection: Collection,
+        each: impl FnMut(Key, Item) -> Result<()>,
+    ) -> Result<()> {
+        self.each_item_in(collection, self.item_folders(collection)?, each)
+    }
+
+    /// [`State::each_item`], in some folders only.
+    pub fn each_item_in(
+        &self,
+        collection: Collection,
+        folders: Vec<Vec<u8>>,
         mut each: impl FnMut(Key, Item) -> Result<()>,
     ) -> Result<()> {
         // Folder by folder: the lock is free in between, and memory stays bounded.
-        for folder in self.item_folders(collection)? {
+        for folder in folders {
             for item in self.items(collection, &folder)? {
                 let key = Key {
                     collection,
@@ -210,38 +241,13 @@ impl State {
         Ok(())
     }
 
-    /// Numbers over a collection.
-    pub fn tally(&self, collection: Collection) -> Result<Tally> {
-        self.read(|c| {
-            c.prepare_cached(
-                "SELECT COUNT(*) FILTER (WHERE gone = 0 AND l_ino NOT NULL),
-                        TOTAL(l_size) FILTER (WHERE gone = 0 AND l_ino NOT NULL),
-                        COUNT(*) FILTER (WHERE gone = 0 AND l_ino NOT NULL AND p_ino = r_ino
-                            AND p_size = r_size AND p_mtime = r_mtime AND p_ctime = r_ctime),
-                        COUNT(*) FILTER (WHERE gone = 0 AND l_ino NOT NULL AND here_before = 1),
-                        COUNT(*) FILTER (WHERE gone = 1),
-                        TOTAL(l_size) FILTER (WHERE gone = 1)
-                 FROM item WHERE collection = ?1",
-            )?
-            .query_row([collection as i64], |row| {
-                Ok(Tally {
-                    files: number(row, 0)?,
-                    bytes: row.get::<_, f64>(1)? as u64,
-                    verified: number(row, 2)?,
-                    here_before: number(row, 3)?,
-                    gone_files: number(row, 4)?,
-                    gone_bytes: row.get::<_, f64>(5)? as u64,
-                })
-            })
-        })
-    }
-
     /// Records items and folders in one transaction.
     pub fn record(&self, items: &[(Key, Item)], folders: &[(Collection, Folder)]) -> Result<()> {
         if items.is_empty() && folders.is_empty() {
             return Ok(());
         }
-        self.commit("commit-items", |t| {
+        let keys = items.iter().map(|(key, _)| key);
+        self.commit_items("commit-items", keys, |t| {
             for (collection, folder) in folders {
                 t.prepare_cached(
                     "INSERT INTO folder (collection, path, ours) VALUES (?1, ?2, ?3)
@@ -253,12 +259,41 @@ impl State {
         })
     }
 
+    /// Records items under new names, and forgets the old ones, in one transaction.
+    pub fn record_moved(&self, moves: &[(Key, Key, Item)]) -> Result<()> {
+        let keys = moves.iter().flat_map(|(old, new, _)| [old, new]);
+        self.commit_items("commit-moved", keys, |t| {
+            for (old, new, item) in moves {
+                t.prepare_cached(
+                    "DELETE FROM item WHERE collection = ?1 AND folder = ?2 AND name = ?3",
+                )?
+                .execute(params![old.collection as i64, old.folder, old.name])?;
+                put(t, new, item)?;
+            }
+            Ok(())
+        })
+    }
+
     /// Forgets a folder: both sides let go of it.
     pub fn forget_folder(&self, collection: Collection, path: &[u8]) -> Result<()> {
         self.commit("commit-forget-folder", |t| {
             t.prepare_cached("DELETE FROM folder WHERE collection = ?1 AND path = ?2")?
                 .execute(params![collection as i64, path])
                 .map(drop)
+        })
+    }
+
+    /// Forgets folders, in one transaction.
+    pub fn forget_folders(&self, collection: Collection, paths: &[Vec<u8>]) -> Result<()> {
+        if paths.is_empty() {
+            return Ok(());
+        }
+        self.commit("commit-forget-folders", |t| {
+            let mut forget =
+                t.prepare_cached("DELETE FROM folder WHERE collection = ?1 AND path = ?2")?;
+            paths
+                .iter()
+                .try_for_each(|path| forget.execute(params![collection as i64, path]).map(drop))
         })
     }
 
@@ -282,13 +317,68 @@ impl State {
         })
     }
 
-    /// Marks items as removed by this sign-out.
-    pub fn mark_gone(&self, keys: &[Key]) -> Result<()> {
-        self.each_key("commit-gone", keys, |t, key| {
-            t.prepare_cached(
-                "UPDATE item SET gone = 1 WHERE collection = ?1 AND folder = ?2 AND name = ?3",
+    /// Marks items as about to be removed by this sign-out.
+    pub fn mark_going(&self, keys: &[Key]) -> Result<()> {
+        self.each_key("commit-going", keys, |t, key| set_fate(t, key, fate::GOING))
+    }
+
+    /// Marks items as removed by this sign-out, and others as not removed after all.
+    pub fn mark_gone(&self, gone: &[Key], staying: &[Key]) -> Result<()> {
+        let marks = gone.iter().map(|key| (key, fate::REMOVED));
+        let marks: Vec<_> = marks
+            .chain(staying.iter().map(|key| (key, fate::HERE)))
+            .collect();
+        if marks.is_empty() {
+            return Ok(());
+        }
+        let keys = marks.iter().map(|(key, _)| *key);
+        self.commit_items("commit-gone", keys, |t| {
+            marks
+                .iter()
+                .try_for_each(|(key, fate)| set_fate(t, key, *fate).map(drop))
+        })
+    }
+
+    /// Marks items as gone before this sign-out came to remove them.
+    pub fn mark_gone_before(&self, keys: &[Key]) -> Result<()> {
+        self.each_key("commit-gone-before", keys, |t, key| {
+            set_fate(t, key, fate::GONE_BEFORE)
+        })
+    }
+
+    /// Whether this sign-out was about to remove an item.
+    pub fn is_going(&self, key: &Key) -> Result<bool> {
+        self.read(|c| {
+            c.prepare_cached(
+                "SELECT 1 FROM item
+                 WHERE collection = ?1 AND folder = ?2 AND name = ?3 AND gone = ?4",
             )?
-            .execute(params![key.collection as i64, key.folder, key.name])
+            .exists(params![
+                key.collection as i64,
+                key.folder,
+                key.name,
+                fate::GOING
+            ])
+        })
+    }
+
+    /// Paths below a collection's root of what was gone before it could be removed, ordered, at
+    /// most `limit`.
+    pub fn gone_before(&self, collection: Collection, limit: usize) -> Result<Vec<Vec<u8>>> {
+        self.read(|c| {
+            c.prepare_cached(
+                "SELECT folder, name FROM item WHERE collection = ?1 AND gone = ?2
+                 ORDER BY folder, name LIMIT ?3",
+            )?
+            .query_map(
+                params![
+                    collection as i64,
+                    fate::GONE_BEFORE,
+                    i64::try_from(limit).unwrap_or(i64::MAX)
+                ],
+                |row| Ok(join(&row.get::<_, Vec<u8>>(0)?, &row.get::<_, Vec<u8>>(1)?)),
+            )?
+            .collect()
         })
     }
 
@@ -301,10 +391,27 @@ impl State {
         if keys.is_empty() {
             return Ok(());
         }
-        self.commit(commit, |t| {
+        self.commit_items(commit, keys.iter(), |t| {
             keys.iter().try_for_each(|key| change(t, key).map(drop))
         })
     }
+}
+
+/// The bounds between which the paths below a folder lie: the first possible one, and the first
+/// behind the last. Everything lies below the root.
+fn below(folder: &[u8]) -> (Vec<u8>, Vec<u8>) {
+    match folder {
+        // A name has at most 255 bytes, so that no path comes behind these.
+        [] => (Vec::new(), vec![u8::MAX; 256]),
+        _ => ([folder, b"/"].concat(), [folder, b"0"].concat()),
+    }
+}
+
+fn set_fate(t: &Transaction<'_>, key: &Key, fate: i64) -> rusqlite::Result<usize> {
+    t.prepare_cached(
+        "UPDATE item SET gone = ?4 WHERE collection = ?1 AND folder = ?2 AND name = ?3",
+    )?
+    .execute(params![key.collection as i64, key.folder, key.name, fate])
 }
 
 fn put(c: &Connection, key: &Key, item: &Item) -> rusqlite::Result<()> {
@@ -368,7 +475,7 @@ fn item(row: &Row<'_>) -> rusqlite::Result<Item> {
         remote: proof(row, 9)?,
         verified: proof(row, 14)?,
         here_before: row.get(19)?,
-        gone: row.get(20)?,
+        gone: matches!(row.get(20)?, fate::REMOVED | fate::GONE_BEFORE),
         held: row.get(21)?,
     })
 }
@@ -388,6 +495,6 @@ fn proof(row: &Row<'_>, at: usize) -> rusqlite::Result<Option<Proof>> {
     }))
 }
 
-fn number(row: &Row<'_>, at: usize) -> rusqlite::Result<u64> {
+pub(super) fn number(row: &Row<'_>, at: usize) -> rusqlite::Result<u64> {
     Ok(row.get::<_, i64>(at)? as u64)
 }

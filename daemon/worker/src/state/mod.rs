@@ -4,8 +4,11 @@
 //! power loss, what was not never happened. Each commit passes [`State::on_commit`] first, so
 //! that a test can die there.
 
+mod answers;
 mod inventory;
+mod repair;
 mod schema;
+mod tally;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -14,7 +17,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use mooring_core::collection::Collection;
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
-pub use inventory::{Folder, Item, Key, Proof, Stamp, Tally, join, split};
+pub use repair::{damage, put_aside};
+pub use inventory::{Folder, Item, Key, Proof, Stamp, join, split};
+pub use tally::Tally;
+use tally::Tallies;
 
 use crate::error::{Error, Result};
 
@@ -58,6 +64,7 @@ pub struct State {
     /// The folder of the database, or nothing when it lives in memory.
     home: Option<PathBuf>,
     on_commit: Option<CommitHook>,
+    tallies: Tallies,
 }
 
 impl State {
@@ -89,6 +96,7 @@ impl State {
             connection: Mutex::new(connection),
             home,
             on_commit,
+            tallies: Tallies::default(),
         })
     }
 
@@ -228,6 +236,7 @@ impl State {
                 Err(e) => return Err(Error::io("remove", &path, e)),
             }
         }
+        repair::erase_aside(&home)?;
         let folder = std::fs::File::open(&home).and_then(|f| f.sync_all());
         folder.map_err(|e| Error::io("make durable", &home, e))
     }
@@ -240,6 +249,22 @@ fn damaged(home: Option<&Path>, source: rusqlite::Error) -> Error {
         return Error::NoSpace(
             "no space is left for the account's state: free some space and try again".to_owned(),
         );
+    }
+    if let rusqlite::Error::SqliteFailure(e, _) = &source
+        && let Some(home) = home
+        && matches!(
+            e.code,
+            rusqlite::ErrorCode::SystemIoFailure
+                | rusqlite::ErrorCode::ReadOnly
+                | rusqlite::ErrorCode::CannotOpen
+                | rusqlite::ErrorCode::PermissionDenied
+        )
+    {
+        return Error::Disk(format!(
+            "the account's state in {} cannot be read or written ({source}): look at the disk and at \
+             your rights there, then try again",
+            home.display()
+        ));
     }
     let path = home.map_or_else(|| "memory".to_owned(), |home| home.display().to_string());
     Error::State { path, source }

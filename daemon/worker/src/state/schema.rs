@@ -32,7 +32,7 @@ CREATE TABLE item (
     here_before INTEGER NOT NULL DEFAULT 0,
     -- 1 while a deletion of it on one side waits for an answer
     held INTEGER NOT NULL DEFAULT 0,
-    -- 1 once this sign-out removed it
+    -- 1 once this sign-out removed it, 2 while it is about to, 3 when it was gone before
     gone INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (collection, folder, name)) WITHOUT ROWID;
 ";

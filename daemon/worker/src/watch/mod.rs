@@ -1,18 +1,19 @@
 //! Notices that something changed in the folders of an account, on this device and, where the
 //! storage is a local filesystem, in the storage.
 //!
-//! It tells *that* something changed, never what: whoever is told looks for itself, so that a
-//! change told twice or by mistake does no harm. It promises to tell when it may have missed
+//! It tells *that* something changed and in which folders, never what: whoever is told looks for
+//! itself, so that a change told twice or by mistake does no harm. It promises to tell when it may have missed
 //! something, and to end then; another watch is made at the next occasion.
 
 mod quiet;
+mod told;
 mod tree;
 
 use std::io::{self, PipeReader, PipeWriter};
 use std::os::fd::AsFd;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -22,6 +23,7 @@ use quiet::Quiet;
 use tree::Tree;
 
 pub use quiet::{MOST, QUIET};
+pub use told::{Folders, Told};
 pub use tree::Lost;
 
 /// Told that something changed; `false` ends the watch.
@@ -34,6 +36,7 @@ pub struct Watch {
     /// Whether every root was there.
     complete: bool,
     lost: Arc<AtomicBool>,
+    told: Arc<Mutex<Told>>,
     /// Closed when the watch is dropped, which its thread sees.
     _end: PipeWriter,
 }
@@ -46,12 +49,14 @@ impl Watch {
     pub fn start(roots: Vec<PathBuf>, tell: Tell) -> Result<Self, Lost> {
         let (tree, complete) = Tree::new(&roots)?;
         let lost = Arc::new(AtomicBool::new(false));
+        let told = Arc::<Mutex<Told>>::default();
         let thread = |error| Lost::Io(PathBuf::new(), error);
         let (ended, end) = io::pipe().map_err(thread)?;
         let watcher = Watcher {
             tree,
             tell,
             lost: lost.clone(),
+            told: told.clone(),
         };
         std::thread::Builder::new()
             .name("watch".to_owned())
@@ -61,20 +66,42 @@ impl Watch {
             roots,
             complete,
             lost,
+            told,
             _end: end,
         })
     }
 
     /// Whether it watches these roots, and all of them.
     pub fn covers(&self, roots: &[PathBuf]) -> bool {
-        self.roots == roots && self.complete && !self.lost.load(Ordering::Acquire)
+        self.roots == roots && self.hears_all()
     }
+
+    /// Whether every root was there, and nothing was missed since.
+    pub fn hears_all(&self) -> bool {
+        self.complete && !self.lost.load(Ordering::Acquire)
+    }
+
+    /// Takes the folders in which something changed, whether that was told already or is about
+    /// to be.
+    pub fn take_told(&self) -> Told {
+        std::mem::take(&mut *lock(&self.told))
+    }
+
+    /// Gives back what was taken and not acted on.
+    pub fn give_back(&self, told: Told) {
+        lock(&self.told).extend(told);
+    }
+}
+
+fn lock(told: &Mutex<Told>) -> std::sync::MutexGuard<'_, Told> {
+    told.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 struct Watcher {
     tree: Tree,
     tell: Tell,
     lost: Arc<AtomicBool>,
+    told: Arc<Mutex<Told>>,
 }
 
 impl Watcher {
@@ -98,7 +125,7 @@ impl Watcher {
                 return Ok(());
             }
             for event in self.tree.read().map_err(failed)? {
-                if self.tree.take(event)? {
+                if self.tree.take(event, &mut lock(&self.told))? {
                     quiet.noticed(Instant::now());
                 }
             }

@@ -5,16 +5,21 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
-use std::io;
+use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use nix::errno::Errno;
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, InotifyEvent, WatchDescriptor};
 
+use crate::ignored::{self, Rules};
 use crate::place::is_own;
+use crate::state::join;
+
+use super::told::Told;
 
 /// The most folders of one account that are watched.
 const MAX_WATCHES: usize = 250_000;
@@ -40,6 +45,9 @@ pub enum Lost {
         "there are more folders than can be watched (see /proc/sys/fs/inotify/max_user_watches)"
     )]
     TooMany,
+    /// What is ignored changed, and so what is to be watched.
+    #[error("{0:?} changed, and with it what is watched")]
+    Rules(PathBuf),
     /// Anything else that the system says.
     #[error("{0:?} cannot be watched: {1}")]
     Io(PathBuf, io::Error),
@@ -50,8 +58,36 @@ pub enum Lost {
 struct Folder {
     path: PathBuf,
     root: bool,
+    /// The root's path.
+    root_path: Arc<Path>,
     /// The filesystem: what is mounted below a root is not synced, and so not watched.
     dev: u64,
+    /// Its path below the root.
+    below: Vec<u8>,
+    /// What is ignored in it.
+    rules: Rules,
+}
+
+/// Where a folder is, and what those above it say.
+#[derive(Debug)]
+struct Spot {
+    root: bool,
+    root_path: Arc<Path>,
+    dev: u64,
+    below: Vec<u8>,
+    above: Rules,
+}
+
+impl Spot {
+    fn root(path: &Path, dev: u64) -> Self {
+        Self {
+            root: true,
+            root_path: path.into(),
+            dev,
+            below: Vec::new(),
+            above: None,
+        }
+    }
 }
 
 /// The watched folders.
@@ -82,7 +118,7 @@ impl Tree {
         let mut all = true;
         for root in roots {
             match fs::metadata(root) {
-                Ok(there) => all &= tree.walk(root, true, there.dev())?,
+                Ok(there) => all &= tree.walk(root, Spot::root(root, there.dev()))?,
                 Err(error) if error.kind() == io::ErrorKind::NotFound => all = false,
                 Err(error) => return Err(Lost::Io(root.clone(), error)),
             }
@@ -101,11 +137,12 @@ impl Tree {
         }
     }
 
-    /// Takes what was heard; answers whether it concerns anything that is synced.
+    /// Takes what was heard, and notes where it was; answers whether it concerns anything that is
+    /// synced.
     ///
     /// # Errors
     /// When from now on changes could be missed.
-    pub fn take(&mut self, event: InotifyEvent) -> Result<bool, Lost> {
+    pub fn take(&mut self, event: InotifyEvent, told: &mut Told) -> Result<bool, Lost> {
         let mask = event.mask;
         if mask.contains(AddWatchFlags::IN_Q_OVERFLOW) {
             return Err(Lost::Overflow);
@@ -123,43 +160,51 @@ impl Tree {
             }
             return Ok(false);
         };
-        if folder.root && is_own(b"", name.as_bytes()) {
+        let is_dir = mask.contains(AddWatchFlags::IN_ISDIR);
+        let Some(spot) = folder.spot_of(name.as_bytes(), is_dir) else {
             return Ok(false);
+        };
+        let path = folder.path.join(&name);
+        if !is_dir && name == ignored::FILE {
+            return Err(Lost::Rules(path));
         }
-        if mask.contains(AddWatchFlags::IN_ISDIR) {
-            let (path, dev) = (folder.path.join(&name), folder.dev);
+        let child = is_dir.then_some(name.as_bytes());
+        told.note(&folder.root_path, &folder.below, child);
+        if is_dir {
             if mask.intersects(AddWatchFlags::IN_MOVED_FROM | AddWatchFlags::IN_DELETE) {
                 self.leave(&path);
             } else {
-                self.walk(&path, false, dev)?;
+                self.walk(&path, spot)?;
             }
         }
         Ok(true)
     }
 
     /// Watches a folder and all below it; answers whether it was there.
-    fn walk(&mut self, top: &Path, root: bool, dev: u64) -> Result<bool, Lost> {
-        if !self.add(top, root, dev)? {
+    fn walk(&mut self, top: &Path, spot: Spot) -> Result<bool, Lost> {
+        let Some(wd) = self.add(top, spot)? else {
             return Ok(false);
-        }
-        let mut waiting = vec![(top.to_owned(), root)];
-        while let Some((folder, root)) = waiting.pop() {
-            for path in folders_in(&folder, root, dev)? {
-                if self.add(&path, false, dev)? {
-                    waiting.push((path, false));
-                }
+        };
+        let mut waiting = vec![wd];
+        while let Some(wd) = waiting.pop() {
+            // One folder may be met by two names, and then has lost its first.
+            let Some(folder) = self.folders.get(&wd) else {
+                continue;
+            };
+            for (path, spot) in folder.folders()? {
+                waiting.extend(self.add(&path, spot)?);
             }
         }
         Ok(true)
     }
 
-    /// Watches one folder; answers whether it was there and could be read.
-    fn add(&mut self, path: &Path, root: bool, dev: u64) -> Result<bool, Lost> {
+    /// Watches one folder, if it is there and can be read.
+    fn add(&mut self, path: &Path, spot: Spot) -> Result<Option<WatchDescriptor>, Lost> {
         if self.folders.len() >= MAX_WATCHES {
             return Err(Lost::TooMany);
         }
         let mut flags = CHANGES | AddWatchFlags::IN_ONLYDIR;
-        flags |= match root {
+        flags |= match spot.root {
             // A person may have named it by a link.
             true => AddWatchFlags::IN_DELETE_SELF | AddWatchFlags::IN_MOVE_SELF,
             false => AddWatchFlags::IN_DONT_FOLLOW,
@@ -169,13 +214,18 @@ impl Tree {
             Err(Errno::ENOSPC | Errno::ENOMEM) => return Err(Lost::TooMany),
             // Gone again, or replaced. What cannot be read cannot be synced either, and the sync
             // is who says so.
-            Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP | Errno::EACCES) => return Ok(false),
+            Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP | Errno::EACCES) => return Ok(None),
             Err(errno) => return Err(Lost::Io(path.to_owned(), errno.into())),
         };
+        // Read after it is watched: a later change is heard.
+        let rules = rules_in(path, &spot);
         let folder = Folder {
             path: path.to_owned(),
-            root,
-            dev,
+            root: spot.root,
+            root_path: spot.root_path,
+            dev: spot.dev,
+            below: spot.below,
+            rules,
         };
         if let Some(before) = self.folders.insert(wd, folder)
             && before.path != path
@@ -183,7 +233,7 @@ impl Tree {
             self.paths.remove(&before.path);
         }
         self.paths.insert(path.to_owned(), wd);
-        Ok(true)
+        Ok(Some(wd))
     }
 
     /// Watches a folder and all below it no longer: it is not there any more.
@@ -216,29 +266,71 @@ impl AsFd for Tree {
     }
 }
 
-/// The folders in a folder, on the same filesystem and not Mooring's own.
-fn folders_in(folder: &Path, root: bool, dev: u64) -> Result<Vec<PathBuf>, Lost> {
-    let lost = |error| Lost::Io(folder.to_owned(), error);
-    let entries = match fs::read_dir(folder) {
-        Ok(entries) => entries,
-        Err(error) if is_passing(&error) => return Ok(Vec::new()),
-        Err(error) => return Err(lost(error)),
-    };
-    let mut found = Vec::new();
-    for entry in entries {
-        let entry = entry.map_err(lost)?;
-        let own = root && is_own(b"", entry.file_name().as_bytes());
-        if own || !entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            continue;
+impl Folder {
+    /// Where a name in it is; `None` when it is Mooring's own, or ignored.
+    fn spot_of(&self, name: &[u8], is_dir: bool) -> Option<Spot> {
+        let own = self.root && is_own(b"", name);
+        if own || ignored::ignores(&self.rules, &self.below, name, is_dir).is_some() {
+            return None;
         }
-        match entry.metadata() {
-            Ok(there) if there.dev() == dev => found.push(entry.path()),
-            Ok(_) => {}
-            Err(error) if is_passing(&error) => {}
-            Err(error) => return Err(lost(error)),
-        }
+        Some(Spot {
+            root: false,
+            root_path: self.root_path.clone(),
+            dev: self.dev,
+            below: join(&self.below, name),
+            above: self.rules.clone(),
+        })
     }
-    Ok(found)
+
+    /// The folders in it, on the same filesystem, that are to be watched.
+    fn folders(&self) -> Result<Vec<(PathBuf, Spot)>, Lost> {
+        let lost = |error| Lost::Io(self.path.clone(), error);
+        let entries = match fs::read_dir(&self.path) {
+            Ok(entries) => entries,
+            Err(error) if is_passing(&error) => return Ok(Vec::new()),
+            Err(error) => return Err(lost(error)),
+        };
+        let mut found = Vec::new();
+        for entry in entries {
+            let entry = entry.map_err(lost)?;
+            if !entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                continue;
+            }
+            let Some(spot) = self.spot_of(entry.file_name().as_bytes(), true) else {
+                continue;
+            };
+            match entry.metadata() {
+                Ok(there) if there.dev() == self.dev => found.push((entry.path(), spot)),
+                Ok(_) => {}
+                Err(error) if is_passing(&error) => {}
+                Err(error) => return Err(lost(error)),
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// What is ignored in a folder. A file that cannot be read ignores nothing: a look too many.
+fn rules_in(folder: &Path, spot: &Spot) -> Rules {
+    let above = || spot.above.clone();
+    let opened = fs::OpenOptions::new()
+        .read(true)
+        .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_CLOEXEC)
+        .open(folder.join(ignored::FILE));
+    let Ok(file) = opened else {
+        return above();
+    };
+    let mut bytes = Vec::new();
+    let is_file = file.metadata().is_ok_and(|there| there.is_file());
+    if !is_file
+        || file
+            .take(ignored::MAX_BYTES + 1)
+            .read_to_end(&mut bytes)
+            .is_err()
+    {
+        return above();
+    }
+    ignored::parse(&spot.below, &bytes, &spot.above).map_or_else(|_| above(), |(rules, _)| rules)
 }
 
 /// Gone meanwhile, or nothing that a sync could read.

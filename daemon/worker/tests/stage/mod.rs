@@ -79,7 +79,8 @@ impl Stage {
         Self::on(twin, nas, DEVICE, HOME)
     }
 
-    fn on(twin: TwinFiles, nas: DiskId, device: &'static str, home: &'static str) -> Self {
+    /// A device of that name, with that home, on a machine that has the storage.
+    pub fn on(twin: TwinFiles, nas: DiskId, device: &'static str, home: &'static str) -> Self {
         let nr = NUMBER.fetch_add(1, Ordering::Relaxed);
         let database = format!("file:stage{nr}?mode=memory&cache=shared");
         let keep = connect(&database);
@@ -100,7 +101,7 @@ impl Stage {
             identity: "alice".into(),
             storage: STORAGE.into(),
             storage_id: "storage-1".into(),
-            sign_in_id: format!("s{}", self.journal.sign_in),
+            sign_in_id: format!("s{}{}", self.journal.sign_in, self.device),
             device: self.device.into(),
             home: self.home.into(),
             collections: vec![
@@ -208,6 +209,7 @@ impl Stage {
             provider: "local".into(),
             device: self.device.into(),
             signed_out_at: receipt::timestamp(1_700_000_000 + self.journal.sign_in),
+            sequence: 0,
             authorised_by: "password".into(),
             policy: "no policy".into(),
             remarks: report.remarks.clone(),
@@ -226,6 +228,7 @@ impl Stage {
                 detail: String::new(),
             },
             collections,
+            gone_before: receipt::GoneBefore::default(),
             left: Vec::new(),
         }
     }

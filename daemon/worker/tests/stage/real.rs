@@ -141,6 +141,7 @@ impl Real {
             provider: "local".into(),
             device: "laptop".into(),
             signed_out_at: receipt::timestamp(1_700_000_000 + self.sign_in_nr),
+            sequence: 0,
             authorised_by: "password".into(),
             policy: "no policy".into(),
             remarks: Vec::new(),
@@ -159,6 +160,7 @@ impl Real {
                 detail: String::new(),
             },
             collections: collections.collect(),
+            gone_before: receipt::GoneBefore::default(),
             left: Vec::new(),
         }
     }

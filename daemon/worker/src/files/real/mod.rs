@@ -7,6 +7,7 @@
 
 mod handle;
 mod list;
+mod mounts;
 mod open;
 mod place;
 mod rename;
@@ -76,6 +77,10 @@ impl Files for RealFiles {
         std::fs::canonicalize(path)
     }
 
+    fn true_place(&self, resolved: &Path) -> io::Result<Option<super::TruePlace>> {
+        mounts::true_place(resolved)
+    }
+
     fn make_root(&self, path: &Path) -> io::Result<Vec<PathBuf>> {
         root::make(path)
     }
@@ -115,9 +120,23 @@ impl Files for RealFiles {
         open::new_file(dir, name).map(RealFile::from)
     }
 
+    fn resume(&self, dir: &Self::Dir, name: &OsStr, length: u64) -> io::Result<Self::File> {
+        name::check(name)?;
+        point(Process::Worker, "resume");
+        open::unfinished(dir, name, length).map(RealFile::from)
+    }
+
+    fn write_hole(&self, file: &mut Self::File, length: u64) -> io::Result<()> {
+        open::grow(file, length)
+    }
+
     fn set_meta(&self, file: &Self::File, mode: u32, mtime: i64) -> io::Result<()> {
         point(Process::Worker, "write-meta");
-        retry(|| fchmod(file, Mode::from_bits_truncate(mode)))?;
+        match retry(|| fchmod(file, Mode::from_bits_truncate(mode))) {
+            // FAT, and some of NFS, SMB and FUSE, have no modes of their own.
+            Err(e) if is(&e, Errno::EPERM) || is(&e, Errno::EOPNOTSUPP) => {}
+            done => done?,
+        }
         let mtime = TimeSpec::new(mtime.div_euclid(SECOND), mtime.rem_euclid(SECOND));
         retry(|| futimens(file, &TimeSpec::UTIME_OMIT, &mtime))
     }

@@ -2,12 +2,13 @@
 
 use std::ffi::OsStr;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat, openat2};
 use nix::sys::stat::Mode;
+use nix::unistd::{Whence, ftruncate, lseek};
 
 use super::{is, retry, stat};
 use crate::files::Kind;
@@ -33,6 +34,13 @@ const CREATE_FILE: OFlag = OFlag::O_WRONLY
     .union(OFlag::O_EXCL)
     .union(OFlag::O_CLOEXEC)
     .union(OFlag::O_NOFOLLOW);
+
+/// O_NONBLOCK as above; not O_TRUNC: what it is has to be looked at first.
+const RESUME_FILE: OFlag = OFlag::O_WRONLY
+    .union(OFlag::O_CLOEXEC)
+    .union(OFlag::O_NOFOLLOW)
+    .union(OFlag::O_NONBLOCK)
+    .union(OFlag::O_NOCTTY);
 
 /// No O_NOFOLLOW: with it a link would be ENOTDIR; without it RESOLVE_NO_SYMLINKS says ELOOP.
 const OPEN_DIR: OFlag = OFlag::O_RDONLY
@@ -77,6 +85,36 @@ pub(super) fn file(dir: &OwnedFd, name: &OsStr) -> io::Result<OwnedFd> {
 /// Makes a file for writing, mode 0600.
 pub(super) fn new_file(dir: &OwnedFd, name: &OsStr) -> io::Result<OwnedFd> {
     beneath(dir, name, CREATE_FILE, Mode::S_IRUSR | Mode::S_IWUSR)
+}
+
+/// Opens an unfinished file for writing, cut to a length, at its end.
+pub(super) fn unfinished(dir: &OwnedFd, name: &OsStr, length: u64) -> io::Result<OwnedFd> {
+    let fd = match beneath(dir, name, RESUME_FILE, Mode::empty()) {
+        Err(e) if is(&e, Errno::ENXIO) || is(&e, Errno::ENODEV) => return Err(not_regular()),
+        opened => opened?,
+    };
+    let stat = stat::of(&fd)?;
+    // A second name would be somebody else's file, which is not ours to cut.
+    if stat.kind != Kind::File || stat.nlink != 1 {
+        return Err(not_regular());
+    }
+    set_length(&fd, length)?;
+    Ok(fd)
+}
+
+/// Lets a file that is being written grow behind its writing position, which moves to the end.
+pub(super) fn grow(file: impl AsFd, length: u64) -> io::Result<()> {
+    let file = file.as_fd();
+    let at = retry(|| lseek(file, 0, Whence::SeekCur))?;
+    let at = u64::try_from(at).map_err(|_| io::Error::from(io::ErrorKind::FileTooLarge))?;
+    set_length(file, at.saturating_add(length))
+}
+
+fn set_length(file: impl AsFd, length: u64) -> io::Result<()> {
+    let file = file.as_fd();
+    let length = i64::try_from(length).map_err(|_| io::Error::from(io::ErrorKind::FileTooLarge))?;
+    retry(|| ftruncate(file, length))?;
+    retry(|| lseek(file, length, Whence::SeekSet)).map(drop)
 }
 
 /// Opens what lies beneath a folder.

@@ -36,6 +36,23 @@ pub(super) struct Change {
 }
 
 impl Act {
+    /// The same with other names.
+    pub(super) fn with_names(self, kept: impl Fn(OsString) -> OsString) -> Self {
+        let slot = |(dir, name): Slot| (dir, kept(name));
+        match self {
+            Self::Link { slot: at, node } => Self::Link { slot: slot(at), node },
+            Self::Unlink { slot: at } => Self::Unlink { slot: slot(at) },
+            Self::Move { from, to } => Self::Move {
+                from: slot(from),
+                to: slot(to),
+            },
+            Self::Swap { a, b } => Self::Swap {
+                a: slot(a),
+                b: slot(b),
+            },
+        }
+    }
+
     fn slots(&self) -> Vec<&Slot> {
         match self {
             Self::Link { slot, .. } | Self::Unlink { slot } => vec![slot],

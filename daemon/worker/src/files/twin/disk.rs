@@ -1,8 +1,10 @@
 //! One simulated filesystem: its inodes as processes see them.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 
 use nix::errno::Errno;
 
@@ -31,12 +33,28 @@ pub struct DiskOptions {
     pub exchange: bool,
     /// Whether a rename can refuse to replace. If not, it is a link and an unlink, as on NFS.
     pub no_replace: bool,
+    /// Names are kept in small letters and without dots at the end, whatever is written.
+    pub rewrites_names: bool,
     /// Every change is refused (EROFS).
     pub read_only: bool,
     /// Every operation fails (EIO), as after somebody pulled the plug.
     pub unplugged: bool,
     /// Bytes of file content that fit; `None` for no limit.
     pub capacity: Option<u64>,
+}
+
+impl DiskOptions {
+    /// The name that is kept for one that is written.
+    fn kept<'a>(&self, name: &'a OsStr) -> Cow<'a, OsStr> {
+        if !self.rewrites_names {
+            return Cow::Borrowed(name);
+        }
+        let mut bytes = name.as_encoded_bytes().to_ascii_lowercase();
+        while bytes.len() > 1 && bytes.ends_with(b".") {
+            bytes.pop();
+        }
+        Cow::Owned(OsStr::from_bytes(&bytes).to_owned())
+    }
 }
 
 impl Default for DiskOptions {
@@ -48,6 +66,7 @@ impl Default for DiskOptions {
             leases: true,
             exchange: true,
             no_replace: true,
+            rewrites_names: false,
             read_only: false,
             unplugged: false,
             capacity: None,
@@ -163,7 +182,7 @@ impl Disk {
         dir.allow(0o100)?;
         check_length(name)?;
         entries
-            .get(name)
+            .get(&*self.options.kept(name))
             .copied()
             .ok_or_else(|| Errno::ENOENT.into())
     }
@@ -217,6 +236,8 @@ impl Disk {
 
     /// Changes entries, visibly; not durably yet.
     pub(super) fn act(&mut self, act: Act, now: i64) {
+        let options = &self.options;
+        let act = act.with_names(|name| options.kept(&name).into_owned());
         let change = Change::new(act, &self.seen);
         change.act.apply(&mut self.seen);
         for id in change.touched() {
@@ -253,11 +274,31 @@ impl Disk {
         Ok(())
     }
 
-    /// Bytes of content of all files that have a name.
+    /// Cuts a file, or lets it grow by zeros.
+    pub(super) fn set_length(&mut self, id: Id, length: u64, now: i64) -> io::Result<()> {
+        let length = usize::try_from(length).map_err(|_| io::Error::from(Errno::EFBIG))?;
+        let inode = self.inode_mut(id)?;
+        let Content::File(content) = &mut inode.content else {
+            return Err(Errno::EINVAL.into());
+        };
+        content.resize(length, 0);
+        inode.mtime = now;
+        inode.ctime = now;
+        let kept = content.clone();
+        self.dirty.insert(id);
+        // What was lost and is cut off is written again; what stays has to be there already.
+        let durable = self.durable.get(&id).map(|inode| &inode.content);
+        if matches!(durable, Some(Content::File(bytes)) if bytes.starts_with(&kept)) {
+            self.lost.remove(&id);
+        }
+        Ok(())
+    }
+
+    /// Bytes of content of all files that have a name; one with holes takes none.
     pub(super) fn used(&self) -> u64 {
         self.seen
             .values()
-            .filter(|inode| inode.links > 0)
+            .filter(|inode| inode.links > 0 && !inode.holes)
             .map(Inode::size)
             .sum()
     }

@@ -47,6 +47,29 @@ impl TwinFiles {
         }
     }
 
+    /// A handle that writes behind what is there.
+    pub(super) fn handle_behind(&self, at: At, length: u64) -> TwinFile {
+        let mut file = self.handle(at, true);
+        file.position = usize::try_from(length).unwrap_or(usize::MAX);
+        file
+    }
+
+    /// Zeros behind the writing position that take no space.
+    pub(super) fn grow(&self, file: &mut TwinFile, length: u64) -> io::Result<()> {
+        let at = self.node(file)?;
+        let mut world = self.enter("write-hole", Phase::Effect)?;
+        if !file.writable {
+            return Err(Errno::EBADF.into());
+        }
+        let now = world.stamp();
+        let end = (file.position as u64).saturating_add(length);
+        let disk = world.disk(at);
+        disk.set_length(at.id, end, now)?;
+        disk.inode_mut(at.id)?.holes |= length > 0;
+        file.position = usize::try_from(end).map_err(|_| io::Error::from(Errno::EFBIG))?;
+        Ok(())
+    }
+
     /// The node of a handle.
     pub(super) fn node(&self, file: &TwinFile) -> io::Result<At> {
         if file.files.life == self.life {

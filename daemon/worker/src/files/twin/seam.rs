@@ -10,7 +10,7 @@ use nix::errno::Errno;
 use super::inode::{Content, Inode};
 use super::world::At;
 use super::{Phase, TwinDir, TwinFile, TwinFiles};
-use crate::files::{Abilities, Entry, Extras, Files, Kind, Lease, Stat, name};
+use crate::files::{Abilities, Entry, Extras, Files, Kind, Large, Lease, Stat, name};
 
 /// Bytes that a disk without a limit claims to have.
 const UNLIMITED: u64 = 1 << 40;
@@ -121,6 +121,32 @@ impl Files for TwinFiles {
         let id = world.disk(dir).make(dir.id, name, inode, now)?;
         drop(world);
         Ok(self.handle(At { disk: dir.disk, id }, true))
+    }
+
+    fn resume(&self, dir: &TwinDir, name: &OsStr, length: u64) -> io::Result<TwinFile> {
+        name::check(name)?;
+        let dir = self.at(dir)?;
+        let mut world = self.enter("resume", Phase::Effect)?;
+        let at = world.child(dir, name)?;
+        let inode = world.inode(at)?;
+        match inode.kind() {
+            Kind::File if inode.links == 1 => inode.allow(0o200)?,
+            Kind::Symlink => return Err(Errno::ELOOP.into()),
+            Kind::File | Kind::Dir | Kind::Special => {
+                return Err(io::Error::new(
+                    io::ErrorKind::InvalidInput,
+                    "not a regular file",
+                ));
+            }
+        }
+        let now = world.stamp();
+        world.disk(at).set_length(at.id, length, now)?;
+        drop(world);
+        Ok(self.handle_behind(at, length))
+    }
+
+    fn write_hole(&self, file: &mut TwinFile, length: u64) -> io::Result<()> {
+        self.grow(file, length)
     }
 
     fn set_meta(&self, file: &TwinFile, mode: u32, mtime: i64) -> io::Result<()> {
@@ -267,6 +293,14 @@ impl Files for TwinFiles {
 
     fn now(&self) -> i64 {
         self.lock().stamp()
+    }
+
+    fn large(&self) -> Large {
+        // Small, so that a test dies at many places in one.
+        Large {
+            from: 16 * 1024,
+            step: 4 * 1024,
+        }
     }
 
     fn parallelism(&self) -> usize {

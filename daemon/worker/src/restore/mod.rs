@@ -4,57 +4,43 @@
 //! from the backup gets a conflict copy's name, made from the day of the backup, so that a second
 //! try finds it. Damaged files are named and stay where they are.
 
+mod install;
+mod target;
+
+use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
 use std::io;
 use std::mem;
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use mooring_core::collection::Collection;
 use mooring_core::receipt::readable;
-use mooring_core::sync::{Hash, conflict_name};
+use mooring_core::sync::Hash;
 use mooring_wire::RestoreReport;
 
 use crate::account::Account;
 use crate::backup::{self, ABOUT};
-use crate::conflict::{DIGITS, MANY_DIGITS};
 use crate::durable;
-use crate::error::{Error, FileTrouble, Result, about_one_file};
+use crate::error::{Error, FileTrouble, Result};
 use crate::files::Files;
-use crate::hash::{self, CARRIED_MODE, Failed, Source};
-use crate::place::{STAGING, is_own, os, path};
+use crate::hash::{self, Failed, Source};
+use crate::large;
+use crate::place::{is_own, os, path};
 use crate::staging;
 use crate::state::{Epoch, join, split};
 use crate::sums::{self, Line, NAMES, SUMS};
 use crate::trouble::Named;
 
+use install::Ready;
+use target::{Target, below, own, remove_waiting};
+
 /// Files copied between two syncs of the filesystem.
 const BATCH: usize = 256;
+/// The most damaged files of a backup that are passed over; their names are kept in memory.
+const MAX_DAMAGED: usize = 64 * 1024;
 /// The longest `NAMES` that is read, in bytes.
 const MAX_NAMES: u64 = 64 * 1024 * 1024;
-
-/// A folder that files of one collection go to.
-struct Target<D> {
-    collection: Collection,
-    dir: D,
-    path: PathBuf,
-    /// Where copies wait for their place.
-    waiting: D,
-    known_good: bool,
-}
-
-/// A copy that waits for its place.
-struct Ready {
-    target: usize,
-    folder: Vec<u8>,
-    /// Its folder in the backup.
-    stored_folder: Vec<u8>,
-    name: Vec<u8>,
-    waiting: OsString,
-    hash: Hash,
-    size: u64,
-}
 
 /// Restores what lies at or below `only` in the backup (everything, when it is empty) into the
 /// account's folders, or below `to`.
@@ -117,79 +103,6 @@ pub fn restore<F: Files>(
     report.problems = problems.some;
     report.problems_total = problems.total;
     Ok(report)
-}
-
-/// The account's own folders.
-fn own<F: Files>(account: &Account<F>) -> Result<Vec<Target<F::Dir>>> {
-    let roots = backup::open_roots(account)?;
-    roots
-        .into_iter()
-        .map(|root| {
-            let waiting = durable::ensure_dir(&account.files, &root.dir, Path::new(STAGING), true);
-            target(account, root.collection, root.dir, root.path, waiting)
-        })
-        .collect()
-}
-
-/// Folders below one that a person named.
-fn below<F: Files>(account: &Account<F>, from: &Path, to: &Path) -> Result<Vec<Target<F::Dir>>> {
-    let dir = backup::open_apart(account, "the folder to restore to", to)?;
-    let backup = [("the backup".to_owned(), from)];
-    crate::signin::check_apart(&account.files, ("the folder to restore to", to), &backup)?;
-    account
-        .spec
-        .collections
-        .iter()
-        .map(|(collection, _)| {
-            let at = to.join(collection.folder());
-            let folder = Path::new(collection.folder());
-            let root = durable::ensure_dir(&account.files, &dir, folder, true)
-                .map_err(|e| Error::io("make the folder", &at, e))?;
-            let waiting = durable::ensure_dir(&account.files, &dir, Path::new(STAGING), true);
-            target(account, *collection, root, at, waiting)
-        })
-        .collect()
-}
-
-fn target<F: Files>(
-    account: &Account<F>,
-    collection: Collection,
-    dir: F::Dir,
-    path: PathBuf,
-    waiting: io::Result<F::Dir>,
-) -> Result<Target<F::Dir>> {
-    let waiting = waiting.map_err(|e| Error::io("make the staging folder for", &path, e))?;
-    let abilities = account.files.abilities(&dir);
-    let known_good = abilities
-        .map_err(|e| Error::io("look at", &path, e))?
-        .known_good;
-    Ok(Target {
-        collection,
-        dir,
-        path,
-        waiting,
-        known_good,
-    })
-}
-
-/// In a folder that is not the account's, the staging folder is not to stay.
-fn remove_waiting<F: Files>(
-    account: &Account<F>,
-    to: &Path,
-    targets: &[Target<F::Dir>],
-) -> Result<()> {
-    let fail = |e| Error::io("tidy up in", to, e);
-    let files = &account.files;
-    let dir = files.open_root(to).map_err(fail)?;
-    let empty = match targets.first() {
-        Some(target) => files.list(&target.waiting).map_err(fail)?.is_empty(),
-        None => false,
-    };
-    // What another account's restore has in it is not ours to touch.
-    if empty {
-        files.remove_dir(&dir, STAGING.as_ref()).map_err(fail)?;
-    }
-    files.sync_dir(&dir).map_err(fail)
 }
 
 /// The real paths of what is stored under mapped names.
@@ -287,6 +200,13 @@ impl<F: Files> Restoring<'_, F> {
                     let shown = self.from.join(path(&line.path));
                     problems.add(shown.as_os_str().as_bytes().to_vec(), &why);
                     damaged.insert(line.path);
+                    if damaged.len() > MAX_DAMAGED {
+                        return Err(Error::Refused(format!(
+                            "more than {MAX_DAMAGED} files of {} are missing or damaged: restore \
+                             from another backup, or a part of it",
+                            readable(self.from.as_os_str().as_bytes())
+                        )));
+                    }
                 }
             }
             self.account.tell("checking the backup", good, (0, 0));
@@ -329,13 +249,20 @@ impl<F: Files> Restoring<'_, F> {
         let (stored_folder, stored) = line.place();
         let source = files.open_dir(&self.source, path(stored_folder))?;
         let waiting = OsString::from(format!("{}{}", self.prefix(), self.ready.len()));
-        let (reading, _) = hash::copy(
-            files,
-            (&source, os(stored)),
-            (&there.waiting, &waiting),
-            !there.known_good,
-            &self.account.stop,
-        )?;
+        let (from, to) = ((&source, os(stored)), (&there.waiting, waiting.as_os_str()));
+        let (sync, stop) = (!there.known_good, &self.account.stop);
+        let size = files.stat(from.0, from.1)?.size;
+        let (reading, _) = if size < files.large().from {
+            hash::copy(files, from, to, sync, stop)?
+        } else {
+            let carried = Cell::new(0);
+            let tell = |more| {
+                carried.set(carried.get() + more);
+                self.account
+                    .tell("restoring", (0, carried.get()), (1, size));
+            };
+            large::copy(files, from, to, sync, stop, &tell)?
+        };
         if reading.hash != line.hash {
             files
                 .unlink(&there.waiting, &waiting)
@@ -388,123 +315,6 @@ impl<F: Files> Restoring<'_, F> {
         }
     }
 
-    /// Makes the copies that wait durable and puts them in their places.
-    fn settle(&mut self) -> Result<()> {
-        let ready = mem::take(&mut self.ready);
-        self.sync(&ready)?;
-        let mut folders = HashSet::new();
-        for ready in &ready {
-            match self.install(ready) {
-                Ok(Some(conflict)) => {
-                    self.report.restored.files += 1;
-                    self.report.restored.bytes += ready.size;
-                    self.report.conflicts += u64::from(conflict);
-                }
-                Ok(None) => self.report.equal += 1,
-                Err(e) => match about_one_file(&e) {
-                    Some(FileTrouble(why)) => {
-                        let shown = self.shown(ready);
-                        self.problems.add(shown, &why);
-                        let target = &self.targets[ready.target];
-                        durable::remove_if_there(
-                            &self.account.files,
-                            &target.waiting,
-                            &ready.waiting,
-                        )
-                        .map_err(|e| Error::io("tidy up in", &target.path, e))?;
-                    }
-                    None => return Err(Error::io("restore", path(&self.shown(ready)), e)),
-                },
-            }
-            folders.insert((ready.target, ready.folder.clone()));
-        }
-        self.sync(&ready)?;
-        for (target, folder) in folders {
-            let target = &self.targets[target];
-            if target.known_good {
-                continue;
-            }
-            let synced = self.account.files.open_dir(&target.dir, path(&folder));
-            match synced.and_then(|dir| self.account.files.sync_dir(&dir)) {
-                Err(e) if about_one_file(&e).is_none() => {
-                    return Err(Error::io(
-                        "make durable",
-                        &target.path.join(path(&folder)),
-                        e,
-                    ));
-                }
-                // It could not be made, and its files were named.
-                _ => {}
-            }
-        }
-        Ok(())
-    }
-
-    fn sync(&self, ready: &[Ready]) -> Result<()> {
-        for (nr, target) in self.targets.iter().enumerate() {
-            if target.known_good && ready.iter().any(|ready| ready.target == nr) {
-                let synced = self.account.files.sync_all(&target.dir);
-                synced.map_err(|e| Error::io("make durable", &target.path, e))?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Gives a copy its name; `Some(true)` when that is a conflict copy's, `None` when a file with
-    /// the same bytes was there.
-    fn install(&self, ready: &Ready) -> io::Result<Option<bool>> {
-        let files = &self.account.files;
-        let target = &self.targets[ready.target];
-        let sync = !target.known_good;
-        let dir = self.folder(target, ready, sync)?;
-        let device = &self.account.spec.device;
-        let copy = |digits| conflict_name(&ready.name, device, &self.date, &ready.hash, digits);
-        let names = [ready.name.clone(), copy(DIGITS), copy(MANY_DIGITS)];
-        for (nr, name) in names.iter().enumerate() {
-            match files.rename_new(&target.waiting, &ready.waiting, &dir, os(name)) {
-                Ok(()) => return Ok(Some(nr > 0)),
-                Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
-                Err(e) => return Err(e),
-            }
-            let same = self.has_bytes(&dir, name, &ready.hash);
-            match same {
-                Ok(true) => {
-                    files.unlink(&target.waiting, &ready.waiting)?;
-                    return Ok(None);
-                }
-                Ok(false) | Err(Failed::One(_)) => {}
-                Err(Failed::All(e)) => return Err(e),
-                Err(Failed::Stopped) => return Err(io::ErrorKind::Interrupted.into()),
-            }
-        }
-        Err(io::ErrorKind::AlreadyExists.into())
-    }
-
-    /// Opens the folder of a copy, making it and its parents, with the modes of the backup's.
-    fn folder(&self, target: &Target<F::Dir>, ready: &Ready, sync: bool) -> io::Result<F::Dir> {
-        let files = &self.account.files;
-        let ends = |path: &[u8]| {
-            let slashes = path.iter().enumerate().filter(|(_, b)| **b == b'/');
-            let mut ends: Vec<usize> = slashes.map(|(at, _)| at).collect();
-            ends.push(path.len());
-            ends
-        };
-        if ready.folder.is_empty() || files.open_dir(&target.dir, path(&ready.folder)).is_ok() {
-            return files.open_dir(&target.dir, path(&ready.folder));
-        }
-        // A mapped path has as many parts as the real one, behind the collection's own.
-        let stored = ends(&ready.stored_folder);
-        for (to, from) in ends(&ready.folder)
-            .into_iter()
-            .zip(stored.into_iter().skip(1))
-        {
-            let source = files.open_dir(&self.source, path(&ready.stored_folder[..from]))?;
-            let mode = files.stat_dir(&source)?.mode & CARRIED_MODE | durable::FOLDER_MODE;
-            durable::ensure_dir_with(files, &target.dir, path(&ready.folder[..to]), mode, sync)?;
-        }
-        durable::ensure_dir(files, &target.dir, path(&ready.folder), sync)
-    }
-
     /// What the names of waiting copies begin with; a sync sweeps such names up as well.
     fn prefix(&self) -> String {
         format!("new-{}-restore-", self.account.spec.id)
@@ -522,11 +332,6 @@ impl<F: Files> Restoring<'_, F> {
             }
         }
         Ok(())
-    }
-
-    fn shown(&self, ready: &Ready) -> Vec<u8> {
-        let root = self.targets[ready.target].path.as_os_str().as_bytes();
-        join(root, &join(&ready.folder, &ready.name))
     }
 
     fn problem(&mut self, stored: &[u8], FileTrouble(why): &FileTrouble) {

@@ -1,0 +1,178 @@
+//! The other devices of a storage: who they are, asking one to sign out, and heeding those that
+//! ask this one.
+//!
+//! A request proves only that somebody can write into the storage. So policy decides here, as about
+//! another device, and what it allows is a sign-out as any other: drained, read back, receipted,
+//! and undone by whoever sits here as long as nothing was removed. A request counts once: what
+//! became of it is durable before its file goes.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use mooring_api as api;
+use mooring_core::account::{Event, State};
+use mooring_wire::{Device, DeviceRequest};
+
+use crate::broker::Broker;
+use crate::failure::Failure;
+use crate::published::{AccountView, Holder};
+use crate::random;
+
+/// How long the storage may take to show its requests: they are looked at again later.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What a device that asks is told.
+pub mod word {
+    /// The sign-out is under way.
+    pub const SIGNING_OUT: &str = "signing-out";
+    /// It waits for somebody there.
+    pub const BLOCKED: &str = "blocked";
+    /// Policy there does not allow it.
+    pub const DENIED: &str = "denied";
+    /// Somebody there cancelled it.
+    pub const CANCELLED: &str = "cancelled";
+}
+
+impl Broker {
+    /// The devices that use an account's storage, this one first, and those that left.
+    ///
+    /// # Errors
+    /// [`Failure::Busy`] when a job is under way; when the storage cannot be reached.
+    pub async fn devices(&self, id: &str) -> Result<Vec<api::Device>, Failure> {
+        let looking = self.looking(id).await?;
+        let found = looking
+            .ask(|live, id| Box::pin(async move { live.proxy().devices(&id).await }))
+            .await?;
+        Ok(found.into_iter().map(shown).collect())
+    }
+
+    /// Asks another device to sign out; answers the request's ID.
+    ///
+    /// # Errors
+    /// When there is no such device; [`Failure::Busy`]; when the storage cannot be reached.
+    pub async fn ask_device(&self, id: &str, device: String) -> Result<String, Failure> {
+        let request = random::hex::<16>()?;
+        let looking = self.looking(id).await?;
+        let asked = looking
+            .ask(move |live, id| {
+                let (device, request) = (device.clone(), request.clone());
+                Box::pin(async move { live.proxy().ask_device(&id, &device, &request).await })
+            })
+            .await?;
+        tracing::info!(
+            account = id,
+            request = asked,
+            "another device is asked to sign out"
+        );
+        Ok(asked)
+    }
+
+    /// Looks whether another device asks for something, and does it or answers why not.
+    async fn heed_requests(self: &Arc<Self>, id: &str) -> Result<(), Failure> {
+        let looking = self.looking(id).await?;
+        let requests =
+            looking.ask(|live, id| Box::pin(async move { live.proxy().requests(&id).await }));
+        let requests = tokio::time::timeout(PATIENCE, requests)
+            .await
+            .map_err(|_| Failure::Internal("the storage shows no requests in time".to_owned()))??;
+        drop(looking);
+        for request in requests {
+            match self.sign_out_for_device(id, &request).await {
+                // The other requests come to their turn if this one is undone.
+                Ok(_) => return Ok(()),
+                Err(Failure::PolicyDenied(why) | Failure::BackupRequired(why)) => {
+                    self.deny(id, &request, &why).await?;
+                }
+                Err(failure) => return Err(failure),
+            }
+        }
+        Ok(())
+    }
+
+    async fn deny(&self, id: &str, request: &DeviceRequest, why: &str) -> Result<(), Failure> {
+        let looking = self.looking(id).await?;
+        let (asked, said) = (request.id.clone(), why.to_owned());
+        looking
+            .ask(move |live, id| {
+                let (asked, said) = (asked.clone(), said.clone());
+                Box::pin(async move {
+                    let worker = live.proxy();
+                    worker
+                        .answer_request(&id, &asked, word::DENIED, &said)
+                        .await
+                })
+            })
+            .await?;
+        drop(looking);
+        let message = format!(
+            "the device {} asked to sign out here, and this is not allowed: {why}",
+            request.device
+        );
+        tracing::warn!(account = id, request = request.id, message, "denied");
+        let active = |view: &AccountView| view.account.state == State::Active;
+        let published = self.published.borrow().account(id).map(active);
+        if published.unwrap_or(false) {
+            self.event(id, Event::Recovered, &message);
+        }
+        Ok(())
+    }
+}
+
+/// Heeds the requests of other devices, until the broker stops.
+pub async fn run(broker: Arc<Broker>) {
+    let mut published = broker.published.subscribe();
+    let mut due = everyone(&broker);
+    loop {
+        due.extend(broker.noticed.take_requests());
+        let free: Vec<String> = {
+            let published = published.borrow_and_update();
+            due.retain(|id| published.accounts.get(id).is_some_and(is_in_use));
+            let free = |id: &&String| {
+                let view = published.accounts.get(*id);
+                view.is_some_and(|view| view.holder == Holder::Free)
+            };
+            due.iter().filter(free).cloned().collect()
+        };
+        for id in free {
+            due.remove(&id);
+            if let Err(failure) = broker.heed_requests(&id).await {
+                // Whatever it is, the next sync or the next poll looks again.
+                tracing::info!(account = id, error = %failure, "no look at requests");
+            }
+        }
+        let poll =
+            Duration::from_secs(60 * u64::from(broker.rules.in_force().settings.poll_minutes));
+        tokio::select! {
+            changed = published.changed() => if changed.is_err() {
+                return;
+            },
+            () = broker.noticed.more_requests() => {}
+            () = tokio::time::sleep(poll) => due.extend(everyone(&broker)),
+        }
+    }
+}
+
+fn everyone(broker: &Broker) -> BTreeSet<String> {
+    broker.published.borrow().accounts.keys().cloned().collect()
+}
+
+fn is_in_use(view: &AccountView) -> bool {
+    matches!(view.account.state, State::Active | State::NeedsAttention(_))
+}
+
+fn shown(device: Device) -> api::Device {
+    api::Device {
+        name: device.name,
+        sign_in_id: device.sign_in_id,
+        this: device.this,
+        identity: device.identity,
+        collections: device.collections,
+        pending: device.pending,
+        held: device.held,
+        last_seen: device.last_seen,
+        state: device.state,
+        message: device.message,
+        receipt: device.receipt,
+    }
+}

@@ -1,0 +1,72 @@
+//! Asking the worker about an account that nothing else is done with meanwhile.
+
+use std::sync::Arc;
+
+use mooring_wire::AccountSpec;
+
+use crate::account::Account;
+use crate::broker::Broker;
+use crate::failure::Failure;
+use crate::launch::Later;
+use crate::published::Holder;
+use crate::workers::Live;
+
+/// An account that somebody looks at. It is free again when this is dropped, whatever happened to
+/// whoever looked.
+pub struct Looking<'a> {
+    broker: &'a Broker,
+    /// The account, as it was when the look began.
+    pub account: Account,
+}
+
+impl Drop for Looking<'_> {
+    fn drop(&mut self) {
+        self.broker.change_account(&self.account.id, |view| {
+            if view.holder == Holder::Look {
+                view.holder = Holder::Free;
+            }
+        });
+    }
+}
+
+impl Broker {
+    /// Takes an account for a look.
+    ///
+    /// # Errors
+    /// As [`Broker::hold`].
+    pub async fn looking(&self, id: &str) -> Result<Looking<'_>, Failure> {
+        let account = self.hold(id, Holder::Look).await?;
+        Ok(Looking {
+            broker: self,
+            account,
+        })
+    }
+}
+
+impl Looking<'_> {
+    /// Asks the worker, which attached the account first; again, on a new one, if it dies over it.
+    ///
+    /// # Errors
+    /// The worker's.
+    pub async fn ask<T>(
+        &self,
+        ask: impl Fn(Arc<Live>, String) -> Later<'static, mooring_wire::Result<T>>
+        + Clone
+        + Send
+        + Sync
+        + 'static,
+    ) -> Result<T, Failure> {
+        let spec: AccountSpec = self.account.spec();
+        self.broker
+            .workers
+            .call(|live| {
+                let (spec, ask) = (spec.clone(), ask.clone());
+                Box::pin(async move {
+                    let id = spec.id.clone();
+                    live.proxy().attach(spec).await?;
+                    Ok(ask(live, id).await?)
+                })
+            })
+            .await
+    }
+}

@@ -1,0 +1,81 @@
+//! How jobs ended, remembered for a while: whoever followed one over a restart of the daemon hears
+//! its end still.
+
+use mooring_api::{Blocked, JobOutcome, Progress};
+
+use super::{Job, copies, sign_in, sign_out, sync};
+use crate::published::{JobState, JobView};
+
+/// How long an end is remembered, in seconds.
+pub const REMEMBERED_SECONDS: u64 = 24 * 60 * 60;
+/// The most ends that are remembered; the oldest go first.
+pub const MAX_REMEMBERED: u32 = 256;
+
+/// A job that has ended, as far as it is durable.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ended {
+    /// Its number.
+    pub number: u64,
+    /// What it was, e.g. `sync`.
+    pub kind: String,
+    /// The account's ID.
+    pub account: String,
+    /// The user who began it.
+    pub uid: u32,
+    /// The stage that it reached, or empty.
+    pub stage: String,
+    /// When it ended, in seconds since the Unix epoch.
+    pub when: u64,
+    /// How.
+    pub outcome: JobOutcome,
+}
+
+impl Ended {
+    /// The job as clients see it; none when it is of a kind that this version does not know.
+    pub fn view(self) -> Option<JobView> {
+        let (kind, stages) = shape(&self.kind)?;
+        let stage = stages.iter().find(|stage| **stage == self.stage);
+        Some(JobView {
+            kind,
+            account: self.account,
+            uid: self.uid,
+            stage: stage.copied().unwrap_or_default(),
+            stages,
+            state: JobState::Finished,
+            progress: Progress::default(),
+            blocked: Blocked::default(),
+            cancellable: false,
+            outcome: self.outcome,
+        })
+    }
+}
+
+impl Job {
+    /// The end of this job, to be made durable together with what it did.
+    pub fn ended(&self, outcome: &JobOutcome) -> Ended {
+        let published = self.broker.published.borrow();
+        let view = published.jobs.get(&self.number);
+        Ended {
+            number: self.number,
+            kind: view.map_or("", |view| view.kind).to_owned(),
+            account: self.account.clone(),
+            uid: view.map_or(self.broker.uid, |view| view.uid),
+            stage: view.map_or("", |view| view.stage).to_owned(),
+            when: self.broker.clock.now(),
+            outcome: outcome.clone(),
+        }
+    }
+}
+
+/// The kind of a job and the stages it goes through.
+fn shape(kind: &str) -> Option<(&'static str, Vec<&'static str>)> {
+    if let Some((kind, stage)) = copies::KINDS.into_iter().find(|(known, _)| *known == kind) {
+        return Some((kind, vec![stage]));
+    }
+    match kind {
+        sign_in::KIND => Some((sign_in::KIND, sign_in::stages())),
+        sync::KIND => Some((sync::KIND, sync::stages())),
+        sign_out::KIND => Some((sign_out::KIND, sign_out::stages())),
+        _ => None,
+    }
+}

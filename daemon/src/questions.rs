@@ -1,0 +1,138 @@
+//! What policy is asked: the facts of a question, gathered from what the broker knows, and the
+//! refusals that follow. What policy answers is `mooring_core::policy`'s.
+
+use mooring_core::collection::Collection;
+use mooring_core::policy::{
+    Actor, Decision, Facts, Problem, Simulation, Source, TakenBackup, Verb, simulate,
+};
+
+use crate::account::{Account, LastBackup};
+use crate::broker::Broker;
+use crate::failure::Failure;
+use crate::jobs::sign_in::Wanted;
+
+impl Broker {
+    /// What policy says about a verb, as an actor would begin it now.
+    pub fn decide(&self, account: &Account, verb: Verb, actor: Actor) -> Decision {
+        let facts = self.facts(account, verb, actor);
+        self.rules.in_force().standing.decide(&facts)
+    }
+
+    /// What policy says about a sign-out that an actor wants and that keeps these collections:
+    /// one that would begin now, or one that is under way and began when it was allowed to.
+    pub fn decide_sign_out(
+        &self,
+        account: &Account,
+        actor: Actor,
+        keep: &[Collection],
+        begins: bool,
+    ) -> Decision {
+        let facts = self.facts(account, Verb::SignOut, actor);
+        let facts = Facts {
+            removes: facts.collections.iter().any(|c| !keep.contains(c)),
+            begins: facts.begins.filter(|_| begins),
+            ..facts
+        };
+        self.rules.in_force().standing.decide(&facts)
+    }
+
+    fn facts(&self, account: &Account, verb: Verb, actor: Actor) -> Facts {
+        let now = self.clock.now();
+        Facts {
+            collections: account.collections.iter().map(|c| c.collection).collect(),
+            now,
+            begins: Some(now),
+            removes: true,
+            backup: account.last_backup.as_ref().map(taken),
+            ..Facts::new(verb, actor, &account.provider, &account.identity)
+        }
+    }
+
+    /// Whether policy lets the person sign in, with these collections.
+    ///
+    /// # Errors
+    /// [`Failure::PolicyDenied`] names who says so, where, why, and whom to ask.
+    pub fn expect_sign_in(&self, wanted: &Wanted) -> Result<(), Failure> {
+        let identity = wanted.identity.as_deref().unwrap_or_default();
+        let facts = Facts {
+            collections: wanted.collections.iter().map(|(c, _)| *c).collect(),
+            ..Facts::new(Verb::SignIn, Actor::Person, &wanted.provider, identity)
+        };
+        let decision = self.rules.in_force().standing.decide(&facts);
+        decision
+            .refusal()
+            .map_or(Ok(()), |refusal| Err(Failure::PolicyDenied(refusal)))
+    }
+
+    /// The accounts that policy requires and that are not here, as sentences.
+    pub fn missing_accounts(&self) -> Vec<String> {
+        let in_force = self.rules.in_force();
+        in_force.standing.policy().missing(&self.present())
+    }
+
+    /// The accounts of this device, each a provider and an identity.
+    fn present(&self) -> Vec<(String, String)> {
+        let published = self.published.borrow();
+        let accounts = published.accounts.values().map(|view| &view.account);
+        accounts
+            .map(|account| (account.provider.clone(), account.identity.clone()))
+            .collect()
+    }
+
+    /// What a file would change for the accounts of this device; applies nothing. Answers the
+    /// questions and, by their places, the changes.
+    ///
+    /// # Errors
+    /// What is wrong with the file, or with the policy in force.
+    pub fn simulate(&self, file: Source) -> Result<(Vec<Question>, Simulation), Vec<Problem>> {
+        let accounts: Vec<Account> = {
+            let published = self.published.borrow();
+            let views = published.accounts.values();
+            views.map(|view| view.account.clone()).collect()
+        };
+        let mut questions = Vec::new();
+        let mut facts = Vec::new();
+        for account in &accounts {
+            for (_, verb) in Verb::ALL {
+                for (_, actor) in Actor::ALL {
+                    questions.push(Question {
+                        account: account.id.clone(),
+                        identity: account.identity.clone(),
+                        verb,
+                        actor,
+                    });
+                    // What depends on the hour is told as hours.
+                    facts.push(Facts {
+                        begins: None,
+                        ..self.facts(account, verb, actor)
+                    });
+                }
+            }
+        }
+        let standing = &self.rules.in_force().standing;
+        let simulation = simulate(standing, file, &facts, &self.present())?;
+        Ok((questions, simulation))
+    }
+}
+
+/// What a simulation is about.
+#[derive(Debug, Clone)]
+pub struct Question {
+    /// The account's ID.
+    pub account: String,
+    /// Its identity.
+    pub identity: String,
+    /// What would be done.
+    pub verb: Verb,
+    /// By whom.
+    pub actor: Actor,
+}
+
+/// A backup is remembered only when all of it was read back.
+fn taken(last: &LastBackup) -> TakenBackup {
+    TakenBackup {
+        when: last.when,
+        complete: last.missing == 0,
+        read_back: true,
+    }
+}

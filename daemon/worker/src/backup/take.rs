@@ -1,0 +1,322 @@
+//! Taking: every file copied into the partial backup, which is then durable and read back.
+
+use std::cell::Cell;
+use std::ffi::OsStr;
+use std::io::{self, BufWriter, Write};
+use std::mem;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use mooring_core::receipt::timestamp;
+use mooring_core::sync::Hash;
+use mooring_wire::{BackupReport, Counts};
+
+use super::about::{ABOUT, About, Entry, report};
+use super::measure::list;
+use super::read_back;
+use super::roots::Root;
+use crate::account::Account;
+use crate::durable::{self, FOLDER_MODE};
+use crate::error::{Error, FileTrouble, Result};
+use crate::files::{Files, Kind};
+use crate::hash::{self, CARRIED_MODE, Failed, Source};
+use crate::large;
+use crate::place::{is_own, os, path};
+use crate::state::join;
+use crate::sums::{self, Line, NAMES, SUMS, stored_name};
+
+/// How often a file that changes while it is read is tried in all.
+const TRIES: u32 = 3;
+
+/// What is known before the first file is taken.
+pub(super) struct Plan {
+    /// Whether everything can be made durable at once.
+    pub(super) known_good: bool,
+    /// What there is to take.
+    pub(super) total: Counts,
+    /// What a person should know about the backup.
+    pub(super) remarks: Vec<String>,
+}
+
+/// A file to be taken: where it is, and where it goes.
+struct Load {
+    size: u64,
+    root: usize,
+    folder: Vec<u8>,
+    name: Vec<u8>,
+    to_folder: Vec<u8>,
+}
+
+struct Taking<'a, F: Files> {
+    account: &'a Account<F>,
+    roots: &'a [Root<F::Dir>],
+    partial: F::Dir,
+    shown: &'a Path,
+    /// Whether each file has to be made durable by itself.
+    sync: bool,
+    list: BufWriter<F::File>,
+    names: String,
+    not_backed_up: Vec<Entry>,
+    left_out: Vec<Entry>,
+    made: Vec<Vec<u8>>,
+    done: Counts,
+    total: Counts,
+}
+
+/// Writes the partial backup, durable and read back.
+pub(super) fn take<F: Files>(
+    account: &Account<F>,
+    target: &F::Dir,
+    partial: &str,
+    roots: &[Root<F::Dir>],
+    plan: Plan,
+    shown: &Path,
+) -> Result<BackupReport> {
+    let files = &account.files;
+    let fail = |e| Error::io("write the backup", shown, e);
+    let name = OsStr::new(partial);
+    files.make_dir(target, name, FOLDER_MODE).map_err(fail)?;
+    let dir = files.open_dir(target, Path::new(name)).map_err(fail)?;
+    let list = files.create(&dir, OsStr::new(SUMS)).map_err(fail)?;
+    let mut taking = Taking {
+        account,
+        roots,
+        partial: dir.clone(),
+        shown,
+        sync: !plan.known_good,
+        list: BufWriter::new(list),
+        names: String::new(),
+        not_backed_up: Vec::new(),
+        left_out: Vec::new(),
+        made: vec![Vec::new()],
+        done: Counts::default(),
+        total: plan.total,
+    };
+    let mut again = Vec::new();
+    for nr in 0..roots.len() {
+        taking.root(nr, &mut again)?;
+    }
+    for last in (1..TRIES).map(|nr| nr + 1 == TRIES) {
+        for load in mem::take(&mut again) {
+            taking.file(load, last, &mut again)?;
+        }
+    }
+    let about = taking.finish(plan.remarks)?;
+    if plan.known_good {
+        files.sync_all(&dir).map_err(fail)?;
+    }
+    // What is durable is read from the disk itself, the list of hashes included.
+    let from = Source::Storage {
+        sync: !plan.known_good,
+    };
+    let counts = read_back(account, (&dir, shown), from)?;
+    Ok(report(shown, counts, &about))
+}
+
+/// Whether the disk that is written to refuses this name or size only, and then why: an older
+/// filesystem takes less than the one here.
+fn about_the_target(error: &io::Error) -> Option<FileTrouble> {
+    let why = match error.kind() {
+        io::ErrorKind::AlreadyExists => return Some(taken()),
+        io::ErrorKind::InvalidFilename => "the name is too long for the backup's disk",
+        io::ErrorKind::InvalidInput => "the name is not allowed on the backup's disk",
+        io::ErrorKind::FileTooLarge => "too large for the filesystem of the backup's disk",
+        _ => return None,
+    };
+    Some(FileTrouble(why.to_owned()))
+}
+
+fn taken() -> FileTrouble {
+    FileTrouble(
+        "its name is taken by another file: the backup's disk does not tell capitals apart"
+            .to_owned(),
+    )
+}
+
+impl<F: Files> Taking<'_, F> {
+    fn fail(&self, e: io::Error) -> Error {
+        Error::io("write the backup", self.shown, e)
+    }
+
+    /// Takes everything below a root. Files that change right now are left for later.
+    fn root(&mut self, nr: usize, again: &mut Vec<Load>) -> Result<()> {
+        let root = &self.roots[nr];
+        let top = root.collection.folder().as_bytes().to_vec();
+        let mut folders = vec![(Vec::new(), top)];
+        while let Some((folder, to_folder)) = folders.pop() {
+            self.account.check_stop()?;
+            let entries = match list(self.account, root, &folder)? {
+                Ok(entries) => entries,
+                Err(FileTrouble(why)) => {
+                    let shown = join(root.path.as_os_str().as_bytes(), &folder);
+                    self.not_backed_up.push(Entry::new(&shown, &why));
+                    continue;
+                }
+            };
+            if let Some(FileTrouble(why)) = self.folder(nr, &folder, &to_folder)? {
+                let shown = join(root.path.as_os_str().as_bytes(), &folder);
+                self.not_backed_up.push(Entry::new(&shown, &why));
+                continue;
+            }
+            for entry in entries {
+                let name = entry.name.as_bytes();
+                let shown = join(root.path.as_os_str().as_bytes(), &join(&folder, name));
+                match entry.stat.kind {
+                    _ if is_own(&folder, name) => {}
+                    Kind::Dir => {
+                        folders.push((join(&folder, name), join(&to_folder, &stored_name(name))));
+                    }
+                    Kind::Symlink => self.left_out.push(Entry::new(&shown, "symbolic link")),
+                    Kind::Special => {
+                        let why = "no regular file (socket, FIFO or device)";
+                        self.left_out.push(Entry::new(&shown, why));
+                    }
+                    Kind::File => {
+                        let load = Load {
+                            size: entry.stat.size,
+                            root: nr,
+                            folder: folder.clone(),
+                            name: name.to_vec(),
+                            to_folder: to_folder.clone(),
+                        };
+                        self.file(load, false, again)?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes a folder; or answers why the disk takes none of that name.
+    fn folder(&mut self, root: usize, folder: &[u8], to: &[u8]) -> Result<Option<FileTrouble>> {
+        let files = &self.account.files;
+        let mode = files
+            .open_dir(&self.roots[root].dir, path(folder))
+            .and_then(|dir| files.stat_dir(&dir))
+            .map_or(FOLDER_MODE, |stat| stat.mode & CARRIED_MODE | FOLDER_MODE);
+        if let Err(e) = durable::ensure_dir_with(files, &self.partial, path(to), mode, false) {
+            return about_the_target(&e).map(Some).ok_or_else(|| self.fail(e));
+        }
+        self.made.push(to.to_vec());
+        let real = join(self.roots[root].collection.folder().as_bytes(), folder);
+        if !folder.is_empty() && real != to {
+            self.names.push_str(&sums::name_line(to, &real));
+        }
+        Ok(None)
+    }
+
+    /// Takes one file; one that changes meanwhile goes to `again`, or is named when this was the
+    /// `last` try.
+    fn file(&mut self, load: Load, last: bool, again: &mut Vec<Load>) -> Result<()> {
+        let root = &self.roots[load.root];
+        let stored = stored_name(&load.name);
+        match self.copy(&load, &stored) {
+            Ok((hash, size)) => {
+                let to = join(&load.to_folder, &stored);
+                let real = join(&load.folder, &load.name);
+                let real = join(root.collection.folder().as_bytes(), &real);
+                if real != to {
+                    self.names.push_str(&sums::name_line(&to, &real));
+                }
+                let text = Line { hash, path: to }.text();
+                self.list.write_all(&text).map_err(|e| self.fail(e))?;
+                self.done.files += 1;
+                self.done.bytes += size;
+                self.tell(0);
+            }
+            Err(Failed::One(_)) if !last => again.push(load),
+            Err(Failed::One(FileTrouble(why))) => {
+                let shown = join(&load.folder, &load.name);
+                let shown = join(root.path.as_os_str().as_bytes(), &shown);
+                self.not_backed_up.push(Entry::new(&shown, &why));
+            }
+            Err(Failed::Stopped) => return Err(Error::Cancelled),
+            Err(Failed::All(e)) => return Err(self.fail(e)),
+        }
+        Ok(())
+    }
+
+    fn copy(&self, load: &Load, stored: &[u8]) -> std::result::Result<(Hash, u64), Failed> {
+        let files = &self.account.files;
+        let from = files
+            .open_dir(&self.roots[load.root].dir, path(&load.folder))
+            .map_err(Failed::reading)?;
+        let to = files
+            .open_dir(&self.partial, path(&load.to_folder))
+            .map_err(Failed::All)?;
+        let (from, to) = ((&from, os(&load.name)), (&to, os(stored)));
+        let stop = &self.account.stop;
+        let copied = if load.size < files.large().from {
+            hash::copy(files, from, to, self.sync, stop)
+        } else {
+            // Only a copy of this very file would be gone on with, and here is none yet.
+            match files.stat(to.0, to.1) {
+                Ok(_) => return Err(Failed::One(taken())),
+                Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+                Err(e) => return Err(Failed::All(e)),
+            }
+            let carried = Cell::new(0);
+            let tell = |more| {
+                carried.set(carried.get() + more);
+                self.tell(carried.get());
+            };
+            large::copy(files, from, to, self.sync, stop, &tell)
+        };
+        match copied {
+            Ok((reading, _)) => Ok((reading.hash, reading.stat.size)),
+            Err(Failed::All(e)) => Err(about_the_target(&e).map_or(Failed::All(e), Failed::One)),
+            Err(failed) => Err(failed),
+        }
+    }
+
+    /// Tells how far it is, with so many bytes of the file at hand.
+    fn tell(&self, bytes: u64) {
+        let (done, total) = (self.done, self.total);
+        let done = (done.files, done.bytes.saturating_add(bytes));
+        self.account
+            .tell("backing up", done, (total.files, total.bytes));
+    }
+
+    /// Writes the backup's own files, and makes durable what is not made so all at once.
+    fn finish(mut self, remarks: Vec<String>) -> Result<About> {
+        let about = About {
+            version: 1,
+            identity: self.account.spec.identity.clone(),
+            device: self.account.spec.device.clone(),
+            sign_in_id: self.account.spec.sign_in_id.clone(),
+            taken_at: timestamp(
+                u64::try_from(self.account.files.now() / 1_000_000_000).unwrap_or(0),
+            ),
+            complete: self.not_backed_up.is_empty(),
+            remarks,
+            not_backed_up: mem::take(&mut self.not_backed_up),
+            left_out: mem::take(&mut self.left_out),
+        };
+        let text = toml::to_string(&about).map_err(|e| self.fail(io::Error::other(e)))?;
+        let names = mem::take(&mut self.names);
+        self.own_file(ABOUT, text.as_bytes())?;
+        if !names.is_empty() {
+            self.own_file(NAMES, names.as_bytes())?;
+        }
+        let files = &self.account.files;
+        let finished = self.list.flush().and_then(|()| {
+            files.sync_file(self.list.get_ref())?;
+            for folder in self.made.iter().filter(|_| self.sync) {
+                files.sync_dir(&files.open_dir(&self.partial, path(folder))?)?;
+            }
+            Ok(())
+        });
+        finished.map_err(|e| self.fail(e))?;
+        Ok(about)
+    }
+
+    fn own_file(&mut self, name: &str, bytes: &[u8]) -> Result<()> {
+        let files = &self.account.files;
+        let written = durable::create(files, &self.partial, name, bytes).and_then(|()| {
+            let hash = blake3::hash(bytes).into();
+            let path = name.as_bytes().to_vec();
+            self.list.write_all(&Line { hash, path }.text())
+        });
+        written.map_err(|e| self.fail(e))
+    }
+}

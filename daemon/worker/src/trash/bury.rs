@@ -1,0 +1,207 @@
+//! Putting files into the trash. What is there is never replaced and never removed: a name that
+//! is taken leads to another one. A copy gets its name once it is whole, durable and read back.
+
+use std::ffi::OsString;
+use std::io;
+
+use mooring_core::sync::{Hash, conflict_name};
+
+use super::open_today;
+use crate::account::Account;
+use crate::conflict::MANY_DIGITS;
+use crate::durable;
+use crate::error::FileTrouble;
+use crate::files::{Files, Kind};
+use crate::hash::{self, Failed, Source};
+use crate::place::{Place, os, path};
+use crate::remove::{Fate, take_out};
+use crate::staging::{self, date};
+use crate::state::{Item, Key, Stamp};
+
+/// Names that are tried for one file, at most: so often may one name be buried on one day.
+const TRIES: u32 = 10_000;
+/// Why a file stays when none of them is free.
+const FULL: &str = "the trash has no room for another file of this name today, and so it stays";
+
+/// Moves the storage's copy of a file into the trash.
+///
+/// # Errors
+/// [`Failed::One`] when it is not the file that was agreed on any more; it then stays.
+pub fn bury_remote<F: Files>(
+    account: &Account<F>,
+    place: &Place<F>,
+    storage: &F::Dir,
+    key: &Key,
+    item: &Item,
+) -> Result<(), Failed> {
+    let files = &account.files;
+    let dir = match files.open_dir(&place.remote, path(&key.folder)) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+        result => result?,
+    };
+    let name = os(&key.name);
+    let before = match files.stat(&dir, name) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+        result => result?,
+    };
+    let known = item.remote.is_some_and(|p| p.stamp == Stamp::from(&before));
+    if before.kind != Kind::File || !known {
+        return Err(Failed::one("changed in the storage, and so it stays there"));
+    }
+    let trash = open_today(account, storage, key)?;
+    let buried = first_free(account, key, &item.agreed.remote, |to| {
+        files.rename_new(&dir, name, &trash, os(to))
+    })?;
+    let moved = files.stat(&trash, os(&buried)).map_err(Failed::All)?;
+    if (moved.ino, moved.size, moved.mtime) != (before.ino, before.size, before.mtime) {
+        staging::restore_one(account, (&trash, os(&buried)), &place.remote, key)
+            .map_err(Failed::All)?;
+        return Err(Failed::one("changed in the storage, and so it stays there"));
+    }
+    files.sync_dir(&trash).map_err(Failed::All)?;
+    files.sync_dir(&dir).map_err(Failed::All)
+}
+
+/// Copies a file of the storage, which has these bytes, into the trash.
+///
+/// # Errors
+/// [`Failed::One`] when its bytes are others by now, or there is no room for a copy.
+pub fn bury_copy<F: Files>(
+    account: &Account<F>,
+    place: &Place<F>,
+    storage: &F::Dir,
+    key: &Key,
+    hash: &Hash,
+) -> Result<(), Failed> {
+    let dir = account.files.open_dir(&place.remote, path(&key.folder))?;
+    let trash = open_today(account, storage, key)?;
+    copy_into(account, place, (&dir, &trash), key, hash).map(drop)
+}
+
+/// Takes a file that was deleted in the storage off this device, once a copy of it lies in the
+/// trash and was read back.
+///
+/// # Errors
+/// [`Failed::One`] when it is in use or changed, or there is no room for a copy; it then stays.
+pub fn bury_local<F: Files>(
+    account: &Account<F>,
+    place: &Place<F>,
+    storage: &F::Dir,
+    key: &Key,
+    item: &Item,
+) -> Result<(), Failed> {
+    let files = &account.files;
+    let dir = match files.open_dir(&place.local, path(&key.folder)) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+        result => result?,
+    };
+    let trash = open_today(account, storage, key)?;
+    let reading = copy_into(account, place, (&dir, &trash), key, &item.agreed.local)?;
+    let known = Item {
+        local: Some(reading.proof),
+        ..item.clone()
+    };
+    match take_out(account, place, key, &known, &dir, |_| Ok(None)).map_err(Failed::All)? {
+        Fate::Removed | Fate::RemovedWithoutLease => {
+            files.sync_dir(&dir).map_err(Failed::All)?;
+            files.sync_dir(&place.staging).map_err(Failed::All)
+        }
+        Fate::Stays(FileTrouble(why)) => Err(Failed::one(&format!("{why}, and so it stays"))),
+    }
+}
+
+/// Copies a file that has these bytes into the trash, durably, and reads the copy back. Answers
+/// what was read of the file. One that an earlier try left there counts, once it was read back.
+fn copy_into<F: Files>(
+    account: &Account<F>,
+    place: &Place<F>,
+    (dir, trash): (&F::Dir, &F::Dir),
+    key: &Key,
+    hash: &Hash,
+) -> Result<hash::Reading, Failed> {
+    let files = &account.files;
+    let from = (dir, os(&key.name));
+    let stored = Source::Storage { sync: true };
+    if let Ok(there) = hash::hash(files, trash, os(&key.name), stored, &account.stop)
+        && there.hash == *hash
+    {
+        files.sync_dir(trash).map_err(Failed::All)?;
+        let reading = hash::hash(files, dir, os(&key.name), Source::Cache, &account.stop)?;
+        return agreed(reading, hash);
+    }
+    // Beside the trash until it is whole: what a dead process leaves of it is swept up.
+    let waiting = OsString::from(format!("new-{}-trash", account.spec.id));
+    durable::remove_if_there(files, &place.uploads, &waiting).map_err(Failed::All)?;
+    let copied = hash::copy(files, from, (&place.uploads, &waiting), true, &account.stop);
+    let (reading, _) = copied.map_err(wait_for_room)?;
+    let stored = Source::Storage { sync: false };
+    let back = hash::hash(files, &place.uploads, &waiting, stored, &account.stop);
+    let named = agreed(reading, hash)
+        .and_then(|_| agreed(back?, hash))
+        .and_then(|_| {
+            first_free(account, key, hash, |to| {
+                files.rename_new(&place.uploads, &waiting, trash, os(to))
+            })
+        });
+    if let Err(failed) = named {
+        // The reason it has no copy is the one to tell; what is left of it is swept up.
+        let _ = files.unlink(&place.uploads, &waiting);
+        return Err(failed);
+    }
+    files.sync_dir(trash).map_err(Failed::All)?;
+    files.sync_dir(&place.uploads).map_err(Failed::All)?;
+    Ok(reading)
+}
+
+fn agreed(reading: hash::Reading, hash: &Hash) -> Result<hash::Reading, Failed> {
+    if reading.hash == *hash {
+        Ok(reading)
+    } else {
+        Err(Failed::one("changed since it was synced, and so it stays"))
+    }
+}
+
+/// A storage that is full is no reason to end a sync: the deletion waits.
+fn wait_for_room(failed: Failed) -> Failed {
+    match failed {
+        Failed::All(e)
+            if matches!(
+                e.kind(),
+                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+            ) =>
+        {
+            Failed::one("the storage has no room to keep it in the trash, and so it stays")
+        }
+        failed => failed,
+    }
+}
+
+/// Gives a file the first name in today's trash that is free: its own, one with its hash, one
+/// with a number as well.
+fn first_free<F: Files>(
+    account: &Account<F>,
+    key: &Key,
+    hash: &Hash,
+    mut give: impl FnMut(&[u8]) -> io::Result<()>,
+) -> Result<Vec<u8>, Failed> {
+    let date = date(account.files.now());
+    for nr in 0..TRIES {
+        let device = &account.spec.device;
+        let name = match nr {
+            0 => key.name.clone(),
+            1 => conflict_name(&key.name, device, &date, hash, MANY_DIGITS),
+            nr => conflict_name(
+                &key.name,
+                &format!("{nr}-{device}"),
+                &date,
+                hash,
+                MANY_DIGITS,
+            ),
+        };
+        match give(&name) {
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
+            result => return result.map(|()| name).map_err(Failed::from),
+        }
+    }
+    Err(Failed::one(FULL))
+}

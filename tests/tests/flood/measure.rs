@@ -1,0 +1,67 @@
+//! What a daemon takes, and how long it lets others wait.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use mooring_api::ManagerProxy;
+use mooring_tests::{PATIENCE, World};
+use nix::unistd::Pid;
+
+pub const MIB: u64 = 1 << 20;
+
+/// The resident memory of a process, in bytes (`VmRSS`, proc(5)).
+pub fn memory(pid: Pid) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("a process");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kib = line.and_then(|line| line.trim().strip_suffix(" kB"));
+    kib.and_then(|kib| kib.parse::<u64>().ok()).expect("a size") * 1024
+}
+
+/// How many descriptors a process has open.
+pub fn descriptors(pid: Pid) -> usize {
+    fs::read_dir(format!("/proc/{pid}/fd")).expect("a process").count()
+}
+
+/// How long answers take, while something else goes on.
+#[derive(Default)]
+pub struct Answers(Vec<Duration>);
+
+impl Answers {
+    /// Asks and waits for the answer, again and again, until `done`.
+    pub async fn while_waiting(world: &World, done: impl Future<Output = ()>) -> Self {
+        let manager = world.manager().await;
+        let mut answers = Self::default();
+        let mut done = std::pin::pin!(done);
+        loop {
+            tokio::select! {
+                biased;
+                () = answers.ask(&manager) => {}
+                () = &mut done => return answers,
+            }
+            // Both make progress: the next answer is only asked for once the other had its turn.
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// One call and its answer.
+    pub async fn ask(&mut self, manager: &ManagerProxy<'_>) {
+        let since = Instant::now();
+        let answer = tokio::time::timeout(PATIENCE, manager.list_inhibitors()).await;
+        answer.expect("an answer in time").expect("an answer");
+        self.0.push(since.elapsed());
+    }
+
+    /// Says it, after what was going on.
+    pub fn told(mut self, what: &str) {
+        assert!(!self.0.is_empty(), "{what}: nobody asked");
+        self.0.sort_unstable();
+        let at = |percent: usize| self.0[(self.0.len() - 1) * percent / 100];
+        println!(
+            "{what}: {} answers, half within {:?}, 99 % within {:?}, the last after {:?}",
+            self.0.len(),
+            at(50),
+            at(99),
+            at(100)
+        );
+    }
+}
