@@ -45,8 +45,14 @@ all: build
 help:
 	@echo 'make demo [DATA=FOLDER]   the main story, on its own bus and folders; nothing stays behind'
 	@echo 'make test                 every test, the demo among them'
+	@echo 'make torture [MINUTES=n] [HOURS=n] [SEED=n]   two devices, kills and edits at random, an outside checker'
+	@echo 'make filesystems          only: real file systems, a FUSE that fails on command, rot, races (as root)'
 	@echo 'make check                format, lints, units, configuration, dependencies'
+	@echo 'make fuzz [MINUTES=n]     any bytes for everything that reads what others wrote'
+	@echo 'make flood [JOBS=n]       clients that flood, vanish, hoard and never read; prints what it measures'
 	@echo 'make bench                measures, side by side with peers'
+	@echo 'make growth [FULL=1]      time and memory of 1,000 to 100,000 files (a million), as a table and a picture'
+	@echo 'make count                instructions and system calls of each operation, against those kept'
 	@echo 'make build                release binaries, manual pages, completions (also: make man)'
 	@echo 'make install [PREFIX=/usr] [DESTDIR=DIR]'
 	@echo 'make setup                installs what the above need (Debian and its kin)'
@@ -94,6 +100,17 @@ test:
 	@tests/demo/run --bin '$(DEBUG)' --quiet
 	@tests/unit/run --bin '$(DEBUG)'
 
+# A part of `make test`, and the way to more of it: MOORING_RACE_ROUNDS=10000 MOORING_ROT_EVERY=1.
+.PHONY: torture
+torture: debug
+	@MINUTES='$(or $(MINUTES),3)' HOURS='$(HOURS)' SEED='$(SEED)' '$(DEBUG)/mooring-torture'
+
+.PHONY: filesystems
+filesystems:
+	@tests/setup.sh test
+	$(MAKE) debug
+	$(CARGO) test --locked -p mooring-tests --test filesystems -- --nocapture
+
 check: lint verify
 
 lint:
@@ -109,10 +126,30 @@ verify:
 	$(CARGO) build --locked -p mooringd --example mooringd-man $(FAULTS)
 	@tests/verify.sh '$(DEBUG)'
 
+.PHONY: fuzz flood
+fuzz:
+	@tests/setup.sh fuzz
+	@MINUTES='$(or $(MINUTES),1)' tests/fuzz/run
+
+flood: JOBS = 10000
+flood: debug
+	MOORING_FLOOD_JOBS='$(JOBS)' $(CARGO) test --locked -p mooring-tests --test flood -- --nocapture --test-threads=1
+
 bench:
 	@tests/setup.sh bench
 	$(MAKE) build
 	$(CARGO) run --locked --release -p mooring-bench
+
+.PHONY: growth count
+growth:
+	$(CARGO) build --locked --release -p mooring-bench
+	'$(RELEASE)/mooring-bench' growth tests/bench/growth.svg
+
+# `make count KEEP=--keep` keeps the new counts.
+count:
+	@tests/setup.sh count
+	$(CARGO) build --locked --release -p mooring-bench
+	'$(RELEASE)/mooring-bench' count tests/bench/instructions.toml $(KEEP)
 
 # Never builds as root what was built before: `make build && sudo make install`.
 install: build

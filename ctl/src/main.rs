@@ -28,8 +28,8 @@ use crate::commands::{
     Context, inhibit, jobs, monitor, new_password, overview, pause, policy, receipts, resolve,
     resume, show, sign_in, sign_out, sync, undelete,
 };
-use crate::commands::{pages, reauthenticate};
 use crate::commands::{backup, restore, verify, why};
+use crate::commands::{pages, reauthenticate};
 use crate::exit::{Exit, Failure, Result};
 use crate::secret::Password;
 use crate::terminal::Terminal;

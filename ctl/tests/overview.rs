@@ -212,7 +212,14 @@ fn a_simulated_policy_file_is_a_table_or_json_and_findings_fail() {
     let fake = Fake::start(Script::alice());
     let run = fake.run(&["policy", "simulate", path]);
     assert_eq!(run.code, 0, "{run:?}");
-    for part in ["alice", "sign-out", "allowed", "→ needs a backup", "person", "wants it."] {
+    for part in [
+        "alice",
+        "sign-out",
+        "allowed",
+        "→ needs a backup",
+        "person",
+        "wants it.",
+    ] {
         assert!(run.out.contains(part), "{part} in {}", run.out);
     }
     let json = fake.run(&["--json", "policy", "simulate", path]).json();

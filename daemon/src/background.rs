@@ -94,7 +94,11 @@ fn in_use(view: &AccountView) -> bool {
 
 fn is_ready(view: &AccountView) -> bool {
     let too_old = view.account.state == State::NeedsAttention(Reason::Reauthenticate);
-    in_use(view) && !too_old && view.rest.is_none() && !view.account.paused && view.holder == Holder::Free
+    in_use(view)
+        && !too_old
+        && view.rest.is_none()
+        && !view.account.paused
+        && view.holder == Holder::Free
 }
 
 fn pace(poll_minutes: u16) -> Pace {

@@ -110,7 +110,13 @@ impl Broker {
         let wish = self.rules.in_force().settings.rest;
         let now = self.published.borrow().surroundings;
         let asked = [
-            (wish.asks_for_power(), now.on_battery.is_some(), "power", "on-battery", "UPower"),
+            (
+                wish.asks_for_power(),
+                now.on_battery.is_some(),
+                "power",
+                "on-battery",
+                "UPower",
+            ),
             (
                 wish.asks_for_network(),
                 now.metered.is_some(),

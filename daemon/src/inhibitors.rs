@@ -24,6 +24,8 @@ pub const MAX_INHIBITORS_OF_USER: usize = 16;
 pub const MAX_WHO_BYTES: usize = 128;
 /// The longest reason, in bytes.
 pub const MAX_WHY_BYTES: usize = 512;
+/// The most holders that are named when there are too many locks.
+const MAX_NAMED: usize = 3;
 /// What can be inhibited.
 pub const SIGN_OUT: &str = "sign-out";
 
@@ -102,10 +104,11 @@ impl Inhibitors {
     }
 
     fn add(&self, lock: Inhibitor) -> Result<u64, Failure> {
-        let mut number = Err(full());
+        let mut number = Ok(0);
         self.held.send_if_modified(|held| {
             let own = held.locks.values().filter(|l| l.uid == lock.uid).count();
             if held.locks.len() >= MAX_INHIBITORS || own >= MAX_INHIBITORS_OF_USER {
+                number = Err(full(held, lock.uid));
                 return false;
             }
             held.next += 1;
@@ -177,10 +180,29 @@ fn sentence(held: &Held, uid: u32) -> Option<String> {
     ))
 }
 
-fn full() -> Failure {
+/// That there are too many, and whose they are, as far as they are the caller's.
+fn full(held: &Held, uid: u32) -> Failure {
+    let mut whose: Vec<&str> = held
+        .locks
+        .values()
+        .filter(|lock| lock.uid == uid)
+        .map(|lock| lock.who.as_str())
+        .collect();
+    whose.sort_unstable();
+    whose.dedup();
+    let more = whose.len().saturating_sub(MAX_NAMED);
+    let mut named = whose[..whose.len() - more].join(", ");
+    if more > 0 {
+        named.push_str(&format!(" and {more} more"));
+    }
+    let told = if named.is_empty() {
+        String::new()
+    } else {
+        format!("; held by {named}: close what is done")
+    };
     Failure::Busy(format!(
         "there are too many inhibitors already: at most {MAX_INHIBITORS_OF_USER} of one user and \
-         {MAX_INHIBITORS} in all"
+         {MAX_INHIBITORS} in all{told}"
     ))
 }
 

@@ -40,7 +40,13 @@ impl Broker {
     /// [`Failure::IncorrectPassword`], [`Failure::TooManyAttempts`]; [`Failure::InvalidArgument`]
     /// for a new one that is too short; [`Failure::Busy`] when another device was faster.
     pub async fn change_password(&self, id: &str, change: Change) -> Result<(), Failure> {
-        let identity = self.published.borrow().account(id)?.account.identity.clone();
+        let identity = self
+            .published
+            .borrow()
+            .account(id)?
+            .account
+            .identity
+            .clone();
         self.expect_long_enough(&identity, &change.new_password)?;
         let _alone = self.passwords.change_alone().await;
         let (account, record, text) = self.expect_stored(id).await?;
@@ -60,7 +66,13 @@ impl Broker {
     /// As [`Broker::change_password`], with [`Failure::IncorrectCode`] and
     /// [`Failure::TooManyCodes`]; [`Failure::CodeVoid`] when the new code was given out already.
     pub async fn reset_password(&self, id: &str, reset: Reset) -> Result<(), Failure> {
-        let identity = self.published.borrow().account(id)?.account.identity.clone();
+        let identity = self
+            .published
+            .borrow()
+            .account(id)?
+            .account
+            .identity
+            .clone();
         self.expect_long_enough(&identity, &reset.new_password)?;
         let _alone = self.passwords.change_alone().await;
         let (account, record, text) = self.expect_stored(id).await?;

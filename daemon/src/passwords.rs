@@ -247,7 +247,12 @@ mod tests {
         let clock = Arc::new(Turned(AtomicU64::new(1000)));
         let open = || {
             let store = Arc::new(Store::open(&file).unwrap());
-            Passwords::new(store, clock.clone(), CHEAP, Box::new(|_| Slowing::default()))
+            Passwords::new(
+                store,
+                clock.clone(),
+                CHEAP,
+                Box::new(|_| Slowing::default()),
+            )
         };
         let passwords = open();
         let (record, _) = passwords

@@ -13,7 +13,10 @@ impl Broker {
     /// [`Failure::Busy`] while a job is under way, which counts on the state it has.
     pub async fn repair(&self, id: &str, dry: bool) -> Result<String, Failure> {
         let looking = self.looking(id).await?;
-        if !matches!(looking.account.state, State::Active | State::NeedsAttention(_)) {
+        if !matches!(
+            looking.account.state,
+            State::Active | State::NeedsAttention(_)
+        ) {
             return Err(Failure::Busy(format!(
                 "{} is being signed in or out: let that end, or cancel it",
                 looking.account.identity

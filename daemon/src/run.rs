@@ -88,7 +88,7 @@ async fn serve() -> Result<(), Anything> {
     let ended = tokio::select! {
         ended = until_told(&broker, &manager, signals) => ended,
         ended = publisher.run() => ended.map_err(Into::into),
-        () = connection.closed() => Err("the connection to the bus is lost".into()),
+        () = connection.closed() => Err(lost().into()),
     };
     manager.tell(State::Stopping);
     tracing::info!("stops");
@@ -99,6 +99,28 @@ async fn serve() -> Result<(), Anything> {
         tracing::warn!("the worker does not end; it is left to its closed connection");
     }
     ended
+}
+
+/// That the bus is gone, and how many descriptors there are: who runs out of them loses what comes
+/// with messages, and the messages after it.
+fn lost() -> String {
+    let lost = "the connection to the bus is lost".to_owned();
+    let limits = std::fs::read_to_string("/proc/self/limits");
+    let open = std::fs::read_dir("/proc/self/fd").map(Iterator::count);
+    match (open, limits) {
+        (Ok(open), Ok(limits)) => {
+            let most = limits
+                .lines()
+                .find_map(|line| line.strip_prefix("Max open files"));
+            let most = most.and_then(|line| line.split_whitespace().next());
+            format!(
+                "{lost} ({open} of {} file descriptors are open)",
+                most.unwrap_or("?")
+            )
+        }
+        // Both need a descriptor themselves.
+        (Err(error), _) | (_, Err(error)) => format!("{lost}, and file descriptors: {error}"),
+    }
 }
 
 fn launcher() -> impl launch::Launcher {

@@ -41,6 +41,18 @@ pub enum Error {
     /// An outcome of a job cannot be encoded.
     #[error("how a job ended cannot be written down: {0}")]
     Outcome(zbus::Error),
+    /// The file cannot be opened as what it has to be.
+    #[error(
+        "the broker's state {path} cannot be opened ({source}). Nothing was changed. If its disk is sound, \
+         move it and the files beside it that begin with its name aside, start again, and sign in to the \
+         same folders: what is there is taken up by comparing bytes"
+    )]
+    Open {
+        /// The file.
+        path: String,
+        /// What SQLite said.
+        source: rusqlite::Error,
+    },
     /// The file cannot be made.
     #[error("the broker's state cannot be made: {0}")]
     Io(#[from] std::io::Error),
@@ -63,8 +75,15 @@ impl Store {
             .truncate(false)
             .mode(0o600)
             .open(path)?;
-        let mut connection = Connection::open(path)?;
-        schema::prepare(&mut connection)?;
+        let fail = |source| Error::Open {
+            path: path.display().to_string(),
+            source,
+        };
+        let mut connection = Connection::open(path).map_err(fail)?;
+        match schema::prepare(&mut connection) {
+            Err(Error::Sqlite(source)) => return Err(fail(source)),
+            prepared => prepared?,
+        }
         Ok(Self(Mutex::new(connection)))
     }
 

@@ -46,23 +46,42 @@ make_world() {
     trap 'exit 143' TERM HUP
     exec 5>&1
     [ -z "$quiet" ] || exec >"$world/page" 2>&1
-    home=$world/home storage=$world/disk account=$home/Accounts/$identity
-    config=$home/.config/mooring state=$home/.local/state/mooring mark=$world/died
-    mkdir -m 0700 "$home" "$storage" "$world/run"
+    storage=$world/disk mark=$world/died
+    mkdir -m 0700 "$storage"
     # Nothing of the machine's own session gets in.
     local name
     for name in $(compgen -e | grep -E '^(XDG_|DBUS_|MOORING_)' || true); do unset "$name"; done
-    export HOME=$home XDG_RUNTIME_DIR=$world/run LC_ALL=C.UTF-8 TERM=dumb
-    export MOORING_WORKER=$bin/mooring-worker
+    export LC_ALL=C.UTF-8 TERM=dumb MOORING_WORKER=$bin/mooring-worker
+    first_device
     start_bus
 }
 
+first_device() {
+    at_device home run
+}
+
+second_device() {
+    at_device other-home other-run
+    start_bus
+}
+
+# HOME RUN: from here on everything happens at the device with these folders.
+at_device() {
+    home=$world/$1 run=$world/$2
+    account=$home/Accounts/$identity state=$home/.local/state/mooring
+    mkdir -p -m 0700 "$home" "$run"
+    export HOME=$home XDG_RUNTIME_DIR=$run DBUS_SESSION_BUS_ADDRESS=unix:path=$run/bus
+}
+
 start_bus() {
-    export DBUS_SESSION_BUS_ADDRESS=unix:path=$world/run/bus
-    sed "s|@socket@|$world/run/bus|" "$here/bus.conf" >"$world/bus.conf"
-    dbus-daemon --config-file="$world/bus.conf" --nofork --nopidfile </dev/null >"$world/bus.log" 2>&1 &
+    sed "s|@socket@|$run/bus|" "$here/bus.conf" >"$run/bus.conf"
+    dbus-daemon --config-file="$run/bus.conf" --nofork --nopidfile </dev/null >"$run/bus.log" 2>&1 &
     pids+=($!)
-    wait_until "the message bus" test -S "$world/run/bus"
+    wait_until "the message bus" test -S "$run/bus"
+}
+
+has_receipt() {
+    compgen -G "$1/*.toml" >/dev/null
 }
 
 # Extra words are variables for the daemon's environment.

@@ -55,18 +55,28 @@ async fn repair(context: &Context<'_>, account: &Account, yes: bool) -> Result<O
     if wrong.is_empty() {
         return Ok(None);
     }
-    terminal.line(&format!("The state of {who} is damaged: {}", text::full(&wrong)));
+    terminal.line(&format!(
+        "The state of {who} is damaged: {}",
+        text::full(&wrong)
+    ));
     terminal.line(
         "It can be put aside and built anew: both sides are compared byte by byte, what is on one side \
          only is brought to the other, and of what differs both versions are kept. No file is removed; \
          what was deleted on one side and not yet on the other comes back.",
     );
-    if !yes && !terminal.confirm(&format!("Build the state of {who} anew?")).await? {
+    if !yes
+        && !terminal
+            .confirm(&format!("Build the state of {who} anew?"))
+            .await?
+    {
         return Err(Failure::new(Exit::Cancelled, "Nothing was changed."));
     }
     let mend = async { Ok(proxy.repair(false).await?) };
     let aside = terminal.patient(mend).await?;
-    terminal.line(&format!("The damaged state lies in {} now.", text::full(&aside)));
+    terminal.line(&format!(
+        "The damaged state lies in {} now.",
+        text::full(&aside)
+    ));
     let start = async { Ok(context.daemon.files_proxy(account).await?.sync().await?) };
     let job = terminal.patient(start).await?;
     context.follow_sync(account, &job).await?;

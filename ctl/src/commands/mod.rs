@@ -109,7 +109,8 @@ impl Context<'_> {
                 self.terminal.line(&line);
             }
             if !outcome.message.is_empty() {
-                self.terminal.line(&format!("    {}.", text::full(&outcome.message)));
+                self.terminal
+                    .line(&format!("    {}", text::full(&outcome.message)));
             }
         }
     }

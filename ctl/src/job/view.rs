@@ -36,7 +36,9 @@ impl<'a> View<'a> {
             None => 0,
         };
         let finished = state.state == "finished";
-        let reached = if finished && state.outcome.success {
+        // Files that wait were not brought in step, and the job says how far it came.
+        let whole = state.outcome.success && state.outcome.pending_total == 0;
+        let reached = if finished && whole {
             state.stages.len()
         } else {
             reached

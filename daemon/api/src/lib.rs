@@ -15,19 +15,19 @@ mod proxy;
 mod types;
 
 pub use error::{Error, Result};
+pub use proxy::DevicesProxy;
 pub use proxy::{
     AccountProxy, FilesProxy, Finished, FinishedStream, JobProxy, ManagerProxy, SigningOut,
     SigningOutStream,
 };
-pub use proxy::DevicesProxy;
-pub use types::{Device, Diagnosis};
+pub use types::ConflictCopy;
 pub use types::{
     AccountFound, Blocked, Blocker, ChangePasswordOptions, CollectionSpec, CollectionStatus,
     Denial, Finding, Inhibitor, JobOutcome, Plan, PlanCollection, PlanOptions, PolicyDecision,
     PolicyStatus, Progress, ReceiptSummary, ResetPasswordOptions, RetryOptions, ReturnCheck,
     SignInOptions, SignOutOptions,
 };
-pub use types::ConflictCopy;
+pub use types::{Device, Diagnosis};
 pub use types::{LastBackup, Problem, RestoreOptions, WhyAnswer};
 pub use types::{PolicyChange, PolicySimulation};
 

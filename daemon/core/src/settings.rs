@@ -290,7 +290,13 @@ fn read(reader: &mut Reader<'_>, source: &Source, document: &DeTable<'_>) -> Fra
         fragment.device_name = name.map(|name| Placed::new(source, name));
     }
     if let Some(sync) = reader.section(&root, "sync", "[sync]") {
-        let keys = ["read-back", "continuous", "poll-minutes", "on-battery", "on-metered"];
+        let keys = [
+            "read-back",
+            "continuous",
+            "poll-minutes",
+            "on-battery",
+            "on-metered",
+        ];
         reader.expect_keys(&sync, &keys);
         let word = reader.text(&sync, "on-battery");
         fragment.on_battery = word.map(|word| Placed::new(source, word));
@@ -437,8 +443,14 @@ mod tests {
         assert_eq!(rest.on_battery, OnBattery::Below(20));
         assert_eq!(rest.on_metered, OnMetered::Pause);
         let found = complaints("[sync]\non-battery = \"below-0\"\non-metered = \"never\"\n");
-        assert!(found[0].starts_with("mooring.toml:2:14: `on-battery` is"), "{found:?}");
-        assert!(found[1].starts_with("mooring.toml:3:14: `on-metered` is"), "{found:?}");
+        assert!(
+            found[0].starts_with("mooring.toml:2:14: `on-battery` is"),
+            "{found:?}"
+        );
+        assert!(
+            found[1].starts_with("mooring.toml:3:14: `on-metered` is"),
+            "{found:?}"
+        );
     }
 
     #[test]

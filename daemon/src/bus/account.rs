@@ -99,7 +99,10 @@ impl AccountObject {
     ) -> Result<()> {
         let _caller = self.shared.gate.admit(&header, connection).await?;
         let password = arguments::held_password(password).await?;
-        self.shared.broker.reauthenticate(&self.id, password).await?;
+        self.shared
+            .broker
+            .reauthenticate(&self.id, password)
+            .await?;
         self.shared.told().await;
         Ok(())
     }
@@ -273,7 +276,9 @@ impl FilesObject {
     #[zbus(property)]
     fn resting(&self) -> fdo::Result<String> {
         view(&self.shared, &self.id, |view| {
-            view.rest.map_or("", mooring_core::rest::Rest::name).to_owned()
+            view.rest
+                .map_or("", mooring_core::rest::Rest::name)
+                .to_owned()
         })
     }
 

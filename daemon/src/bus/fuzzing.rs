@@ -121,10 +121,19 @@ async fn sign_in(body: &[u8]) {
     };
     if let Ok(request) = arguments::sign_in(&provider, &identity, options).await {
         assert_plain(&request.wanted.storage);
-        for root in request.wanted.collections.iter().filter_map(|c| c.1.as_ref()) {
+        for root in request
+            .wanted
+            .collections
+            .iter()
+            .filter_map(|c| c.1.as_ref())
+        {
             assert_plain(root);
         }
-        assert!(request.device.is_none_or(|name| !name.contains(['/', '\n'])));
+        assert!(
+            request
+                .device
+                .is_none_or(|name| !name.contains(['/', '\n']))
+        );
     }
 }
 

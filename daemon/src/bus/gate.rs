@@ -54,7 +54,11 @@ pub const METHODS: &[(&str, &str, Class)] = &[
     ("org.mooring1.Account.Files", "Why", Class::OwnAccount),
     ("org.mooring1.Account.Files", "Resolve", Class::OwnAccount),
     ("org.mooring1.Account.Files", "ListTrash", Class::OwnAccount),
-    ("org.mooring1.Account.Files", "ListConflicts", Class::OwnAccount),
+    (
+        "org.mooring1.Account.Files",
+        "ListConflicts",
+        Class::OwnAccount,
+    ),
     ("org.mooring1.Account.Files", "Undelete", Class::OwnAccount),
     ("org.mooring1.Account.Files", "Pause", Class::OwnAccount),
     ("org.mooring1.Account.Files", "Resume", Class::OwnAccount),

@@ -3,8 +3,8 @@
 use std::os::unix::ffi::OsStrExt;
 
 use mooring_api::{
-    AccountFound, CollectionSpec, Finding, Inhibitor, PolicyChange, PolicyDecision, PolicySimulation, PolicyStatus, ReceiptSummary,
-    Result, SignInOptions,
+    AccountFound, CollectionSpec, Finding, Inhibitor, PolicyChange, PolicyDecision,
+    PolicySimulation, PolicyStatus, ReceiptSummary, Result, SignInOptions,
 };
 use mooring_core::policy::{Actor, MAX_FILE_BYTES, Problem, Simulation, Source, Verb, check};
 use zbus::message::Header;
@@ -290,7 +290,11 @@ fn simulated_as_told(questions: &[Question], simulation: Simulation) -> PolicySi
         findings: Vec::new(),
         replaces: simulation.replaces.unwrap_or_default(),
         changes: simulation.changes.into_iter().filter_map(change).collect(),
-        conflicts: simulation.conflicts.iter().map(Problem::to_string).collect(),
+        conflicts: simulation
+            .conflicts
+            .iter()
+            .map(Problem::to_string)
+            .collect(),
         missing: simulation.missing,
     }
 }

@@ -8,7 +8,8 @@ use std::collections::BTreeSet;
 use mooring_api::JobOutcome;
 use mooring_core::account::Event;
 use mooring_core::receipt::{
-    self, CollectionEntry, GoneBefore, LeftEntry, Proof, Receipt, Revocation, Storage, readable, timestamp,
+    self, CollectionEntry, GoneBefore, LeftEntry, Proof, Receipt, Revocation, Storage, readable,
+    timestamp,
 };
 use mooring_wire::{Counts, Left, RemoveReport};
 

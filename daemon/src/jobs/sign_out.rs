@@ -288,7 +288,8 @@ impl Run {
     /// Blocks on a failure, which the device that asked is told of.
     async fn wait_for_person(&mut self, job: &mut Job, failure: &Failure) -> Result<(), Failure> {
         let blocked = blocked_by(failure);
-        self.tell_asker(job, word::BLOCKED, &blocked.message).await?;
+        self.tell_asker(job, word::BLOCKED, &blocked.message)
+            .await?;
         job.block(blocked, self.cancellable()).await.map(drop)
     }
 
@@ -307,11 +308,9 @@ impl Run {
         }
         let live = self.look(job).await?;
         self.tell_asker(job, word::SIGNING_OUT, "").await?;
-        let denied = job.broker.expect_allowed_for(
-            &self.account,
-            self.actor(),
-            &self.journaled.keep,
-        );
+        let denied =
+            job.broker
+                .expect_allowed_for(&self.account, self.actor(), &self.journaled.keep);
         let facts = self.facts(denied.is_ok());
         self.show(job, &facts);
         let step = signout::next(&facts);

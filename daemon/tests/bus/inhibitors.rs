@@ -155,7 +155,9 @@ async fn a_block_taken_meanwhile_holds_it_until_it_is_released() {
     running.blocked(number, "ReauthRequired").await;
     let fd = running.inhibit("block").await;
     let job = running.job(number).await;
-    job.authenticate(piped("right-password").into()).await.unwrap();
+    job.authenticate(piped("right-password").into())
+        .await
+        .unwrap();
     let blocked = running.blocked(number, "Inhibited").await;
     assert!(blocked.cancellable);
     job.retry(RetryOptions::default()).await.unwrap();
@@ -173,7 +175,9 @@ async fn a_blocked_sign_out_can_be_cancelled() {
     running.blocked(number, "ReauthRequired").await;
     let _fd = running.inhibit("block").await;
     let job = running.job(number).await;
-    job.authenticate(piped("right-password").into()).await.unwrap();
+    job.authenticate(piped("right-password").into())
+        .await
+        .unwrap();
     running.blocked(number, "Inhibited").await;
     job.cancel().await.unwrap();
     assert_eq!(running.ended(number).await.outcome.error, "Cancelled");

@@ -75,7 +75,9 @@ async fn a_password_is_changed_by_the_one_that_holds() {
     let wrong = change_by(&running, "wrong", NEW).await.unwrap_err();
     assert_eq!(wrong.kind(), "IncorrectPassword");
     for bad in ["seven c", &"x".repeat(1025)] {
-        let bad = change_by(&running, "right-password", bad).await.unwrap_err();
+        let bad = change_by(&running, "right-password", bad)
+            .await
+            .unwrap_err();
         assert_eq!(bad.kind(), "InvalidArgument", "{bad}");
     }
     let missing = running.account().await;
@@ -98,7 +100,9 @@ async fn settings_can_ask_for_longer_passwords() {
     std::fs::create_dir_all(&folder).unwrap();
     std::fs::write(folder.join("mooring.toml"), "[password]\nmin-length = 15\n").unwrap();
     let (running, _) = ready(&world).await;
-    let short = change_by(&running, "right-password", NEW).await.unwrap_err();
+    let short = change_by(&running, "right-password", NEW)
+        .await
+        .unwrap_err();
     assert!(short.message().contains("15 characters"), "{short}");
     change_by(&running, "right-password", NEWER).await.unwrap();
 }
@@ -171,7 +175,10 @@ async fn a_reset_in_the_middle_of_a_sign_out_lets_the_same_job_go_on() {
         .unwrap();
     written(fd);
     let job = running.job(number).await;
-    let old = job.authenticate(piped("right-password").into()).await.unwrap_err();
+    let old = job
+        .authenticate(piped("right-password").into())
+        .await
+        .unwrap_err();
     assert_eq!(old.kind(), "IncorrectPassword");
     assert_known(&world, &running);
     world
@@ -210,7 +217,9 @@ async fn what_another_device_changed_holds_here_and_an_older_record_does_not() {
     };
     put(&first);
     assert!(words().await[0].contains("older"));
-    let back = change_by(&running, "right-password", NEWER).await.unwrap_err();
+    let back = change_by(&running, "right-password", NEWER)
+        .await
+        .unwrap_err();
     assert_eq!(back.kind(), "Failed", "{back}");
     let back = change_by(&running, NEW, NEWER).await.unwrap_err();
     assert!(back.message().contains("old password"), "{back}");
@@ -247,7 +256,9 @@ async fn of_two_devices_at_once_one_starts_again() {
     let refused = || Act::Fail(Wire::Refused("changed".into()));
     // Refused, although nothing has changed: the daemon says what it heard.
     world.fake.next("replace_identity", refused());
-    let failed = change_by(&running, "right-password", NEW).await.unwrap_err();
+    let failed = change_by(&running, "right-password", NEW)
+        .await
+        .unwrap_err();
     assert_eq!(failed.kind(), "InvalidArgument");
     assert_eq!(stored(&world), first);
     // The code was out already.

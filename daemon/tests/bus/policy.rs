@@ -290,10 +290,10 @@ async fn a_sign_out_waits_for_a_backup_that_is_young_enough() {
     let begun = running.sign_out(None, &[]).await;
     running.blocked(begun, "ReauthRequired").await;
     // Decided again, before the first unlink: meanwhile the backup grew old.
-    world.clock.0.fetch_add(
-        3 * 24 * 60 * 60,
-        std::sync::atomic::Ordering::SeqCst,
-    );
+    world
+        .clock
+        .0
+        .fetch_add(3 * 24 * 60 * 60, std::sync::atomic::Ordering::SeqCst);
     let job = running.job(begun).await;
     job.authenticate(piped("right-password").into())
         .await

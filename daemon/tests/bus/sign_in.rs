@@ -220,7 +220,10 @@ async fn a_wrong_password_is_asked_for_again_and_slowed_down() {
     }
     let now = world.clock.0.load(Ordering::SeqCst);
     assert_eq!(job.blocked().await.unwrap().next_attempt, now + 2);
-    let error = job.authenticate(piped("right-password").into()).await.unwrap_err();
+    let error = job
+        .authenticate(piped("right-password").into())
+        .await
+        .unwrap_err();
     assert_eq!(error.kind(), "TooManyAttempts");
     assert!(matches!(
         job.retry(Default::default()).await,
@@ -228,7 +231,9 @@ async fn a_wrong_password_is_asked_for_again_and_slowed_down() {
     ));
     assert!(world.fake.effects().is_empty());
     world.clock.0.fetch_add(2, Ordering::SeqCst);
-    job.authenticate(piped("right-password").into()).await.unwrap();
+    job.authenticate(piped("right-password").into())
+        .await
+        .unwrap();
     assert!(running.ended(number(&path)).await.outcome.success);
     assert_eq!(world.fake.effects(), ["sign_in"]);
 }

@@ -34,7 +34,9 @@ async fn a_sign_out_ends_in_a_receipt_and_nothing_else() {
         (5, 1)
     );
     assert_eq!(plan.collections[0].losses, ["ACLs of 1 file"]);
-    let number = running.sign_out(Some("right-password"), &["documents"]).await;
+    let number = running
+        .sign_out(Some("right-password"), &["documents"])
+        .await;
     let job = running.ended(number).await;
     assert!(job.outcome.success, "{:?}", job.outcome);
     assert_eq!(

@@ -90,7 +90,19 @@ impl Fake {
 
     /// What was asked since the last look, without the questions that change nothing.
     pub fn effects(&self) -> Vec<String> {
-        let quiet = ["hello", "is_remote", "attach", "counts", "inspect", "plan", "interrupt", "requests", "answer", "answered", "withdraw"];
+        let quiet = [
+            "hello",
+            "is_remote",
+            "attach",
+            "counts",
+            "inspect",
+            "plan",
+            "interrupt",
+            "requests",
+            "answer",
+            "answered",
+            "withdraw",
+        ];
         let calls = std::mem::take(&mut self.state().calls);
         calls
             .into_iter()

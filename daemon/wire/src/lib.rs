@@ -11,12 +11,12 @@ mod types;
 pub use error::{Error, Result};
 pub use types::ConflictCopy;
 pub use types::Diagnosis;
-pub use types::{Device, DeviceRequest};
 pub use types::{
     AccountSpec, Attached, BackupReport, CheckReport, CollectionFacts, CollectionSpec, Counts,
     DrainReport, EraseReport, Inspected, Left, PlanFacts, Progress, RemoveReport, RestoreReport,
     ReturnCheck, SyncReport, VerifyReport, WhyReport,
 };
+pub use types::{Device, DeviceRequest};
 
 /// Compared by the broker with what `Worker.Hello` answers.
 pub const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), "/1");

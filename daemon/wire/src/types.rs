@@ -125,7 +125,7 @@ pub struct ReturnCheck {
     pub expected: u64,
     /// Of these, here with the same bytes.
     pub checked: u64,
-    /// Of these, changed or moved in the storage since.
+    /// Of these, changed, moved or ignored (`.mooringignore`) in the storage since.
     pub changed_since: u64,
     /// Of these, deleted in the storage since: the trash has a file of that name.
     pub deleted_since: u64,

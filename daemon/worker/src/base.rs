@@ -180,6 +180,13 @@ pub fn read(
     }
 }
 
+/// Whether a path can be one below a root: no file was ever found under another, and a storage that
+/// others can write may say anything.
+fn is_plain(path: &[u8]) -> bool {
+    path.split(|b| *b == b'/')
+        .all(|part| !matches!(part, b"" | b"." | b"..") && !part.contains(&0))
+}
+
 fn parse(text: &str) -> Option<Line> {
     let mut parts = text.splitn(7, ' ');
     let mut hash =
@@ -195,7 +202,7 @@ fn parse(text: &str) -> Option<Line> {
         _ => return None,
     };
     let (collection, shown) = parts.next()?.split_once('/')?;
-    let path = unreadable(shown)?;
+    let path = unreadable(shown).filter(|path| is_plain(path))?;
     let (folder, name) = split(&path);
     let key = Key {
         collection: collection.parse().ok()?,

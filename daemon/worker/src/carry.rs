@@ -168,7 +168,7 @@ fn side_error<F: Files>(
 }
 
 /// The folder that was opened last. Files come folder by folder, so most need no opening.
-struct LastFolder<D>(Mutex<Option<(Vec<u8>, D)>>);
+pub(crate) struct LastFolder<D>(Mutex<Option<(Vec<u8>, D)>>);
 
 impl<D> Default for LastFolder<D> {
     fn default() -> Self {
@@ -177,7 +177,8 @@ impl<D> Default for LastFolder<D> {
 }
 
 impl<D: Clone> LastFolder<D> {
-    fn get(&self, path: &[u8], open: impl FnOnce() -> io::Result<D>) -> io::Result<D> {
+    /// The folder of a path, opened if it is another than the last.
+    pub(crate) fn get(&self, path: &[u8], open: impl FnOnce() -> io::Result<D>) -> io::Result<D> {
         let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((there, dir)) = &*last
             && there == path

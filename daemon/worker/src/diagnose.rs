@@ -13,6 +13,7 @@ use mooring_wire::Diagnosis;
 use crate::account::Account;
 use crate::files::{Files, Lease};
 use crate::place::{self, MARKER, STAGING};
+use crate::uploads::{self, UPLOADS};
 
 /// Less free space than this (bytes) is worth a word.
 const LITTLE: u64 = 1024 * 1024 * 1024;
@@ -36,6 +37,7 @@ pub fn diagnose<F: Files>(account: &Account<F>) -> Vec<Diagnosis> {
             &account.spec.storage,
             &mut found,
         );
+        unfinished(account, storage, &mut found);
     }
     for (collection, path) in &account.spec.collections {
         let area = collection.name();
@@ -59,6 +61,31 @@ pub fn diagnose<F: Files>(account: &Account<F>) -> Vec<Diagnosis> {
         ignore_files(account, *collection, &mut found);
     }
     found
+}
+
+/// Copies that other devices began to write into the storage and never finished.
+fn unfinished<F: Files>(account: &Account<F>, storage: &F::Dir, found: &mut Vec<Diagnosis>) {
+    let at = account.spec.storage.join(place::STORE).join(UPLOADS);
+    let shown = shown(&at);
+    match uploads::of_others(account, storage) {
+        Ok(left) if left.files == 0 => {}
+        Ok(left) => found.push(warning(
+            "storage",
+            format!(
+                "{} unfinished copies of other devices ({} MiB) lie in {shown} since a day or longer",
+                left.files,
+                left.bytes / (1024 * 1024)
+            ),
+            "each device clears its own away when it syncs or signs out; those of a device that is \
+             gone for good (`mooringctl devices`), the files whose names begin with new- or part-, \
+             can be deleted",
+        )),
+        Err(error) => found.push(bad(
+            "storage",
+            format!("{shown} cannot be read: {error}"),
+            "give yourself the right to read and write it",
+        )),
+    }
 }
 
 /// Lines of `.mooringignore` files that the last sync could not use.

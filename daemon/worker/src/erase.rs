@@ -13,6 +13,7 @@ use crate::error::{Error, Result, about_one_file};
 use crate::files::Files;
 use crate::left;
 use crate::place::{MARKER, STAGING, os, read_marker};
+use crate::uploads;
 
 /// Takes Mooring's own names out of every local root and removes the roots that it made, where
 /// they are empty. Answers what is left below the roots that were not kept.
@@ -27,6 +28,7 @@ pub fn erase_roots<F: Files>(account: &Account<F>, keep: &[Collection]) -> Resul
         clean_root(&account.files, &account.spec, *collection, root)?;
         made.extend(account.state.roots_made(*collection)?);
     }
+    uploads::sweep_own(account)?;
     let mut left = Vec::new();
     for collection in account.leaving(keep)? {
         left.extend(left::list(account, collection)?);

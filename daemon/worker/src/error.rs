@@ -111,7 +111,9 @@ pub fn about_one_file(error: &io::Error) -> Option<FileTrouble> {
     let reason = match error.kind() {
         // `ErrorKind` has no stable name for it.
         _ if error.raw_os_error() == Some(libc::ELOOP) => "a symbolic link is in the way",
-        io::ErrorKind::PermissionDenied => "cannot be read: permission denied",
+        io::ErrorKind::PermissionDenied => {
+            "permission denied: give yourself the right to read and write it"
+        }
         io::ErrorKind::CrossesDevices => "another filesystem is mounted there",
         io::ErrorKind::NotADirectory | io::ErrorKind::IsADirectory => {
             "a folder and a file have the same name on the two sides"

@@ -128,7 +128,10 @@ fn ignore(bytes: &[u8]) {
         return;
     };
     let lines = bytes.split(|b| *b == b'\n').count() as u64;
-    assert!(bad.iter().all(|line| (1..=lines + 1).contains(&line.at.line)));
+    assert!(
+        bad.iter()
+            .all(|line| (1..=lines + 1).contains(&line.at.line))
+    );
     let last = bytes.rsplit(|b| *b == b'\n').next().unwrap_or_default();
     let name = last.rsplit(|b| *b == b'/').next().unwrap_or_default();
     for (folder, name) in [
@@ -177,7 +180,8 @@ mod tests {
     /// What the fuzzer begins with, and every input that once went wrong.
     #[test]
     fn the_corpus_holds() {
-        let corpus = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fuzz/corpus");
+        let corpus =
+            std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fuzz/corpus");
         for (name, target) in TARGETS {
             let mut inputs = 0;
             for entry in std::fs::read_dir(corpus.join(name)).unwrap() {

@@ -109,6 +109,7 @@ pub fn read_into<F: Files>(
         Source::Staged => {}
     }
     let mut hasher = blake3::Hasher::new();
+    let mut left = before.size;
     let mut buffer = vec![0; CHUNK.min(usize::try_from(before.size).unwrap_or(CHUNK) + 1)];
     loop {
         if stop.load(Ordering::Relaxed) {
@@ -122,6 +123,12 @@ pub fn read_into<F: Files>(
         };
         hasher.update(&buffer[..n]);
         sink(&before, &buffer[..n]).map_err(Failed::All)?;
+        left = left.saturating_sub(n as u64);
+        if left == 0 && n < buffer.len() {
+            // As long as it was said to be, and no byte more although there was room for one: the
+            // end, for which no other read is needed.
+            break;
+        }
     }
     let stat = files.stat_file(&file)?;
     if Stamp::from(&stat) != Stamp::from(&before) {

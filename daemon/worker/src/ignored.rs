@@ -15,9 +15,9 @@ use ignore::Match;
 use ignore::gitignore::{Gitignore, GitignoreBuilder};
 
 use crate::error::{FileTrouble, about_one_file};
-use crate::files::{Files, Kind};
+use crate::files::{Files, Kind, Lease};
 use crate::place::{os, path};
-use crate::state::{join, split};
+use crate::state::{Stamp, join, split};
 
 /// The name of the file.
 pub const FILE: &str = ".mooringignore";
@@ -101,18 +101,32 @@ pub fn read<F: Files>(
     folder: &[u8],
     above: &Rules,
 ) -> io::Result<Result<(Rules, Vec<BadLine>), FileTrouble>> {
-    let mut bytes = Vec::new();
-    let read = files
-        .open(dir, OsStr::new(FILE))
-        .and_then(|file| file.take(MAX_BYTES + 1).read_to_end(&mut bytes));
-    match read {
-        Ok(_) => Ok(parse(folder, &bytes, above)),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(Ok((above.clone(), Vec::new()))),
+    let trouble = |why: &str| Ok(Err(FileTrouble(format!("{why}: {KEEPS_STILL}"))));
+    match read_whole(files, dir) {
+        Ok(Some(bytes)) => Ok(parse(folder, &bytes, above)),
+        Ok(None) => trouble("a program is writing it"),
+        // Gone since it was seen there, too: whoever saves by renaming has it back in a moment.
         Err(e) => match about_one_file(&e) {
-            Some(FileTrouble(why)) => Ok(Err(FileTrouble(format!("{why}: {KEEPS_STILL}")))),
+            Some(FileTrouble(why)) => trouble(&why),
             None => Err(e),
         },
     }
+}
+
+/// The bytes of a folder's file that count, and one more where there are more; `None` while
+/// somebody writes to it: half of the rules let go what the other half holds back.
+fn read_whole<F: Files>(files: &F, dir: &F::Dir) -> io::Result<Option<Vec<u8>>> {
+    let mut file = files.open(dir, OsStr::new(FILE))?;
+    let before = files.stat_file(&file)?;
+    match files.lease(&file)? {
+        Lease::InUse => return Ok(None),
+        Lease::Held => files.release(&file),
+        Lease::Unsupported => {}
+    }
+    let mut bytes = Vec::new();
+    file.by_ref().take(MAX_BYTES + 1).read_to_end(&mut bytes)?;
+    let after = files.stat_file(&file)?;
+    Ok((Stamp::from(&before) == Stamp::from(&after)).then_some(bytes))
 }
 
 /// What a file that cannot be used means.

@@ -3,6 +3,7 @@
 
 pub mod account;
 mod across;
+pub mod apart;
 pub mod backup;
 mod base;
 mod carry;
@@ -46,6 +47,7 @@ mod sums;
 pub mod sync;
 pub mod trash;
 mod trouble;
+mod uploads;
 pub mod verify;
 pub mod watch;
 pub mod why;

@@ -48,15 +48,13 @@ pub fn take_back_rewritten<F: Files>(
         return Ok(done);
     }
     let fail = |e| Error::io("list", &place.remote_path, e);
-    let mut folders: BTreeMap<Vec<u8>, Option<HashSet<OsString>>> = BTreeMap::new();
+    let mut storage = Kept::default();
     let mut exact = Vec::new();
     for (key, item) in done {
-        if !folders.contains_key(&key.folder) {
-            let names = names_in(&account.files, &place.remote, &key.folder).map_err(fail)?;
-            folders.insert(key.folder.clone(), names);
-        }
-        let names = folders.get(&key.folder).and_then(Option::as_ref);
-        if names.is_some_and(|names| names.contains(os(&key.name))) {
+        if storage
+            .has(&account.files, &place.remote, &key)
+            .map_err(fail)?
+        {
             exact.push((key, item));
             continue;
         }
@@ -64,6 +62,25 @@ pub fn take_back_rewritten<F: Files>(
         ledger.pending(place.shown_key(&key), FileTrouble(REWRITTEN.to_owned()));
     }
     Ok(exact)
+}
+
+/// The names that a storage kept, folder by folder, as they were when first asked for.
+#[derive(Default)]
+pub struct Kept(BTreeMap<Vec<u8>, Option<HashSet<OsString>>>);
+
+impl Kept {
+    /// Whether the storage lists this very name, in a folder of this very name.
+    ///
+    /// # Errors
+    /// When the folder cannot be listed.
+    pub fn has<F: Files>(&mut self, files: &F, remote: &F::Dir, key: &Key) -> io::Result<bool> {
+        if !self.0.contains_key(&key.folder) {
+            let names = names_in(files, remote, &key.folder)?;
+            self.0.insert(key.folder.clone(), names);
+        }
+        let names = self.0.get(&key.folder).and_then(Option::as_ref);
+        Ok(names.is_some_and(|names| names.contains(os(&key.name))))
+    }
 }
 
 /// The names in a folder; `None` when the folder itself has another name.

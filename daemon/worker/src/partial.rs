@@ -5,12 +5,13 @@ use std::collections::HashSet;
 use std::io;
 
 use mooring_core::collection::Collection;
+use mooring_core::sync::Side;
 
 use crate::account::Account;
 use crate::error::{Error, FileTrouble, Result};
 use crate::files::{Files, Kind};
 use crate::ignored::{self, Rules};
-use crate::look::{FolderLook, Odd, empty_look, look_at, look_at_vanished};
+use crate::look::{FolderLook, Odd, Seen, empty_look, look_at, look_at_vanished};
 use crate::place::{Place, path};
 use crate::state::split;
 use crate::watch::Folders;
@@ -27,7 +28,7 @@ pub fn walk_told<F: Files>(
     mut consume: impl FnMut(FolderLook<F>) -> Result<()>,
 ) -> Result<()> {
     let mut visited = HashSet::new();
-    for (folder, deep) in told.iter() {
+    for (folder, mut deep) in told.iter() {
         let rules = match rules_above(account, place, folder)? {
             Above::Rules(rules) => rules,
             // What is ignored is let go of by the look at the folder in which that is said.
@@ -46,6 +47,7 @@ pub fn walk_told<F: Files>(
             }
             account.check_stop()?;
             let (look, below) = look_at(account, place, folder, &rules)?;
+            deep |= has_new_rules(&look);
             if deep {
                 waiting.extend(below.into_iter().rev());
             }
@@ -56,6 +58,17 @@ pub fn walk_told<F: Files>(
         }
     }
     Ok(())
+}
+
+/// Whether what is ignored here and below may be something else than at the last look.
+fn has_new_rules<F: Files>(look: &FolderLook<F>) -> bool {
+    let is_file = |seen: &&Seen| seen.name == ignored::FILE.as_bytes();
+    let as_agreed =
+        |seen: &Seen| (seen.local_side(), seen.remote_side()) == (Side::AsAgreed, Side::AsAgreed);
+    look.names
+        .iter()
+        .find(is_file)
+        .is_some_and(|seen| !as_agreed(seen))
 }
 
 fn vanished<F: Files>(

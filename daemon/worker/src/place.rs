@@ -15,6 +15,7 @@ use crate::durable::{self, NEW};
 use crate::error::{Error, Result};
 use crate::files::{Abilities, Files};
 use crate::state::{Key, join};
+use crate::uploads::UPLOADS;
 
 /// The marker's name, in both roots.
 pub const MARKER: &str = ".mooring-collection";
@@ -152,7 +153,7 @@ pub fn open<F: Files>(account: &Account<F>, collection: Collection) -> Result<Pl
 
     let staging = durable::ensure_dir(files, &local, Path::new(STAGING), true)
         .map_err(|e| Error::io("make the staging folder in", &local_path, e))?;
-    let uploads = durable::ensure_dir(files, &storage, &Path::new(STORE).join("uploads"), true)
+    let uploads = durable::ensure_dir(files, &storage, &Path::new(STORE).join(UPLOADS), true)
         .map_err(|e| Error::io("make the upload folder in", &account.spec.storage, e))?;
     let here = files
         .abilities(&local)

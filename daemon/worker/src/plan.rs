@@ -316,7 +316,10 @@ impl<'a, F: Files> Run<'a, F> {
         let losses = [
             (self.xattrs, "extended attributes"),
             (self.acls, "access control lists (ACLs)"),
-            (self.holes, "holes (those below 64 KiB come back filled with zeros)"),
+            (
+                self.holes,
+                "holes (those below 64 KiB come back filled with zeros)",
+            ),
             (
                 self.special_modes,
                 "set-user-ID, set-group-ID and sticky bits",

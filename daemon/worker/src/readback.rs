@@ -1,7 +1,7 @@
 //! Reading a copy back from the storage: the only thing that proves that it is there.
 
 use crate::account::Account;
-use crate::carry::{Way, sync_all};
+use crate::carry::{LastFolder, Way, sync_all};
 use crate::error::{Error, FileTrouble, Result};
 use crate::files::{Files, Stat};
 use crate::hash::{self, Failed, Source};
@@ -57,7 +57,7 @@ pub fn read_back<F: Files>(
     key: &Key,
     item: &Item,
 ) -> std::result::Result<Proof, Failed> {
-    match look_at_copy(account, place, key, item)? {
+    match look_at_copy(account, place, &LastFolder::default(), key, item)? {
         Copy::Proven(proof) => Ok(proof),
         Copy::Rotten(_) | Copy::Other => Err(Failed::one(OTHER_BYTES)),
     }
@@ -85,10 +85,13 @@ pub const OTHER_BYTES: &str = "the copy in the storage has other bytes";
 pub fn look_at_copy<F: Files>(
     account: &Account<F>,
     place: &Place<F>,
+    folders: &LastFolder<F::Dir>,
     key: &Key,
     item: &Item,
 ) -> std::result::Result<Copy, Failed> {
-    let dir = account.files.open_dir(&place.remote, path(&key.folder))?;
+    let dir = folders.get(&key.folder, || {
+        account.files.open_dir(&place.remote, path(&key.folder))
+    })?;
     // Where a sync of everything is known to be enough, it is made before and after each batch.
     let source = Source::Storage {
         sync: !place.there.known_good,
@@ -126,19 +129,19 @@ pub fn read_back_in<F: Files>(
     ledger: &mut Ledger,
 ) -> Result<()> {
     let mut batch = Vec::new();
-    account.state.each_item_in(place.collection, folders, |key, item| {
-        let known = item.remote.is_some_and(|remote| {
-            item.verified
-                .is_some_and(|proof| proof.stamp == remote.stamp)
-        });
-        if item.local.is_some() && !known {
+    for folder in folders {
+        for item in account.state.unproven_items(place.collection, &folder)? {
+            let key = Key {
+                collection: place.collection,
+                folder: folder.clone(),
+                name: item.name.clone(),
+            };
             batch.push((key, item));
+            if batch.len() >= BATCH {
+                read_back_batch(account, place, &std::mem::take(&mut batch), ledger)?;
+            }
         }
-        if batch.len() >= BATCH {
-            read_back_batch(account, place, &std::mem::take(&mut batch), ledger)?;
-        }
-        Ok(())
-    })?;
+    }
     read_back_batch(account, place, &batch, ledger)
 }
 
@@ -157,8 +160,9 @@ fn read_back_batch<F: Files>(
         return Ok(());
     }
     make_durable(account, place)?;
+    let folders = LastFolder::default();
     let proofs = pool::map(account.files.parallelism(), batch, |(key, item)| {
-        look_at_copy(account, place, key, item)
+        look_at_copy(account, place, &folders, key, item)
     });
     make_durable(account, place)?;
     let mut proven = Vec::new();

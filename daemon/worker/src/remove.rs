@@ -22,8 +22,9 @@ use crate::account::Account;
 use crate::error::{Error, FileTrouble, Result};
 use crate::files::{Files, Lease, Stat};
 use crate::hash::{self, Failed, Source};
+use crate::ignored;
 use crate::left;
-use crate::look::{FolderLook, walk};
+use crate::look::{FolderLook, Odd, walk};
 use crate::place::{self, Place, os, path};
 use crate::pool;
 use crate::readback::{TICK, read_back, same_inode, still_proven};
@@ -68,6 +69,7 @@ pub fn remove<F: Files>(
         staging::tidy(account, &place)?;
         let mut batch = Batch::default();
         walk(account, &place, |look| {
+            tell_hidden(account, &place, &look, &mut remaining)?;
             batch.take(look, *collection);
             if batch.tasks.len() >= BATCH_FILES || batch.folders >= BATCH_FOLDERS {
                 let batch = mem::take(&mut batch);
@@ -81,6 +83,37 @@ pub fn remove<F: Files>(
     // Spent: another removal needs another proof.
     drop(proof);
     report(account, keep, &collections, remaining)
+}
+
+/// A folder that cannot be looked into now, with files of the account in or below it, goes round
+/// again: it must not be left as if its files had been looked at.
+fn tell_hidden<F: Files>(
+    account: &Account<F>,
+    place: &Place<F>,
+    look: &FolderLook<F>,
+    remaining: &mut Named,
+) -> Result<()> {
+    let hides = |name: &[u8]| name.is_empty() || name == ignored::FILE.as_bytes();
+    for (name, odd) in &look.odd {
+        let Odd::Trouble(FileTrouble(why)) = odd else {
+            continue;
+        };
+        if hides(name) && holds_items(account, place.collection, &look.path)? {
+            remaining.add(place.shown(&look.path, name), why);
+        }
+    }
+    Ok(())
+}
+
+/// Whether there are files of the account in or below a folder that are not removed yet.
+fn holds_items<F: Files>(account: &Account<F>, collection: Collection, top: &[u8]) -> Result<bool> {
+    for folder in account.state.item_folders_below(collection, top)? {
+        let items = account.state.items(collection, &folder)?;
+        if items.iter().any(|item| !item.gone && item.local.is_some()) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 fn report<F: Files>(
@@ -264,7 +297,10 @@ fn remove_batch<F: Files>(
 
 /// Tells those that a dead predecessor removed, which are answered, from those that somebody else
 /// took away: the receipt must not claim them.
-fn settle_missing<F: Files>(account: &Account<F>, missing: Vec<Key>) -> Result<Vec<Key>> {
+pub(crate) fn settle_missing<F: Files>(
+    account: &Account<F>,
+    missing: Vec<Key>,
+) -> Result<Vec<Key>> {
     let (mut ours, mut others) = (Vec::new(), Vec::new());
     for key in missing {
         if account.state.is_going(&key)? {

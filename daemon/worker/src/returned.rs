@@ -13,7 +13,10 @@ use crate::base::{self, Line};
 use crate::durable;
 use crate::error::{Error, Result, about_one_file};
 use crate::files::Files;
+use crate::ignored;
+use crate::place::{self, os, path};
 use crate::state::{Item, Key};
+use crate::sync::adopted_key;
 use crate::trash;
 use crate::trouble::NAMED;
 
@@ -93,7 +96,7 @@ impl Absent {
             })?;
         }
         for (key, hash) in self.lines {
-            if moved.get(&hash) == Some(&true) {
+            if moved.get(&hash) == Some(&true) || is_ignored(account, &key)? {
                 check.changed_since += 1;
             } else if trash::has(account, &key)? {
                 check.deleted_since += 1;
@@ -106,6 +109,24 @@ impl Absent {
             }
         }
         Ok(())
+    }
+}
+
+/// Whether a name is in the storage still and was not brought because somebody has it ignored by now.
+fn is_ignored<F: Files>(account: &Account<F>, key: &Key) -> Result<bool> {
+    let place = place::open(account, key.collection)?;
+    let (files, roots) = (&account.files, [&place.local, &place.remote]);
+    let fail = |e| Error::io("look at", &place.remote_path, e);
+    let there = files
+        .open_dir(&place.remote, path(&key.folder))
+        .and_then(|dir| files.stat(&dir, os(&key.name)));
+    match there {
+        Ok(_) => {
+            let by = ignored::on_path(files, roots, &key.path(), false);
+            by.map(|by| by.is_some()).map_err(fail)
+        }
+        Err(e) if about_one_file(&e).is_some() => Ok(false),
+        Err(e) => Err(fail(e)),
     }
 }
 
@@ -147,7 +168,10 @@ pub fn remember_kept<F: Files>(account: &Account<F>) -> Result<()> {
             let shown = mooring_core::receipt::readable(root.as_os_str().as_bytes());
             entry.is_some_and(|entry| entry.root == shown)
         });
-        if kept && same_root {
+        // A device that was never here may have the same name and the same folders: where nothing
+        // was kept, nothing was deleted, and bringing it all is safe.
+        let holds_files = account.state.meta(&adopted_key(key.collection))?.is_some();
+        if kept && same_root && holds_files {
             let item = Item {
                 name: key.name.clone(),
                 agreed,

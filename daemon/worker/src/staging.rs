@@ -259,8 +259,8 @@ fn restore_as_copy<F: Files>(
 ) -> io::Result<Vec<u8>> {
     let files = &account.files;
     // A link, or what cannot be read, gets a name of its own all the same.
-    let hash = bytes_of(account, staging, name)?
-        .unwrap_or_else(|| blake3::hash(name.as_bytes()).into());
+    let hash =
+        bytes_of(account, staging, name)?.unwrap_or_else(|| blake3::hash(name.as_bytes()).into());
     let to = |digits| {
         let date = date(files.now());
         let copy = conflict_name(&key.name, &account.spec.device, &date, &hash, digits);

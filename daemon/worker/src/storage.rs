@@ -8,13 +8,13 @@ use mooring_core::collection::Collection;
 use mooring_core::receipt::{Receipt, readable};
 use mooring_wire::Inspected;
 
+use crate::apart::check_roots;
 use crate::base;
 use crate::durable;
 use crate::error::{Error, Result};
 use crate::files::Files;
 use crate::left;
 use crate::place::{STORE, read_marker};
-use crate::signin::check_roots;
 
 /// The identity record's name, in the storage's `.mooring`.
 pub(crate) const IDENTITY: &str = "identity.toml";
@@ -92,10 +92,14 @@ pub fn inspect<F: Files>(
 /// # Errors
 /// [`Error::StorageGone`] when it cannot be looked at.
 pub fn is_remote<F: Files>(files: &F, storage: &Path) -> Result<bool> {
-    let looked = files.open_root(storage).and_then(|root| files.abilities(&root));
+    let looked = files
+        .open_root(storage)
+        .and_then(|root| files.abilities(&root));
     let abilities = looked.map_err(|error| {
         let shown = readable(storage.as_os_str().as_bytes());
-        Error::StorageGone(format!("the storage at {shown} cannot be looked at ({error})"))
+        Error::StorageGone(format!(
+            "the storage at {shown} cannot be looked at ({error})"
+        ))
     })?;
     Ok(abilities.remote)
 }

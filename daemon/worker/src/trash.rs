@@ -174,7 +174,8 @@ fn find<F: Files>(
         let day = trash_path().join(&day).join(key.collection.folder());
         let below = under(day, &key.folder);
         let dir = match files.open_dir(storage, &below) {
-            Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
+            // Not there, or something else: a file, say, that had the folder's name that day.
+            Err(e) if about_one_file(&e).is_some() => continue,
             result => result.map_err(|e| fail(account, &below, e))?,
         };
         match files.stat(&dir, os(&key.name)) {

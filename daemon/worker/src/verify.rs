@@ -9,6 +9,7 @@ use mooring_wire::{Counts, VerifyReport};
 
 use crate::account::Account;
 use crate::base;
+use crate::carry::LastFolder;
 use crate::error::{Error, FileTrouble, Result};
 use crate::files::{Files, Stat};
 use crate::hash::{self, Failed, Reading, Source};
@@ -144,7 +145,9 @@ fn examine_folder<F: Files>(
         // Let go of by the next drain, so that the receipt does not claim what stays.
         if ignored.item.is_some_and(|item| !item.gone) {
             let shown = place.shown(&look.path, &ignored.name);
-            books.unproven.add(shown, "is ignored by .mooringignore now");
+            books
+                .unproven
+                .add(shown, "is ignored by .mooringignore now");
         }
     }
     for seen in look.names {
@@ -233,8 +236,9 @@ fn settle<F: Files>(
     if reads_back {
         make_durable(account, place)?;
     }
+    let folders = LastFolder::default();
     let results = pool::map(account.files.parallelism(), &checks, |check| {
-        prove(account, place, check)
+        prove(account, place, &folders, check)
     });
     if reads_back {
         make_durable(account, place)?;
@@ -243,9 +247,7 @@ fn settle<F: Files>(
     for (check, result) in checks.into_iter().zip(results) {
         match result {
             Ok((_, Some(copy @ (Copy::Rotten(_) | Copy::Other)))) => {
-                books
-                    .unproven
-                    .add(place.shown_key(&check.key), OTHER_BYTES);
+                books.unproven.add(place.shown_key(&check.key), OTHER_BYTES);
                 // The next drain uploads it anew.
                 if let Copy::Rotten(item) = copy {
                     items.push((check.key, *item));
@@ -285,6 +287,7 @@ fn settle<F: Files>(
 fn prove<F: Files>(
     account: &Account<F>,
     place: &Place<F>,
+    folders: &LastFolder<F::Dir>,
     check: &Check,
 ) -> std::result::Result<(Option<Reading>, Option<Copy>), Failed> {
     let files = &account.files;
@@ -306,5 +309,5 @@ fn prove<F: Files>(
     if !check.read_back {
         return Ok((local, None));
     }
-    look_at_copy(account, place, &check.key, &check.item).map(|copy| (local, Some(copy)))
+    look_at_copy(account, place, folders, &check.key, &check.item).map(|copy| (local, Some(copy)))
 }

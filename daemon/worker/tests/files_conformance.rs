@@ -286,7 +286,10 @@ fn an_unfinished_file_is_gone_on_with(stage: &impl Stage) {
     }
     let link = files.resume(&dir, OsStr::new("link"), 0);
     assert_eq!(errno(link), Some(Errno::ELOOP));
-    assert_eq!(kind(files.resume(&dir, OsStr::new("no"), 0)), ErrorKind::NotFound);
+    assert_eq!(
+        kind(files.resume(&dir, OsStr::new("no"), 0)),
+        ErrorKind::NotFound
+    );
     assert_eq!(content(files, &dir, "part").len(), 19);
 }
 

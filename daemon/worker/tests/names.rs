@@ -67,3 +67,21 @@ fn names_that_are_one_there_are_not_merged() {
     }
     settles(&stage);
 }
+
+/// A rename here is carried over by a rename there, which keeps no such name either.
+#[test]
+fn a_rename_to_a_name_that_is_rewritten_is_taken_back() {
+    for name in ["Photo.jpg", "other."] {
+        let stage = rewriting();
+        let (from, to) = (format!("{PHOTOS}/photo.jpg"), format!("{PHOTOS}/{name}"));
+        stage.twin.write_durable(&from, "mine").unwrap();
+        stage.twin.advance(LATER);
+        signin::sync_now(&stage.account(), true).unwrap();
+        let folder = std::path::Path::new(&to).parent().unwrap().to_owned();
+        stage.twin.mkdir(folder).unwrap();
+        stage.twin.rename(&from, &to).unwrap();
+        stage.twin.settle();
+        settles(&stage);
+        assert_eq!(stage.twin.read(&to).unwrap(), b"mine", "{name}");
+    }
+}

@@ -11,10 +11,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use mooring_core::collection::Collection;
+use mooring_worker::apart::check_roots;
 use mooring_worker::error::Error;
 use mooring_worker::files::real::RealFiles;
 use mooring_worker::files::twin::TwinFiles;
-use mooring_worker::signin::{self, check_roots};
+use mooring_worker::signin;
 use stage::real::{Real, contents};
 use stage::{PHOTOS, STORAGE, Stage};
 

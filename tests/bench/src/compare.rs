@@ -10,11 +10,16 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use mooring_tests::{Daemon, World};
+use mooring_worker::watch::QUIET;
 
 use crate::table::Table;
 use crate::{machine, number, peer, tree};
 
 const PASSWORD: &str = "correct horse battery staple";
+/// Changes of one file, measured one by one.
+const CHANGES: usize = 7;
+/// How long a change may take to arrive.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Measures, and prints the table.
 pub fn run() {
@@ -106,7 +111,9 @@ async fn measure(files: usize, table: &mut Table) {
         1.2,
     );
 
+    one_change(&world, table).await;
     memory(&daemon, table);
+    backup(&world, &tree, table).await;
     peer::sync(&synced);
     let theirs = peer::timed(|| peer::run("rm", &["-rf", &synced.display().to_string()]));
     peer::sync(&documents);
@@ -119,6 +126,23 @@ async fn measure(files: usize, table: &mut Table) {
         1.0,
     );
 
+    let restored = world.folder().join("restored");
+    let theirs = peer::timed(|| {
+        peer::restic(
+            &world.folder().join("restic"),
+            &["restore", "latest", "--target", &shown(&restored)],
+        );
+        peer::sync(&restored);
+    });
+    let started = Instant::now();
+    world.sign_in("alice", PASSWORD).await;
+    table.add(
+        "Sign in again: everything back, durable",
+        "`restic restore` + `sync -f`",
+        started.elapsed(),
+        theirs,
+        0.6,
+    );
     assert!(daemon.terminate().await.success());
     let started = Instant::now();
     let daemon = world.daemon_with(quiet).await;
@@ -127,6 +151,60 @@ async fn measure(files: usize, table: &mut Table) {
         started.elapsed(),
     );
     assert!(daemon.terminate().await.success());
+}
+
+fn shown(path: &Path) -> String {
+    path.display().to_string()
+}
+
+/// One changed file, from its close until its copy has its place in the storage, which it gets
+/// once its bytes are durable.
+async fn one_change(world: &World, table: &mut Table) {
+    let file = tree::first();
+    let here = world.account_folder("alice").join("Documents").join(&file);
+    let there = world.storage().join("Documents").join(&file);
+    read_back(world, true).await;
+    world.sync_by_itself();
+    world.manager().await.reload().await.expect("a reload");
+    for nr in 0..=CHANGES {
+        let text = format!("change {nr}");
+        fs::write(&here, &text).unwrap();
+        let started = Instant::now();
+        while fs::read(&there).is_ok_and(|bytes| bytes != text.as_bytes()) {
+            assert!(started.elapsed() < PATIENCE, "the change does not arrive");
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        // The first one waits for a look at everything.
+        if nr > 0 {
+            let took = started.elapsed();
+            table.add_time("One changed file to its copy, with 2 s of quiet", took);
+            table.add_time(
+                "One changed file to its copy, without them",
+                took.saturating_sub(QUIET),
+            );
+        }
+    }
+}
+
+async fn backup(world: &World, tree: &Path, table: &mut Table) {
+    let repository = world.folder().join("restic");
+    peer::restic(&repository, &["init"]);
+    let theirs = peer::timed(|| {
+        peer::restic(&repository, &["backup", &shown(tree)]);
+        peer::sync(&repository);
+    });
+    let to = world.folder().join("backups");
+    fs::create_dir_all(&to).unwrap();
+    let started = Instant::now();
+    let backup = world.ctl(&["backup", "alice", "--to", &shown(&to)]);
+    let _ = backup.run().await.expect_code(0);
+    table.add(
+        "Backup, first, read back",
+        "`restic backup` + `sync -f`",
+        started.elapsed(),
+        theirs,
+        1.0,
+    );
 }
 
 /// Lets a sync read new copies back, or not, so that both can be measured apart.

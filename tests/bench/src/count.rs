@@ -32,12 +32,17 @@ pub fn run(kept: &Path, keep: bool) {
         .ok()
         .map(|text| toml::from_str(&text).expect("counts that were kept"))
         .unwrap_or_default();
-    let folder = tempfile::Builder::new().prefix("mooring-").tempdir().unwrap();
+    let folder = tempfile::Builder::new()
+        .prefix("mooring-")
+        .tempdir()
+        .unwrap();
     let counter = Counter::new(folder.path(), files);
     let mut now = BTreeMap::new();
     machine::print();
     println!("{files} files of up to 2 KiB on one thread; per file.\n");
-    println!("| What | Instructions | Against kept | System calls | Against kept | fsync, syncfs | Read, written |");
+    println!(
+        "| What | Instructions | Against kept | System calls | Against kept | fsync, syncfs | Read, written |"
+    );
     println!("|---|---|---|---|---|---|---|");
     let policy = [("policy", "1000 decisions by 20 rules (not per file)")];
     for (step, what) in STEPS.iter().copied().chain(policy) {
@@ -89,7 +94,9 @@ impl Counter {
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/openat2.c");
         let shim = folder.join("openat2.so");
         let mut cc = Command::new("cc");
-        cc.args(["-O2", "-shared", "-fPIC", "-o"]).arg(&shim).arg(source);
+        cc.args(["-O2", "-shared", "-fPIC", "-o"])
+            .arg(&shim)
+            .arg(source);
         output(cc.arg("-ldl"));
         let counter = Self {
             folder: folder.to_owned(),
@@ -156,6 +163,10 @@ fn output(command: &mut Command) -> (String, String) {
     };
     let [said, errors] =
         [&out.stdout, &out.stderr].map(|bytes| String::from_utf8_lossy(bytes).into_owned());
-    assert!(out.status.success(), "{command:?}: {}\n{errors}", out.status);
+    assert!(
+        out.status.success(),
+        "{command:?}: {}\n{errors}",
+        out.status
+    );
     (said, errors)
 }

@@ -18,11 +18,17 @@ pub fn run(picture: &Path) {
     let mut lines: Vec<_> = STEPS.iter().map(|(_, what)| (*what, Vec::new())).collect();
     for size in sizes {
         eprintln!("{size} files");
-        let folder = tempfile::Builder::new().prefix("mooring-").tempdir().unwrap();
+        let folder = tempfile::Builder::new()
+            .prefix("mooring-")
+            .tempdir()
+            .unwrap();
         let _ = step(folder.path(), "make", *size);
         for ((name, _), line) in STEPS.iter().zip(&mut lines) {
             let measured = step(folder.path(), name, *size);
-            eprintln!("  {name}: {:.0} ms, {} KiB", measured.milliseconds, measured.peak_kib);
+            eprintln!(
+                "  {name}: {:.0} ms, {} KiB",
+                measured.milliseconds, measured.peak_kib
+            );
             line.1.push(measured);
         }
     }
@@ -33,7 +39,11 @@ pub fn run(picture: &Path) {
 
 fn step(world: &Path, step: &str, files: usize) -> Measured {
     let mut command = Command::new(std::env::current_exe().unwrap());
-    command.arg("step").arg(world).arg(step).arg(files.to_string());
+    command
+        .arg("step")
+        .arg(world)
+        .arg(step)
+        .arg(files.to_string());
     let out = command.output().expect("this program");
     let errors = String::from_utf8_lossy(&out.stderr);
     assert!(out.status.success(), "{step}: {}\n{errors}", out.status);
@@ -42,7 +52,10 @@ fn step(world: &Path, step: &str, files: usize) -> Measured {
 
 fn print(sizes: &[usize], lines: &[(&str, Vec<Measured>)]) {
     println!("Files of up to 2 KiB; time, and peak memory of the process.\n");
-    let heads: String = sizes.iter().map(|size| format!(" {size} files |")).collect();
+    let heads: String = sizes
+        .iter()
+        .map(|size| format!(" {size} files |"))
+        .collect();
     println!("| What |{heads}\n|---|{}", "---|".repeat(sizes.len()));
     for (what, measured) in lines {
         let cells: String = measured

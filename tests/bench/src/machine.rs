@@ -42,13 +42,21 @@ fn first_line(file: &str) -> String {
 
 /// What `PROGRAM --version` says first, as far as its number; nothing when it is not here.
 fn version(program: &str) -> Option<String> {
-    let flag = if program == "restic" { "version" } else { "--version" };
+    let flag = if program == "restic" {
+        "version"
+    } else {
+        "--version"
+    };
     let out = Command::new(program).arg(flag).output().ok()?;
     let text = String::from_utf8_lossy(&out.stdout).into_owned();
-    let number = text
-        .split_whitespace()
-        .find(|word| word.trim_start_matches("valgrind-").starts_with(|c: char| c.is_ascii_digit()))?;
-    Some(format!("{program} {}", number.trim_start_matches("valgrind-")))
+    let number = text.split_whitespace().find(|word| {
+        word.trim_start_matches("valgrind-")
+            .starts_with(|c: char| c.is_ascii_digit())
+    })?;
+    Some(format!(
+        "{program} {}",
+        number.trim_start_matches("valgrind-")
+    ))
 }
 
 fn filesystem() -> String {

@@ -15,8 +15,25 @@ pub fn run(program: &str, arguments: &[&str]) {
         .status();
     match status {
         Ok(status) => assert!(status.success(), "{program} {arguments:?}: {status}"),
-        Err(e) => panic!("{program}: {e}; run: apt-get install rsync b3sum coreutils"),
+        Err(e) => panic!("{program}: {e}; run: apt-get install rsync b3sum restic coreutils"),
     }
+}
+
+/// Runs restic on a repository of the measurement's own.
+///
+/// # Panics
+/// As [`run`].
+pub fn restic(repository: &Path, arguments: &[&str]) {
+    let repository = repository.display().to_string();
+    let command = [
+        "RESTIC_PASSWORD=bench",
+        "restic",
+        "--no-cache",
+        "--quiet",
+        "--repo",
+        &repository,
+    ];
+    run("env", &[command.as_slice(), arguments].concat());
 }
 
 /// Makes the filesystem of a path durable.

@@ -12,7 +12,9 @@ const BOTTOM: f64 = 34.0;
 const ROW: f64 = 17.0;
 
 /// Colours that people with any kind of sight can tell apart, dark to light.
-const COLOURS: [&str; 6] = ["#332288", "#117733", "#882255", "#44aa99", "#cc6677", "#999933"];
+const COLOURS: [&str; 6] = [
+    "#332288", "#117733", "#882255", "#44aa99", "#cc6677", "#999933",
+];
 
 /// One line of a panel.
 pub struct Line<'a> {
@@ -74,11 +76,18 @@ pub fn svg(panels: &[Panel<'_>]) -> String {
         for (nr, line) in panel.lines.iter().enumerate() {
             let x = LEFT + (nr % 2) as f64 * (LEFT + WIDTH);
             let y = TOP + HEIGHT + BOTTOM + (nr / 2) as f64 * ROW + 8.0;
-            add(&mut out, &format!(
-                "<line x1=\"{x}\" y1=\"{y}\" x2=\"{}\" y2=\"{y}\" {}/>\
+            add(
+                &mut out,
+                &format!(
+                    "<line x1=\"{x}\" y1=\"{y}\" x2=\"{}\" y2=\"{y}\" {}/>\
                  <text x=\"{}\" y=\"{}\">{}</text>",
-                x + 26.0, stroke(nr), x + 32.0, y + 4.0, escaped(line.name)
-            ));
+                    x + 26.0,
+                    stroke(nr),
+                    x + 32.0,
+                    y + 4.0,
+                    escaped(line.name)
+                ),
+            );
         }
     }
     out + "</svg>\n"
@@ -90,25 +99,41 @@ fn draw_panel(out: &mut String, panel: &Panel<'_>, left: f64) {
     let up = Decades::around(points.map(|(_, y)| *y));
     let x = |value| left + across.place(value) * WIDTH;
     let y = |value| TOP + HEIGHT - up.place(value) * HEIGHT;
-    add(out, &format!(
-        "<text x=\"{left}\" y=\"{}\" font-size=\"13\">{} ({}) by number of files</text>",
-        TOP - 12.0, panel.title, panel.unit
-    ));
+    add(
+        out,
+        &format!(
+            "<text x=\"{left}\" y=\"{}\" font-size=\"13\">{} ({}) by number of files</text>",
+            TOP - 12.0,
+            panel.title,
+            panel.unit
+        ),
+    );
     for power in up.first..=up.last {
         let at = y(10f64.powi(power));
-        add(out, &format!(
-            "<line x1=\"{left}\" y1=\"{at}\" x2=\"{}\" y2=\"{at}\" stroke=\"#ddd\"/>\
+        add(
+            out,
+            &format!(
+                "<line x1=\"{left}\" y1=\"{at}\" x2=\"{}\" y2=\"{at}\" stroke=\"#ddd\"/>\
              <text x=\"{}\" y=\"{}\" text-anchor=\"end\">{}</text>",
-            left + WIDTH, left - 6.0, at + 4.0, power_of_ten(power)
-        ));
+                left + WIDTH,
+                left - 6.0,
+                at + 4.0,
+                power_of_ten(power)
+            ),
+        );
     }
     for power in across.first..=across.last {
         let at = x(10f64.powi(power));
-        add(out, &format!(
-            "<line x1=\"{at}\" y1=\"{TOP}\" x2=\"{at}\" y2=\"{}\" stroke=\"#ddd\"/>\
+        add(
+            out,
+            &format!(
+                "<line x1=\"{at}\" y1=\"{TOP}\" x2=\"{at}\" y2=\"{}\" stroke=\"#ddd\"/>\
              <text x=\"{at}\" y=\"{}\" text-anchor=\"middle\">{}</text>",
-            TOP + HEIGHT, TOP + HEIGHT + 16.0, power_of_ten(power)
-        ));
+                TOP + HEIGHT,
+                TOP + HEIGHT + 16.0,
+                power_of_ten(power)
+            ),
+        );
     }
     for (nr, line) in panel.lines.iter().enumerate() {
         let points: Vec<_> = line
@@ -116,9 +141,14 @@ fn draw_panel(out: &mut String, panel: &Panel<'_>, left: f64) {
             .iter()
             .map(|(a, b)| format!("{:.1},{:.1}", x(*a), y(*b)))
             .collect();
-        add(out, &format!(
-            "<polyline points=\"{}\" fill=\"none\" {}/>", points.join(" "), stroke(nr)
-        ));
+        add(
+            out,
+            &format!(
+                "<polyline points=\"{}\" fill=\"none\" {}/>",
+                points.join(" "),
+                stroke(nr)
+            ),
+        );
     }
 }
 
@@ -130,7 +160,11 @@ fn add(out: &mut String, element: &str) {
 /// A colour, and dashes once the colours have been used.
 fn stroke(nr: usize) -> String {
     let colour = COLOURS[nr % COLOURS.len()];
-    let dashes = if nr < COLOURS.len() { "" } else { " stroke-dasharray=\"5 3\"" };
+    let dashes = if nr < COLOURS.len() {
+        ""
+    } else {
+        " stroke-dasharray=\"5 3\""
+    };
     format!("stroke=\"{colour}\" stroke-width=\"2\"{dashes}")
 }
 
@@ -160,8 +194,15 @@ mod tests {
 
     #[test]
     fn a_picture_has_every_line_in_every_panel() {
-        let line = |name| Line { name, points: vec![(1.0, 2.0), (10.0, 30.0)] };
-        let panel = |title| Panel { title, unit: "ms", lines: vec![line("a<b"), line("c")] };
+        let line = |name| Line {
+            name,
+            points: vec![(1.0, 2.0), (10.0, 30.0)],
+        };
+        let panel = |title| Panel {
+            title,
+            unit: "ms",
+            lines: vec![line("a<b"), line("c")],
+        };
         let text = svg(&[panel("One"), panel("Two")]);
         assert_eq!(text.matches("<polyline").count(), 4);
         assert!(text.contains("a&lt;b") && !text.contains("NaN"));

@@ -39,8 +39,14 @@ pub const STEPS: &[(&str, &str)] = &[
     ("first-sync", "First sync: hash, carry, make durable"),
     ("read-back", "Read back every copy"),
     ("look", "Look at everything, nothing changed"),
-    ("changed-everything", "One changed file, looking at everything"),
-    ("changed-told", "One changed file, its folder told by the watch"),
+    (
+        "changed-everything",
+        "One changed file, looking at everything",
+    ),
+    (
+        "changed-told",
+        "One changed file, its folder told by the watch",
+    ),
     ("plan", "Plan a sign-out"),
     ("backup", "Backup, first"),
     ("restore", "Restore, everything is there"),
@@ -88,7 +94,12 @@ impl Measured {
     }
 
     fn to_line(&self) -> String {
-        let Self { milliseconds, peak_kib, read, written } = self;
+        let Self {
+            milliseconds,
+            peak_kib,
+            read,
+            written,
+        } = self;
         format!("{milliseconds} {peak_kib} {read} {written}")
     }
 
@@ -208,7 +219,7 @@ fn told_sync(
 ) {
     let ledger = signin::sync_told(account, true, told, looked).unwrap();
     assert_eq!(ledger.uploaded, 1);
-    drop(sync::numbers(account, Collection::Documents).unwrap());
+    let _ = sync::numbers(account, Collection::Documents).unwrap();
     drop(plan::from_state(account).unwrap());
 }
 
@@ -269,7 +280,14 @@ fn receipt(world: &Path, base: &str) -> receipt::Receipt {
             state: text("not-needed"),
             detail: String::new(),
         },
-        collections: Vec::new(),
+        collections: vec![receipt::CollectionEntry {
+            name: Collection::Documents.to_string(),
+            root: documents(world).display().to_string(),
+            removed_files: 0,
+            removed_bytes: 0,
+            kept_files: 0,
+            kept_bytes: 0,
+        }],
         gone_before: receipt::GoneBefore::default(),
         left: Vec::new(),
     }

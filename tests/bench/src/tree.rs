@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 /// Files in a folder.
 const IN_FOLDER: usize = 100;
@@ -10,6 +11,9 @@ const IN_FOLDER: usize = 100;
 const PARTS: usize = 20;
 /// The size of a large file, in bytes.
 const LARGE_BYTES: usize = 50_000_000;
+
+/// How old a small file is.
+const AGE: Duration = Duration::from_secs(60 * 60);
 
 /// What the files are like.
 #[derive(Debug, Clone, Copy)]
@@ -50,6 +54,8 @@ pub fn make(root: &Path, files: usize, shape: Shape) {
         // Numbered, so that no two are the same.
         file.write_all(&nr.to_le_bytes()).unwrap();
         file.write_all(&noise[at..at + size - 8]).unwrap();
+        // Old, as most files are: a young one is hashed again by every look.
+        file.set_modified(SystemTime::now() - AGE).unwrap();
     }
     // The large ones shrink with the number of small ones, for a quick try.
     let large = shape.large * files.min(50_000) / 50_000;

@@ -5,8 +5,8 @@ use std::collections::HashSet;
 use mooring_core::collection::Collection;
 use mooring_core::identity::{Record, RecoveryCode};
 use mooring_core::policy::{
-    Actor, Data, Decision, Denial, Facts, Policy, Problem, Source, TakenBackup, Verb, check, decide,
-    unite,
+    Actor, Data, Decision, Denial, Facts, Policy, Problem, Source, TakenBackup, Verb, check,
+    decide, unite,
 };
 use mooring_core::receipt::{self, Receipt};
 use mooring_core::settings::{self, Settings};
@@ -106,7 +106,10 @@ fn assert_places(source: &Source, problems: &[Problem]) {
     let lines = source.text.split('\n').count();
     for problem in problems {
         assert!(problem.line as usize <= lines, "{problem}");
-        assert!(!problem.to_string().contains(char::is_control), "{problem:?}");
+        assert!(
+            !problem.to_string().contains(char::is_control),
+            "{problem:?}"
+        );
     }
 }
 

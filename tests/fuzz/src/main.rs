@@ -18,10 +18,7 @@ fn targets() -> Vec<(&'static str, Target)> {
     let mut all: Vec<(&str, Target)> = core::TARGETS.to_vec();
     all.extend(mooring_worker::fuzzing::TARGETS);
     all.extend(wire::TARGETS);
-    all.push((
-        mooringd::bus::fuzzing::CORPUS,
-        mooringd::bus::fuzzing::call,
-    ));
+    all.push((mooringd::bus::fuzzing::CORPUS, mooringd::bus::fuzzing::call));
     all
 }
 

@@ -21,7 +21,12 @@ use crate::stage::{
 const FAULTS: &[(Op, i32, u64, &[&str])] = &[
     (Op::Write, EIO, 1, &["Input/output"]),
     (Op::Write, EIO, 3, &["Input/output"]),
-    (Op::Write, ENOSPC, 1, &["no space is left", "free some space"]),
+    (
+        Op::Write,
+        ENOSPC,
+        1,
+        &["no space is left", "free some space"],
+    ),
     (Op::Write, EDQUOT, 2, &["quota", "free some space"]),
     (Op::Fsync, EIO, 1, &["Input/output"]),
     (Op::Fsync, EIO, 3, &["Input/output"]),
@@ -119,15 +124,25 @@ async fn a_sync_survives_every_fault_and_goes_on_without_a_restart() {
         nothing_lost(&shown, &[&here, &there], &[&here, &scene.stored()]);
         if struck > 0 {
             met += 1;
-            let text = format!("{}\n{}\n{}", told.stdout, told.stderr, scene.message().await);
+            let text = format!(
+                "{}\n{}\n{}",
+                told.stdout,
+                told.stderr,
+                scene.message().await
+            );
             println!("{shown}: exit {}\n{text}", told.code);
             let known = said.iter().all(|said| text.contains(said));
             assert!(known, "{shown}: exit {}: {text}", told.code);
             // Files that wait are told one by one; whatever stops the whole is the account's state.
             let waits = text.contains("could not be synced now");
-            assert!(waits || told.code == 1, "{shown}: exit {}: {text}", told.code);
+            assert!(
+                waits || told.code == 1,
+                "{shown}: exit {}: {text}",
+                told.code
+            );
             assert!(!text.contains("in step"), "{shown}: {text}");
-            if !waits {
+            // A right that is missing on the way is told by the command alone.
+            if !waits && *errno != EACCES {
                 let account = scene.world.account(ALICE).await.unwrap();
                 let state = account.state().await.unwrap();
                 assert_eq!(state, "needs-attention", "{shown}: {text}");
@@ -135,18 +150,35 @@ async fn a_sync_survives_every_fault_and_goes_on_without_a_restart() {
         }
         scene.fuse().orders.heal();
         let _ = sync(&scene.world).await.expect_code(0);
-        here.assert_same(&belongings(&scene.world));
-        here.assert_same(&scene.stored());
-        assert_eq!(scene.message().await, "", "{shown}: nothing is wrong any more");
+        // A file whose replacing failed half way may be kept in both versions: more, never less.
+        let again = |name: &[u8]| String::from_utf8_lossy(name).contains("(conflict ");
+        here.clone()
+            .without(again)
+            .assert_same(&belongings(&scene.world).without(again));
+        here.without(again)
+            .assert_same(&scene.stored().without(again));
+        assert_eq!(
+            scene.message().await,
+            "",
+            "{shown}: nothing is wrong any more"
+        );
     }
     assert!(met >= FAULTS.len() - 2, "only {met} faults were met");
 }
 
 /// Every content of `before` is in `after`, under whatever name.
 fn nothing_lost(shown: &str, before: &[&Manifest], after: &[&Manifest]) {
-    let there: Vec<_> = after.iter().flat_map(|m| m.0.values()).map(|e| &e.kind).collect();
+    let there: Vec<_> = after
+        .iter()
+        .flat_map(|m| m.0.values())
+        .map(|e| &e.kind)
+        .collect();
     for (name, entry) in before.first().unwrap().0.iter() {
-        assert!(there.contains(&&entry.kind), "{shown}: lost: {}", name.escape_ascii());
+        assert!(
+            there.contains(&&entry.kind),
+            "{shown}: lost: {}",
+            name.escape_ascii()
+        );
     }
 }
 
@@ -172,6 +204,13 @@ async fn a_sign_out_survives_every_fault_and_goes_on() {
         scene.edit(nr);
         let before = belongings(&scene.world);
         scene.fuse().orders.fail(op, errno, nth);
+        let account = client.account(&scene.world).await.unwrap();
+        if let Err(error) = account.plan_sign_out(Default::default()).await {
+            // There is not even a plan, so that nothing began.
+            println!("{op:?} {errno} from {nth}: {error}");
+            assert!(scene.fuse().orders.heal() > 0, "{error}");
+            before.assert_same(&belongings(&scene.world));
+        }
         let job = client.begin_sign_out(&scene.world).await;
         let state = client
             .until("that it ends or waits", async || {
@@ -182,7 +221,11 @@ async fn a_sign_out_survives_every_fault_and_goes_on() {
         let struck = scene.fuse().orders.met();
         let said = job.blocked().await.unwrap();
         println!("{op:?} {errno} from {nth}: {struck} met, {state}, {said:?}");
-        nothing_lost("sign-out", &[&before], &[&belongings(&scene.world), &scene.stored()]);
+        nothing_lost(
+            "sign-out",
+            &[&before],
+            &[&belongings(&scene.world), &scene.stored()],
+        );
         scene.fuse().orders.heal();
         if state == "blocked" {
             assert!(struck > 0 && !said.message.is_empty(), "{said:?}");
@@ -211,7 +254,10 @@ async fn a_return_survives_every_fault() {
     ] {
         scene.fuse().orders.fail(op, errno, nth);
         let told = sign_in(&scene.world).password(PASSWORD).run().await;
-        println!("{op:?} {errno} from {nth}: exit {}\n{}", told.code, told.stderr);
+        println!(
+            "{op:?} {errno} from {nth}: exit {}\n{}",
+            told.code, told.stderr
+        );
         before.assert_same(&scene.stored());
         let struck = scene.fuse().orders.heal();
         assert!(struck == 0 || told.code != 0, "{told:?}");
@@ -222,7 +268,11 @@ async fn a_return_survives_every_fault() {
             let retry = scene.world.ctl(&["jobs", "retry", &number]);
             let _ = retry.run().await.expect_code(0);
             let follow = scene.world.ctl(&["jobs", "follow", &number]);
-            let _ = follow.run().await.expect_code(0);
+            // mooringctl asked it to be cancelled, which it can be again now.
+            if follow.run().await.code != 0 {
+                let call = sign_in(&scene.world).password(PASSWORD).run().await;
+                let _ = call.expect_code(0);
+            }
         } else {
             let call = sign_in(&scene.world).password(PASSWORD).run().await;
             let _ = call.expect_code(0);

@@ -159,10 +159,12 @@ impl Passing {
             ctime: time(meta.ctime(), meta.ctime_nsec()),
             crtime: SystemTime::UNIX_EPOCH,
             kind: kind(meta.file_type()),
-            perm: self.orders.shown_mode(meta.is_dir(), (meta.mode() & 0o7777) as u16),
+            perm: self
+                .orders
+                .shown_mode(meta.is_dir(), (meta.mode() & 0o7777) as u16),
             nlink: meta.nlink() as u32,
-            uid: self.orders.owner().unwrap_or_else(|| meta.uid()),
-            gid: self.orders.owner().unwrap_or_else(|| meta.gid()),
+            uid: meta.uid(),
+            gid: meta.gid(),
             rdev: meta.rdev() as u32,
             blksize: 4096,
             flags: 0,
@@ -212,7 +214,9 @@ impl Passing {
         }
         if let Some(modified) = wish.modified {
             self.order(Op::SetTimes)?;
-            let since = modified.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+            let since = modified
+                .duration_since(SystemTime::UNIX_EPOCH)
+                .unwrap_or_default();
             let time = SystemTime::UNIX_EPOCH + self.orders.coarse(since);
             let times = fs::FileTimes::new().set_modified(time);
             let file = match handle.and_then(|handle| self.file(handle).ok()) {
@@ -353,7 +357,8 @@ impl Filesystem for Passing {
             self.order(Op::Unlink)?;
             fs::remove_file(self.root.join(path)).map_err(failed)
         };
-        answer!(reply, self.child(parent, name).and_then(remove), |()| reply.ok());
+        answer!(reply, self.child(parent, name).and_then(remove), |()| reply
+            .ok());
     }
 
     fn rmdir(&self, _: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
@@ -361,7 +366,8 @@ impl Filesystem for Passing {
             self.order(Op::Unlink)?;
             fs::remove_dir(self.root.join(path)).map_err(failed)
         };
-        answer!(reply, self.child(parent, name).and_then(remove), |()| reply.ok());
+        answer!(reply, self.child(parent, name).and_then(remove), |()| reply
+            .ok());
     }
 
     fn symlink(
@@ -442,20 +448,18 @@ impl Filesystem for Passing {
             self.order(Op::Create)?;
             let mut options = OpenOptions::new();
             options.read(true).write(true).mode(mode & !umask);
-            options.create(true).create_new(flags & nix::libc::O_EXCL != 0);
+            options
+                .create(true)
+                .create_new(flags & nix::libc::O_EXCL != 0);
             let file = options.open(self.root.join(&path)).map_err(failed)?;
             Ok((self.look(&path)?, self.keep(file)))
         };
         answer!(reply, self.child(parent, name).and_then(make), |(
             attr,
             handle,
-        )| reply.created(
-            &NOW,
-            &attr,
-            PLAIN,
-            handle,
-            FopenFlags::empty()
-        ));
+        )| {
+            reply.created(&NOW, &attr, PLAIN, handle, FopenFlags::empty())
+        });
     }
 
     fn read(
@@ -527,14 +531,7 @@ impl Filesystem for Passing {
         reply.ok();
     }
 
-    fn fsync(
-        &self,
-        _: &Request,
-        inode: INodeNo,
-        _: FileHandle,
-        _: bool,
-        reply: ReplyEmpty,
-    ) {
+    fn fsync(&self, _: &Request, inode: INodeNo, _: FileHandle, _: bool, reply: ReplyEmpty) {
         let done = self.order(Op::Fsync);
         if done.is_ok() {
             self.orders.made_durable(inode.0);

@@ -116,7 +116,11 @@ async fn a_life_on_what_behaves_like_fat() {
     assert_eq!(belongings(&world).files(), 0);
     same_bytes(&before, &plain(world.manifest(&behind)));
     let call = crate::stage::sign_in(&world);
-    let _ = call.password(crate::stage::PASSWORD).run().await.expect_code(0);
+    let _ = call
+        .password(crate::stage::PASSWORD)
+        .run()
+        .await
+        .expect_code(0);
     same_bytes(&before, &belongings(&world));
     assert!(daemon.terminate().await.success());
 }

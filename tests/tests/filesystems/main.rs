@@ -5,6 +5,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 #[allow(dead_code)]
+#[path = "../scenarios/aftermath.rs"]
+mod aftermath;
+#[allow(dead_code)]
 #[path = "../scenarios/disk.rs"]
 mod disk;
 #[allow(dead_code)]
@@ -13,7 +16,9 @@ mod stage;
 
 mod faults;
 mod fuse;
+mod life_of_the_daemon;
 mod lives;
 mod orders;
 mod place;
+mod races;
 mod rot;

@@ -51,7 +51,6 @@ struct Told {
     folds: bool,
     granularity: u64,
     fixed_mode: bool,
-    owner: Option<u32>,
     /// What a file held when it was last made durable, by its inode.
     unsynced: Option<HashMap<u64, (File, Vec<u8>)>>,
 }
@@ -114,11 +113,6 @@ impl Orders {
         self.told().fixed_mode = true;
     }
 
-    /// Everything seems to belong to this user.
-    pub fn owned_by(&self, user: u32) {
-        self.told().owner = Some(user);
-    }
-
     /// From now on what is written is only there for good after an fsync.
     pub fn hold_writes(&self) {
         self.told().unsynced = Some(HashMap::new());
@@ -170,10 +164,6 @@ impl Orders {
             (true, false) => 0o755,
             (false, _) => mode,
         }
-    }
-
-    pub fn owner(&self) -> Option<u32> {
-        self.told().owner
     }
 
     pub fn flip(&self, path: &Path, offset: u64, bytes: &mut [u8]) {

@@ -42,6 +42,15 @@ async fn doctor(world: &World, more: &[&str]) -> mooring_tests::Output {
     world.ctl(&[&["doctor"], more].concat()).run().await
 }
 
+/// Brings a database's journal into it, so that all of it lies in one file.
+fn gather(database: &Path) {
+    let connection = rusqlite::Connection::open(database).unwrap();
+    let busy: i64 = connection
+        .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))
+        .unwrap();
+    assert_eq!(busy, 0);
+}
+
 /// Copies of all contents are on one of the two sides.
 fn nothing_lost(world: &World, before: &Manifest, shown: &str) {
     let (here, there) = (belongings(world), copies(world));
@@ -60,9 +69,23 @@ fn nothing_lost(world: &World, before: &Manifest, shown: &str) {
 fn regions(size: usize) -> Vec<usize> {
     let page = 4096;
     let header = [0, 16, 18, 28, 40, 47, 59, 60, 96];
-    let in_page = [0, 1, 3, 5, 8, 11, page / 2, page - 600, page - 100, page - 3];
+    let in_page = [
+        0,
+        1,
+        3,
+        5,
+        8,
+        11,
+        page / 2,
+        page - 600,
+        page - 100,
+        page - 3,
+    ];
     let pages = (0..size / page).flat_map(|nr| in_page.map(|at| nr * page + at));
-    header.into_iter().chain(pages.filter(|at| *at >= 100)).collect()
+    header
+        .into_iter()
+        .chain(pages.filter(|at| *at >= 100))
+        .collect()
 }
 
 #[tokio::test]
@@ -71,6 +94,7 @@ async fn every_region_of_a_state_may_rot_and_nothing_is_lost() {
     let (daemon, before) = signed_in(&world).await;
     assert!(daemon.terminate().await.success());
     let database = find(&world.state().join("accounts"), "state.db");
+    gather(&database);
     let good = fs::read(&database).unwrap();
     let every = std::env::var("MOORING_ROT_EVERY").map_or(6, |n| n.parse::<usize>().unwrap());
     let (mut named, mut harmless) = (0, 0);
@@ -101,13 +125,20 @@ async fn every_region_of_a_state_may_rot_and_nothing_is_lost() {
         before.assert_same(&copies(&world));
         assert!(daemon.terminate().await.success());
     }
-    println!("state.db of {} bytes: {named} named and mended, {harmless} harmless", good.len());
+    println!(
+        "state.db of {} bytes: {named} named and mended, {harmless} harmless",
+        good.len()
+    );
     assert!(named > 0);
     let _daemon = world.daemon().await;
     let _ = sign_out(&world, &[]).await.expect_code(0);
     before.assert_same(&copies(&world));
     let left = world.manifest(world.state().join("accounts"));
-    assert_eq!(left.files(), 0, "{left:?}: names of files are erased with the account");
+    assert_eq!(
+        left.files(),
+        0,
+        "{left:?}: names of files are erased with the account"
+    );
     everything_comes_back(&world, &before).await;
 }
 
@@ -117,7 +148,11 @@ async fn a_broken_state_refuses_a_sign_out_and_is_built_anew_when_asked() {
     let (daemon, mut before) = signed_in(&world).await;
     assert!(daemon.terminate().await.success());
     let database = find(&world.state().join("accounts"), "state.db");
-    for broken in [&b"no database at all, and long enough to look like one"[..], b""] {
+    gather(&database);
+    for broken in [
+        &b"no database at all, and long enough to look like one"[..],
+        b"",
+    ] {
         // What differs on both sides while nobody knows what was agreed is kept twice.
         let differs = world.account_folder(ALICE).join("Documents/twin 1");
         write(&differs, b"edited here, unseen", 0o644, 90);
@@ -129,11 +164,11 @@ async fn a_broken_state_refuses_a_sign_out_and_is_built_anew_when_asked() {
         let daemon = world.daemon().await;
         let told = sync(&world).await.expect_code(1);
         assert!(told.stderr.contains("doctor --repair"), "{}", told.stderr);
+        let account = world.account(ALICE).await.unwrap();
+        assert_eq!(account.state_detail().await.unwrap(), "state-damaged");
         let told = sign_out(&world, &[]).await;
         assert_ne!(told.code, 0);
         nothing_lost(&world, &before, "a refused sign-out");
-        let account = world.account(ALICE).await.unwrap();
-        assert_eq!(account.state_detail().await.unwrap(), "state-damaged");
         // Nobody is there to ask.
         let _ = doctor(&world, &["--repair"]).await.expect_code(2);
         if !broken.is_empty() {
@@ -146,6 +181,7 @@ async fn a_broken_state_refuses_a_sign_out_and_is_built_anew_when_asked() {
         before = belongings(&world);
         before.assert_same(&copies(&world));
         assert!(daemon.terminate().await.success());
+        gather(&database);
     }
     let _daemon = world.daemon().await;
     let _ = sign_out(&world, &[]).await.expect_code(0);
@@ -163,17 +199,29 @@ async fn a_rotten_backup_is_named() {
     let _ = call.run().await.expect_code(0);
     let backup = fs::read_dir(&to).unwrap().next().unwrap().unwrap().path();
     let out = world.folder().join("restored");
+    fs::create_dir(&out).unwrap();
     for (name, at) in [("waves.avi", 1000), ("B3SUMS", 10)] {
         let rotten = find(&backup, name);
         flip(&rotten, at);
         let call = world.ctl(&[
-            "restore", ALICE, "--from", backup.to_str().unwrap(), "--to", out.to_str().unwrap(),
+            "restore",
+            ALICE,
+            "--from",
+            backup.to_str().unwrap(),
+            "--to",
+            out.to_str().unwrap(),
         ]);
         let told = call.run().await;
-        println!("{name}: exit {}\n{}\n{}", told.code, told.stdout, told.stderr);
+        println!(
+            "{name}: exit {}\n{}\n{}",
+            told.code, told.stdout, told.stderr
+        );
         assert_ne!(told.code, 0, "{name}");
         let restored = out.join("Videos/waves.avi");
-        assert!(name != "waves.avi" || !restored.exists(), "rot is not brought back as good");
+        assert!(
+            name != "waves.avi" || !restored.exists(),
+            "rot is not brought back as good"
+        );
         flip(&rotten, at);
     }
 }
@@ -184,13 +232,14 @@ async fn rot_in_what_lies_in_the_storage_is_named_and_removes_nothing() {
     let (daemon, before) = signed_in(&world).await;
     let storage = world.storage();
     let marker = storage.join("Photos/.mooring-collection");
-    flip(&marker, 20);
+    let at = fs::metadata(&marker).unwrap().len() as usize - 5;
+    flip(&marker, at);
     let told = sync(&world).await.expect_code(1);
     println!("marker: {}", told.stderr);
     assert!(told.stderr.contains("marker"), "{}", told.stderr);
     assert_ne!(sign_out(&world, &[]).await.code, 0);
     before.assert_same(&belongings(&world));
-    flip(&marker, 20);
+    flip(&marker, at);
     let _ = sync(&world).await.expect_code(0);
 
     let presence = find(&storage.join(".mooring/devices"), ".toml");
@@ -198,7 +247,10 @@ async fn rot_in_what_lies_in_the_storage_is_named_and_removes_nothing() {
     let told = sync(&world).await.expect_code(0);
     println!("presence: {}", told.stdout);
     let told = world.ctl(&["devices"]).run().await;
-    println!("devices: exit {} {}\n{}", told.code, told.stdout, told.stderr);
+    println!(
+        "devices: exit {} {}\n{}",
+        told.code, told.stdout, told.stderr
+    );
 
     let identity = storage.join(".mooring/identity.toml");
     for at in [3, 40, 150] {
@@ -217,9 +269,17 @@ async fn rot_in_what_lies_in_the_storage_is_named_and_removes_nothing() {
     for (rotten, at) in [(&receipt, 30), (&base, 100)] {
         flip(rotten, at);
         let looked = doctor(&world, &[]).await;
-        println!("{}: exit {} {}", rotten.display(), looked.code, looked.stdout);
+        println!(
+            "{}: exit {} {}",
+            rotten.display(),
+            looked.code,
+            looked.stdout
+        );
         let told = sign_in(&world).password(PASSWORD).run().await;
-        println!("return: exit {}\n{}\n{}", told.code, told.stdout, told.stderr);
+        println!(
+            "return: exit {}\n{}\n{}",
+            told.code, told.stdout, told.stderr
+        );
         let _ = told.expect_code(0);
         before.assert_same(&belongings(&world));
         flip(rotten, at);
@@ -236,7 +296,11 @@ async fn a_broken_journal_of_the_daemon_stops_it_with_a_name() {
     assert!(daemon.terminate().await.success());
     let database = world.state().join("broker.db");
     let good = fs::read(&database).unwrap();
-    fs::write(&database, b"no database at all, and long enough to look like one").unwrap();
+    fs::write(
+        &database,
+        b"no database at all, and long enough to look like one",
+    )
+    .unwrap();
     let mut command = world.command("mooringd");
     let ended = command.arg("--session").output().unwrap();
     let said = String::from_utf8_lossy(&ended.stderr);

@@ -23,14 +23,20 @@ impl Raw {
     /// Connects, as the D-Bus specification says ("Authentication Protocol").
     pub fn connect(world: &World) -> Self {
         let address = world.bus().address();
-        let path = address.split(',').find_map(|part| part.strip_prefix("unix:path="));
+        let path = address
+            .split(',')
+            .find_map(|part| part.strip_prefix("unix:path="));
         let mut stream = UnixStream::connect(path.expect("a socket")).unwrap();
         let uid: String = nix::unistd::getuid()
             .to_string()
             .bytes()
             .map(|b| format!("{b:02x}"))
             .collect();
-        write!(stream, "\0AUTH EXTERNAL {uid}\r\nNEGOTIATE_UNIX_FD\r\nBEGIN\r\n").unwrap();
+        write!(
+            stream,
+            "\0AUTH EXTERNAL {uid}\r\nNEGOTIATE_UNIX_FD\r\nBEGIN\r\n"
+        )
+        .unwrap();
         let mut client = Self { stream, serial: 0 };
         client.line("OK");
         client.line("AGREE_UNIX_FD");

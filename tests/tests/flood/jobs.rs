@@ -70,7 +70,10 @@ async fn inhibitors_that_never_end_are_few_and_named() {
     let manager = world.manager().await;
     let mut held = Vec::new();
     let refused = loop {
-        match manager.inhibit("sign-out", "Endless", "never done", "block").await {
+        match manager
+            .inhibit("sign-out", "Endless", "never done", "block")
+            .await
+        {
             Ok(fd) => held.push(fd),
             Err(error) => break error,
         }
@@ -85,5 +88,7 @@ async fn inhibitors_that_never_end_are_few_and_named() {
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(PATIENCE, free).await.expect("they go with their holder");
+    tokio::time::timeout(PATIENCE, free)
+        .await
+        .expect("they go with their holder");
 }

@@ -84,7 +84,8 @@ async fn json_keeps_its_keys() {
     let outcome = "adopted conflicts downloaded error held kept left message moved pending \
                    pending-total receipt removed returned success uploaded";
     expect_keys(&synced["outcome"], outcome);
-    let returned = "changed-since checked deleted-since expected held missing missing-total receipt";
+    let returned =
+        "changed-since checked deleted-since expected held missing missing-total receipt";
     expect_keys(&synced["outcome"]["returned"], returned);
     let job = &json(&["jobs"]).await["jobs"][0];
     expect_keys(

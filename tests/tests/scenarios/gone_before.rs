@@ -50,7 +50,7 @@ async fn what_somebody_else_takes_during_the_removal_is_not_claimed() {
     let world = World::new();
     let (daemon, before) = signed_in(&world).await;
     assert!(daemon.terminate().await.success());
-    let fault = world.fault("worker/unlink:1");
+    let fault = world.fault("worker/commit-gone:1");
     let gate = Gate::new(&world, &fault);
     let worker = ("MOORING_WORKER", gate.worker.as_os_str());
     let _daemon = world.daemon_with(&[fault.env(), worker]).await;
@@ -60,7 +60,8 @@ async fn what_somebody_else_takes_during_the_removal_is_not_claimed() {
         let call = world.ctl(&arguments).password(PASSWORD).start().await;
         call.output()
     });
-    // The first died over the photos: nothing of the documents was about to go.
+    // The first died once the photos were gone, and could not say so. Those are its own doing; of
+    // the documents nothing was about to go.
     let mut go = gate.reached().await;
     assert!(fault.struck());
     let taken = world.account_folder(ALICE).join("Documents/script");

@@ -52,13 +52,20 @@ impl Checker {
     /// With what is lost or touched.
     pub fn nothing_is_lost(&mut self, devices: &[Device], storage: &Path) -> Result<(), Violation> {
         let ledger = self.ledger.clone();
-        let ledger = ledger.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut ledger = ledger.lock().unwrap_or_else(PoisonError::into_inner);
         let _still: Vec<_> = devices.iter().map(Device::freeze).collect();
         let mut here = BTreeSet::new();
-        let homes = devices.iter().map(|device| device.world.home());
-        for root in homes.chain([storage.to_owned()]) {
-            let files = self.scanner.files(&root).map_err(|e| unread(&root, &e))?;
-            here.extend(files.into_values().map(|hash| *hash.as_bytes()));
+        let homes = devices
+            .iter()
+            .map(|device| (device.world.home(), device.root()));
+        for (all, root) in homes.chain([(storage.to_owned(), storage.to_owned())]) {
+            let files = self.scanner.files(&all).map_err(|e| unread(&all, &e))?;
+            for (path, hash) in files {
+                here.insert(*hash.as_bytes());
+                if let Ok(below) = path.strip_prefix(&root) {
+                    ledger.is_now(below, &hash);
+                }
+            }
         }
         let lost: Vec<_> = ledger
             .owed()

@@ -67,8 +67,10 @@ impl Ledger {
         }
     }
 
-    /// A person deleted a content at `below`.
+    /// A person deleted a content at `below`. What was deleted there before had come back under
+    /// another content, from a backup or from the trash, and so it was overwritten.
     pub fn deletes(&mut self, hash: Hash, how: &str, below: &Path) {
+        self.is_now(below, &hash);
         self.does(hash, Fate::Deleted, how, below);
         self.deleted.push((below.to_owned(), hash));
     }
@@ -83,6 +85,22 @@ impl Ledger {
         for (path, hash) in gone {
             self.does(hash, Fate::Overwritten, "something new is put at", &path);
         }
+    }
+
+    /// Something lies at `below`: contents that were deleted there and are others were overwritten.
+    pub fn is_now(&mut self, below: &Path, hash: &Hash) {
+        let other = |(path, gone): &&(PathBuf, Hash)| path == below && gone != hash;
+        let others: Vec<Hash> = self
+            .deleted
+            .iter()
+            .filter(other)
+            .map(|(_, gone)| *gone)
+            .collect();
+        for gone in others {
+            self.does(gone, Fate::Overwritten, "something else is back at", below);
+        }
+        self.deleted
+            .retain(|(path, gone)| path != below || gone == hash);
     }
 
     /// The storage has these in a collection.

@@ -214,7 +214,10 @@ fn returned(context: &Context<'_>, outcome: &JobOutcome, document: Value) -> Res
         n => format!(", {} {what} in the storage since", number(n)),
     };
     let changed = since(check.changed_since, "changed or moved")
-        + &since(check.deleted_since, "deleted (`mooringctl undelete` lists them)");
+        + &since(
+            check.deleted_since,
+            "deleted (`mooringctl undelete` lists them)",
+        );
     if check.missing_total == 0 && check.held > 0 {
         let held = count(check.held, "file");
         context.terminal.line(&format!(

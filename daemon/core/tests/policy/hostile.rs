@@ -1,8 +1,8 @@
 //! Texts that are wrong, each answered with its place and with advice.
 
 use mooring_core::policy::{
-    Demands, MAX_FILE_BYTES, MAX_FILES, MAX_LIST, MAX_PROBLEMS, MAX_RULES, MAX_RULES_PER_FILE, Source,
-    check, unite,
+    Demands, MAX_FILE_BYTES, MAX_FILES, MAX_LIST, MAX_PROBLEMS, MAX_RULES, MAX_RULES_PER_FILE,
+    Source, check, unite,
 };
 
 use crate::{HEAD, source};
@@ -74,7 +74,10 @@ fn misspelt_keys_are_recognised() {
         ("signin = \"deny\"", "sign-in"),
     ] {
         let found = about_rule(slip).join("\n");
-        assert!(found.contains(&format!("did you mean `{meant}`?")), "{found}");
+        assert!(
+            found.contains(&format!("did you mean `{meant}`?")),
+            "{found}"
+        );
     }
     assert_eq!(
         complaints("[organization]\nname = \"x\"\n"),

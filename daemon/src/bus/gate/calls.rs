@@ -60,7 +60,9 @@ impl Calls {
 impl Drop for Underway {
     fn drop(&mut self) {
         let mut open = self.calls.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let left = open.get(&self.client).map_or(0, |own| own.saturating_sub(1));
+        let left = open
+            .get(&self.client)
+            .map_or(0, |own| own.saturating_sub(1));
         if left == 0 {
             open.remove(&self.client);
         } else {

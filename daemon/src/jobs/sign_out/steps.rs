@@ -177,9 +177,7 @@ impl Run {
         self.tell_asker_of_end(job, &ending).await?;
         self.account.apply(Event::SignOutUndone, "");
         let outcome = failed(ending);
-        broker
-            .store
-            .end_job(&self.account, &job.ended(&outcome))?;
+        broker.store.end_job(&self.account, &job.ended(&outcome))?;
         let account = self.account.clone();
         broker.change_account(&job.account, |view| view.account = account);
         // They are told of a sign-out once it is authorised, by an earlier process perhaps.

@@ -7,10 +7,10 @@ use mooring_core::collection::Collection;
 use mooring_core::receipt::readable;
 
 use crate::account::Account;
+use crate::apart;
 use crate::error::{Error, Result};
 use crate::files::Files;
 use crate::place;
-use crate::signin;
 
 /// A local root, opened, with its marker in it.
 pub struct Root<D> {
@@ -63,6 +63,6 @@ pub fn open_apart<F: Files>(account: &Account<F>, what: &str, at: &Path) -> Resu
     for (collection, root) in &account.spec.collections {
         others.push((format!("the folder for {collection}"), root));
     }
-    signin::check_apart(&account.files, (what, at), &others)?;
+    apart::check_apart(&account.files, (what, at), &others)?;
     Ok(dir)
 }

@@ -262,6 +262,9 @@ pub trait Files: Clone + Send + Sync + 'static {
     /// Makes a folder. The process's umask takes from its mode.
     fn make_dir(&self, dir: &Self::Dir, name: &OsStr, mode: u32) -> io::Result<()>;
 
+    /// Sets a folder's permission bits. Where there are none, that is no error.
+    fn set_dir_mode(&self, dir: &Self::Dir, mode: u32) -> io::Result<()>;
+
     /// Removes an empty folder; `DirectoryNotEmpty` otherwise.
     fn remove_dir(&self, dir: &Self::Dir, name: &OsStr) -> io::Result<()>;
 

@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 use mooring_core::collection::Collection;
 
 use crate::account::Account;
+use crate::apart;
 use crate::backup;
 use crate::durable;
 use crate::error::{Error, Result};
 use crate::files::Files;
 use crate::place::STAGING;
-use crate::signin;
 
 /// A folder that files of one collection go to.
 pub(super) struct Target<D> {
@@ -44,7 +44,7 @@ pub(super) fn below<F: Files>(
 ) -> Result<Vec<Target<F::Dir>>> {
     let dir = backup::open_apart(account, "the folder to restore to", to)?;
     let backup = [("the backup".to_owned(), from)];
-    signin::check_apart(&account.files, ("the folder to restore to", to), &backup)?;
+    apart::check_apart(&account.files, ("the folder to restore to", to), &backup)?;
     account
         .spec
         .collections

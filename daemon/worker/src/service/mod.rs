@@ -19,7 +19,7 @@ use zbus::object_server::SignalEmitter;
 
 use crate::delete::Answer;
 use crate::files::real::RealFiles;
-use crate::{backup, check, devices, restore, why};
+use crate::{apart, backup, check, devices, restore, why};
 use crate::{erase, identity, leave, plan, remove, signin, storage, trash, verify};
 use attached::Attached;
 pub use attached::Told;
@@ -221,7 +221,7 @@ impl Service {
     async fn sign_in(&self, account: String, adopt: bool) -> Result<SyncReport> {
         let others = self.others(&account);
         self.on(&account, move |attached| {
-            signin::check_others(&attached.account, &others)?;
+            apart::check_others(&attached.account, &others)?;
             let (ledger, returned) = signin::sign_in(&attached.account, adopt)?;
             attached.tell_devices();
             Ok(SyncReport {

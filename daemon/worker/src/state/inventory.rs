@@ -106,6 +106,17 @@ pub struct Folder {
     pub path: Vec<u8>,
     /// The account brought it, or carried it over.
     pub ours: bool,
+    /// Its permissions when both sides last agreed; `None` where an earlier version did not look.
+    pub modes: Option<Modes>,
+}
+
+/// The permission bits of a folder on both sides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Modes {
+    /// Here.
+    pub here: u32,
+    /// In the storage.
+    pub there: u32,
 }
 
 /// What the column `gone` says.
@@ -131,6 +142,20 @@ impl State {
         self.read(|c| {
             c.prepare_cached(&format!(
                 "SELECT {COLUMNS} FROM item WHERE collection = ?1 AND folder = ?2 ORDER BY name"
+            ))?
+            .query_map(params![collection as i64, folder], item)?
+            .collect()
+        })
+    }
+
+    /// The items of one folder that are on this device and whose copy, as it was last seen, was
+    /// not read back.
+    pub fn unproven_items(&self, collection: Collection, folder: &[u8]) -> Result<Vec<Item>> {
+        self.read(|c| {
+            c.prepare_cached(&format!(
+                "SELECT {COLUMNS} FROM item WHERE collection = ?1 AND folder = ?2
+                 AND l_ino NOT NULL AND (p_ino = r_ino AND p_size = r_size
+                    AND p_mtime = r_mtime AND p_ctime = r_ctime) IS NOT TRUE"
             ))?
             .query_map(params![collection as i64, folder], item)?
             .collect()
@@ -169,7 +194,9 @@ impl State {
                 "SELECT DISTINCT folder FROM item WHERE collection = ?1
                  AND (folder = ?2 OR (folder >= ?3 AND folder < ?4)) ORDER BY folder",
             )?
-            .query_map(params![collection as i64, top, first, end], |row| row.get(0))?
+            .query_map(params![collection as i64, top, first, end], |row| {
+                row.get(0)
+            })?
             .collect()
         })
     }
@@ -182,7 +209,9 @@ impl State {
                 "SELECT path FROM folder WHERE collection = ?1
                  AND (path = ?2 OR (path >= ?3 AND path < ?4)) ORDER BY path DESC",
             )?
-            .query_map(params![collection as i64, top, first, end], |row| row.get(0))?
+            .query_map(params![collection as i64, top, first, end], |row| {
+                row.get(0)
+            })?
             .collect()
         })
     }
@@ -195,17 +224,26 @@ impl State {
         })
     }
 
+    /// A folder that both sides once had.
+    pub fn folder(&self, collection: Collection, path: &[u8]) -> Result<Option<Folder>> {
+        use rusqlite::OptionalExtension;
+        self.read(|c| {
+            c.prepare_cached(
+                "SELECT path, ours, l_mode, r_mode FROM folder WHERE collection = ?1 AND path = ?2",
+            )?
+            .query_row(params![collection as i64, path], folder)
+            .optional()
+        })
+    }
+
     /// All folders of a collection, deepest first.
     pub fn folders_deepest_first(&self, collection: Collection) -> Result<Vec<Folder>> {
         let mut all = self.read(|c| {
-            c.prepare_cached("SELECT path, ours FROM folder WHERE collection = ?1 ORDER BY path")?
-                .query_map([collection as i64], |row| {
-                    Ok(Folder {
-                        path: row.get(0)?,
-                        ours: row.get(1)?,
-                    })
-                })?
-                .collect::<rusqlite::Result<Vec<_>>>()
+            c.prepare_cached(
+                "SELECT path, ours, l_mode, r_mode FROM folder WHERE collection = ?1 ORDER BY path",
+            )?
+            .query_map([collection as i64], folder)?
+            .collect::<rusqlite::Result<Vec<_>>>()
         })?;
         all.reverse();
         Ok(all)
@@ -215,20 +253,10 @@ impl State {
     pub fn each_item(
         &self,
         collection: Collection,
-        each: impl FnMut(Key, Item) -> Result<()>,
-    ) -> Result<()> {
-        self.each_item_in(collection, self.item_folders(collection)?, each)
-    }
-
-    /// [`State::each_item`], in some folders only.
-    pub fn each_item_in(
-        &self,
-        collection: Collection,
-        folders: Vec<Vec<u8>>,
         mut each: impl FnMut(Key, Item) -> Result<()>,
     ) -> Result<()> {
         // Folder by folder: the lock is free in between, and memory stays bounded.
-        for folder in folders {
+        for folder in self.item_folders(collection)? {
             for item in self.items(collection, &folder)? {
                 let key = Key {
                     collection,
@@ -250,10 +278,17 @@ impl State {
         self.commit_items("commit-items", keys, |t| {
             for (collection, folder) in folders {
                 t.prepare_cached(
-                    "INSERT INTO folder (collection, path, ours) VALUES (?1, ?2, ?3)
-                     ON CONFLICT DO NOTHING",
+                    "INSERT INTO folder (collection, path, ours, l_mode, r_mode)
+                     VALUES (?1, ?2, ?3, ?4, ?5)
+                     ON CONFLICT DO UPDATE SET l_mode = ?4, r_mode = ?5",
                 )?
-                .execute(params![*collection as i64, folder.path, folder.ours])?;
+                .execute(params![
+                    *collection as i64,
+                    folder.path,
+                    folder.ours,
+                    folder.modes.map(|modes| modes.here),
+                    folder.modes.map(|modes| modes.there),
+                ])?;
             }
             items.iter().try_for_each(|(key, item)| put(t, key, item))
         })
@@ -461,6 +496,15 @@ fn put(c: &Connection, key: &Key, item: &Item) -> rusqlite::Result<()> {
         item.held,
     ])
     .map(drop)
+}
+
+fn folder(row: &Row<'_>) -> rusqlite::Result<Folder> {
+    let (here, there): (Option<u32>, Option<u32>) = (row.get(2)?, row.get(3)?);
+    Ok(Folder {
+        path: row.get(0)?,
+        ours: row.get(1)?,
+        modes: here.zip(there).map(|(here, there)| Modes { here, there }),
+    })
 }
 
 fn item(row: &Row<'_>) -> rusqlite::Result<Item> {

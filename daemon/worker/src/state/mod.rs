@@ -17,10 +17,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use mooring_core::collection::Collection;
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
+pub use inventory::{Folder, Item, Key, Modes, Proof, Stamp, join, split};
 pub use repair::{damage, put_aside};
-pub use inventory::{Folder, Item, Key, Proof, Stamp, join, split};
-pub use tally::Tally;
 use tally::Tallies;
+pub use tally::Tally;
 
 use crate::error::{Error, Result};
 

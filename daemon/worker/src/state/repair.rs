@@ -126,7 +126,11 @@ pub(super) fn erase_aside(home: &Path) -> Result<()> {
     let fail = |e| Error::io("remove the damaged states in", home, e);
     for entry in fs::read_dir(home).map_err(fail)? {
         let entry = entry.map_err(fail)?;
-        if entry.file_name().as_encoded_bytes().starts_with(ASIDE.as_bytes()) {
+        if entry
+            .file_name()
+            .as_encoded_bytes()
+            .starts_with(ASIDE.as_bytes())
+        {
             fs::remove_dir_all(entry.path()).map_err(fail)?;
         }
     }

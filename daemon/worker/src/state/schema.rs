@@ -3,7 +3,7 @@
 use rusqlite::{Connection, Transaction};
 
 /// The version of the tables below, kept in `user_version`.
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
 
 const TABLES: &str = "
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -13,9 +13,11 @@ CREATE TABLE root_made (
     collection INTEGER NOT NULL, nr INTEGER NOT NULL, path BLOB NOT NULL,
     PRIMARY KEY (collection, path)) WITHOUT ROWID;
 
--- Folders that both sides have. `ours` is 1 when the account brought it or carried it over.
+-- Folders that both sides have. `ours` is 1 when the account brought it or carried it over. The
+-- permissions are those that both had when they last agreed; NULL when nobody looked yet.
 CREATE TABLE folder (
     collection INTEGER NOT NULL, path BLOB NOT NULL, ours INTEGER NOT NULL,
+    l_mode INTEGER, r_mode INTEGER,
     PRIMARY KEY (collection, path)) WITHOUT ROWID;
 
 -- The inventory: files on which both sides agreed.
@@ -37,6 +39,10 @@ CREATE TABLE item (
     PRIMARY KEY (collection, folder, name)) WITHOUT ROWID;
 ";
 
+/// What leads from a version to the next, the first from 1 to 2.
+const STEPS: [&str; 1] =
+    ["ALTER TABLE folder ADD COLUMN l_mode INTEGER; ALTER TABLE folder ADD COLUMN r_mode INTEGER;"];
+
 /// Sets the connection up and makes the tables where there are none.
 pub fn prepare(connection: &mut Connection) -> rusqlite::Result<()> {
     // WAL with FULL: one fsync a commit, and every commit survives a power loss.
@@ -45,18 +51,21 @@ pub fn prepare(connection: &mut Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "cache_size", -8192)?;
     connection.set_prepared_statement_cache_capacity(32);
     let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    match version {
-        VERSION => Ok(()),
-        0 => {
-            let transaction = connection.transaction()?;
-            transaction.execute_batch(TABLES)?;
-            transaction.pragma_update(None, "user_version", VERSION)?;
-            transaction.commit()
+    let change: String = match version {
+        VERSION => return Ok(()),
+        0 => TABLES.to_owned(),
+        1..VERSION => STEPS[version as usize - 1..].concat(),
+        other => {
+            return Err(rusqlite::Error::InvalidParameterName(format!(
+                "tables of version {other}, this Mooring knows {VERSION}"
+            )));
         }
-        other => Err(rusqlite::Error::InvalidParameterName(format!(
-            "tables of version {other}, this Mooring knows {VERSION}"
-        ))),
-    }
+    };
+    // One transaction: a death in the middle leaves the version before, whole.
+    let transaction = connection.transaction()?;
+    transaction.execute_batch(&change)?;
+    transaction.pragma_update(None, "user_version", VERSION)?;
+    transaction.commit()
 }
 
 /// Empties every table.
@@ -64,4 +73,57 @@ pub fn erase(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
     transaction.execute_batch(
         "DELETE FROM meta; DELETE FROM root_made; DELETE FROM folder; DELETE FROM item;",
     )
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    /// The tables of version 1 that later steps change, as they were.
+    const FIRST: &str = "
+        CREATE TABLE folder (
+            collection INTEGER NOT NULL, path BLOB NOT NULL, ours INTEGER NOT NULL,
+            PRIMARY KEY (collection, path)) WITHOUT ROWID;
+        INSERT INTO folder VALUES (1, x'61', 1);
+        PRAGMA user_version = 1;";
+
+    fn columns(connection: &Connection, table: &str) -> Vec<String> {
+        let mut columns = connection
+            .prepare(&format!("SELECT name FROM pragma_table_info('{table}')"))
+            .unwrap();
+        let names = columns.query_map([], |row| row.get(0)).unwrap();
+        names.collect::<rusqlite::Result<_>>().unwrap()
+    }
+
+    #[test]
+    fn an_earlier_version_becomes_this_one_and_loses_nothing() {
+        let mut new = Connection::open_in_memory().unwrap();
+        prepare(&mut new).unwrap();
+        let mut old = Connection::open_in_memory().unwrap();
+        old.execute_batch(FIRST).unwrap();
+        for _ in 0..2 {
+            prepare(&mut old).unwrap();
+            assert_eq!(columns(&old, "folder"), columns(&new, "folder"));
+            let row: (i64, Vec<u8>, bool, Option<u32>) = old
+                .query_row(
+                    "SELECT collection, path, ours, l_mode FROM folder",
+                    [],
+                    |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?, r.get(3)?)),
+                )
+                .unwrap();
+            assert_eq!(row, (1, b"a".to_vec(), true, None));
+        }
+    }
+
+    #[test]
+    fn a_later_version_is_refused_and_left_as_it_is() {
+        let mut later = Connection::open_in_memory().unwrap();
+        later
+            .pragma_update(None, "user_version", VERSION + 1)
+            .unwrap();
+        prepare(&mut later).unwrap_err();
+        assert!(columns(&later, "folder").is_empty());
+    }
 }

@@ -7,8 +7,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use mooring_core::collection::Collection;
 use rusqlite::{Connection, Row, Transaction, params};
 
-use super::inventory::{Key, number};
 use super::State;
+use super::inventory::{Key, number};
 use crate::error::Result;
 
 /// Items of one transaction up to which numbers are kept; beyond it counting anew costs no more.

@@ -5,7 +5,7 @@ use std::mem;
 use mooring_core::sync::{Op, Side};
 
 use super::Run;
-use crate::carry::{self, Load, Way};
+use crate::carry::{self, LastFolder, Load, Way};
 use crate::change::Change;
 use crate::conflict;
 use crate::error::{Error, FileTrouble, Result};
@@ -88,26 +88,22 @@ impl<F: Files> Run<'_, F> {
         needed: &[(usize, Way)],
     ) -> Result<Vec<bool>> {
         let (account, place) = (self.account, self.place);
+        let folders = [LastFolder::default(), LastFolder::default()];
         let hashed = pool::map(account.files.parallelism(), needed, |(nr, way)| {
-            let root = if *way == Way::Up {
-                &place.local
-            } else {
-                &place.remote
+            let (root, folders) = match way {
+                Way::Up => (&place.local, &folders[0]),
+                Way::Down => (&place.remote, &folders[1]),
             };
             let key = &changes[*nr].key;
-            let dir = account.files.open_dir(root, path(&key.folder))?;
+            let dir = folders.get(&key.folder, || {
+                account.files.open_dir(root, path(&key.folder))
+            })?;
             let from = match way {
                 // What went bad on the disk may still be good in the cache.
                 Way::Down if rot::is_suspect(&changes[*nr]) => Source::Storage { sync: true },
                 _ => Source::Cache,
             };
-            hash::hash(
-                &account.files,
-                &dir,
-                os(&key.name),
-                from,
-                &account.stop,
-            )
+            hash::hash(&account.files, &dir, os(&key.name), from, &account.stop)
         });
         let mut failed = vec![false; changes.len()];
         for ((nr, way), result) in needed.iter().zip(hashed) {

@@ -4,7 +4,7 @@ use std::mem;
 
 use mooring_core::sync::Phase;
 
-use super::Run;
+use super::{Run, modes};
 use crate::carry::Way;
 use crate::durable::{self, FOLDER_MODE};
 use crate::error::{Error, Result, about_one_file};
@@ -12,7 +12,15 @@ use crate::files::Files;
 use crate::hash::CARRIED_MODE;
 use crate::look::FolderLook;
 use crate::place::{os, path};
-use crate::state::{Folder, split};
+use crate::state::{Folder, Modes, split};
+
+/// What became of a folder that was to be on both sides.
+enum Made {
+    /// It is, with these permissions as far as they are known.
+    With(Option<Modes>),
+    /// It is not, now.
+    Waits,
+}
 
 impl<F: Files> Run<'_, F> {
     /// The end of a run: deletions, and the folders that they leave empty. Creation comes first.
@@ -63,9 +71,7 @@ impl<F: Files> Run<'_, F> {
         };
         for folder in self.folders_looked_for()? {
             let seen = self.seen_folders.contains(&folder);
-            if !seen
-                && is_gone(&self.place.local, &folder)
-                && is_gone(&self.place.remote, &folder)
+            if !seen && is_gone(&self.place.local, &folder) && is_gone(&self.place.remote, &folder)
             {
                 self.account
                     .state
@@ -98,10 +104,11 @@ impl<F: Files> Run<'_, F> {
         if look.local.is_some() || look.remote.is_some() {
             self.seen_folders.insert(folder.clone());
         }
-        if self.account.state.knows_folder(collection, folder)? {
+        if let Some(known) = self.account.state.folder(collection, folder)? {
             match (&look.local, &look.remote) {
                 (Some(_), None) => self.gone_folders.push((folder.clone(), Way::Down)),
                 (None, Some(_)) => self.gone_folders.push((folder.clone(), Way::Up)),
+                _ if !self.removing => self.match_modes(look, known)?,
                 _ => {}
             }
             return Ok(());
@@ -115,24 +122,26 @@ impl<F: Files> Run<'_, F> {
             (None, Some(there)) if self.phase != Phase::Leaving => {
                 self.make_folder(Way::Down, folder, there)?
             }
-            (Some(_), Some(_)) => true,
-            _ => false,
+            // The next sync looks at its permissions.
+            (Some(_), Some(_)) => Made::With(None),
+            _ => Made::Waits,
         };
-        if made {
+        if let Made::With(modes) = made {
             let here_before = self.adopting && look.local.is_some() && look.remote.is_some();
             self.folders.push((
                 collection,
                 Folder {
                     path: folder.clone(),
                     ours: !here_before,
+                    modes,
                 },
             ));
         }
         Ok(())
     }
 
-    /// Makes a folder like `model` on the side a way leads to; `false` when it has to wait.
-    fn make_folder(&mut self, way: Way, folder: &[u8], model: &F::Dir) -> Result<bool> {
+    /// Makes a folder like `model` on the side a way leads to.
+    fn make_folder(&mut self, way: Way, folder: &[u8], model: &F::Dir) -> Result<Made> {
         let (root, shown, known_good) = match way {
             Way::Up => (
                 &self.place.remote,
@@ -146,21 +155,25 @@ impl<F: Files> Run<'_, F> {
             ),
         };
         let files = &self.account.files;
-        let made = files.stat_dir(model).and_then(|model| {
+        let made = files.stat_dir(model).and_then(|stat| {
             // The owner's own bits always, or nothing could be put into it.
-            let mode = model.mode & CARRIED_MODE | FOLDER_MODE;
-            durable::ensure_dir_with(files, root, path(folder), mode, !known_good)
+            let mode = stat.mode & CARRIED_MODE | FOLDER_MODE;
+            let dir = durable::ensure_dir_with(files, root, path(folder), mode, !known_good)?;
+            match way {
+                Way::Up => modes::modes(files, model, &dir),
+                Way::Down => modes::modes(files, &dir, model),
+            }
         });
         match made {
-            Ok(_) => {
+            Ok(modes) => {
                 // Recorded before it is durable, it would look deleted after a power loss.
                 self.unsynced_folders.extend(known_good.then_some(way));
-                Ok(true)
+                Ok(Made::With(Some(modes)))
             }
             Err(e) => match about_one_file(&e) {
                 Some(why) => {
                     self.ledger.pending(self.place.shown(folder, b""), why);
-                    Ok(false)
+                    Ok(Made::Waits)
                 }
                 None => Err(Error::io("make the folder", &shown.join(path(folder)), e)),
             },

@@ -3,6 +3,8 @@
 //! and is ignored now stays here, and its copy stays in the storage. When it is ignored no longer,
 //! both are looked at as if they had never met.
 
+use std::io;
+
 use mooring_core::collection::Collection;
 use mooring_core::receipt::readable;
 
@@ -12,6 +14,8 @@ use crate::error::Result;
 use crate::files::Files;
 use crate::ignored::BadLine;
 use crate::look::Ignored;
+use crate::place::{os, path};
+use crate::remove;
 use crate::state::{Key, join};
 use crate::trouble::NAMED;
 
@@ -58,10 +62,34 @@ impl<F: Files> Run<'_, F> {
                 });
             }
         }
+        if self.removing {
+            known = self.settle_removed(known)?;
+        }
         for keys in known.chunks(BATCH) {
             self.account.state.forget(keys)?;
         }
         Ok(())
+    }
+
+    /// What a dead predecessor removed, and could not say so, is told before it is let go of.
+    /// Answers what is here still.
+    fn settle_removed(&self, known: Vec<Key>) -> Result<Vec<Key>> {
+        let (account, place) = (self.account, self.place);
+        let (mut here, mut missing) = (Vec::new(), Vec::new());
+        for key in known {
+            let found = account
+                .files
+                .open_dir(&place.local, path(&key.folder))
+                .and_then(|dir| account.files.stat(&dir, os(&key.name)));
+            match found {
+                Err(e) if e.kind() == io::ErrorKind::NotFound => missing.push(key),
+                // Whatever it is, it stays.
+                _ => here.push(key),
+            }
+        }
+        let gone = remove::settle_missing(account, missing)?;
+        account.state.mark_gone(&gone, &[])?;
+        Ok(here)
     }
 
     /// Forgets ignored folders and those below them, so that no sign-out removes them, and keeps

@@ -5,6 +5,7 @@ mod folders;
 mod held;
 mod ignored;
 mod looked;
+mod modes;
 mod moves;
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
@@ -80,7 +81,14 @@ pub fn sync_told<F: Files>(
     looked: &mut Looked,
 ) -> Result<Ledger> {
     let collections: Vec<_> = told.keys().copied().collect();
-    sync_in(account, &collections, Phase::Active, None, Some(told), looked)
+    sync_in(
+        account,
+        &collections,
+        Phase::Active,
+        None,
+        Some(told),
+        looked,
+    )
 }
 
 fn sync_in<F: Files>(
@@ -259,8 +267,10 @@ impl<F: Files> Run<'_, F> {
         }
         for seen in look.names {
             self.ledger.seen += 1;
-            // What this sign-out removed is not missed, and what arrives now stays and is named.
-            if self.removing && seen.item.as_ref().is_none_or(|item| item.gone) {
+            // What this sign-out removed, told already or not, is not missed, and what arrives now
+            // stays and is named.
+            let is_gone = seen.local.is_none() || seen.item.as_ref().is_none_or(|item| item.gone);
+            if self.removing && is_gone {
                 continue;
             }
             self.ledger.copies_here +=
@@ -301,7 +311,12 @@ impl<F: Files> Run<'_, F> {
     /// Adds to the batch, which is done once it is full.
     fn gather(&mut self, change: Change) -> Result<()> {
         let sides = [change.seen.local, change.seen.remote];
-        self.bytes += sides.into_iter().flatten().map(|s| s.size).max().unwrap_or(0);
+        self.bytes += sides
+            .into_iter()
+            .flatten()
+            .map(|s| s.size)
+            .max()
+            .unwrap_or(0);
         self.changes.push(change);
         if self.changes.len() >= BATCH_FILES || self.bytes >= BATCH_BYTES {
             self.flush()?;

@@ -18,6 +18,7 @@ use crate::durable;
 use crate::error::{Error, Result};
 use crate::files::{Files, Kind, Lease, Stat};
 use crate::hash::{CARRIED_MODE, Failed};
+use crate::names;
 use crate::place::{os, path};
 use crate::staging;
 use crate::state::{Item, Key, Proof, Stamp};
@@ -172,12 +173,43 @@ impl<F: Files> Run<'_, F> {
                 }
             }
         }
+        if way == Way::Up && !self.place.there.known_good {
+            self.take_back_rewritten(moves, &mut carried, &mut records)?;
+        }
         if !records.is_empty() {
             carry::sync_all(self.account, self.place, way)?;
             self.account.state.record_moved(&records)?;
         }
         self.ledger.moved += records.len() as u64;
         Ok(carried)
+    }
+
+    /// Puts back what the storage keeps under another name than it was given: recorded so, it would
+    /// look deleted there. The upload that follows tells.
+    fn take_back_rewritten(
+        &self,
+        moves: &[Move<'_>],
+        carried: &mut [bool],
+        records: &mut Vec<(Key, Key, Item)>,
+    ) -> Result<()> {
+        let (files, remote) = (&self.account.files, &self.place.remote);
+        let mut storage = names::Kept::default();
+        for (one, carried) in moves.iter().zip(carried).filter(|(_, carried)| **carried) {
+            let (from, to) = (&one.from.key, &one.to.key);
+            let kept = storage.has(files, remote, to).and_then(|kept| {
+                if !kept {
+                    let dir = files.open_dir(remote, path(&to.folder))?;
+                    self.undo(remote, (&dir, to), from)?;
+                }
+                Ok(kept)
+            });
+            let shown = || self.place.remote_path.join(path(&to.path()));
+            *carried = kept.map_err(|e| Error::io("look at", &shown(), e))?;
+            if !*carried {
+                records.retain(|(_, new, _)| new != to);
+            }
+        }
+        Ok(())
     }
 
     /// Renames one file if it is, at this moment, the one that was agreed on.

@@ -21,7 +21,9 @@ impl Folders {
 
     /// The folders, and whether all below each is meant.
     pub fn iter(&self) -> impl Iterator<Item = (&[u8], bool)> {
-        self.0.iter().map(|(folder, deep)| (folder.as_slice(), *deep))
+        self.0
+            .iter()
+            .map(|(folder, deep)| (folder.as_slice(), *deep))
     }
 
     /// Whether there are none.
@@ -31,7 +33,9 @@ impl Folders {
 
     /// Adds all of another's.
     pub fn extend(&mut self, others: &Self) {
-        others.iter().for_each(|(folder, deep)| self.add(folder.to_vec(), deep));
+        others
+            .iter()
+            .for_each(|(folder, deep)| self.add(folder.to_vec(), deep));
     }
 }
 

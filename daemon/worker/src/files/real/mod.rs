@@ -17,7 +17,7 @@ mod sys;
 
 use std::ffi::OsStr;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -55,6 +55,14 @@ impl RealFiles {
         Self {
             threads: threads.clamp(1, MAX_THREADS),
         }
+    }
+}
+
+fn set_mode(of: impl AsFd, mode: u32) -> io::Result<()> {
+    match retry(|| fchmod(&of, Mode::from_bits_truncate(mode))) {
+        // FAT, and some of NFS, SMB and FUSE, have no modes of their own.
+        Err(e) if is(&e, Errno::EPERM) || is(&e, Errno::EOPNOTSUPP) => Ok(()),
+        done => done,
     }
 }
 
@@ -132,11 +140,7 @@ impl Files for RealFiles {
 
     fn set_meta(&self, file: &Self::File, mode: u32, mtime: i64) -> io::Result<()> {
         point(Process::Worker, "write-meta");
-        match retry(|| fchmod(file, Mode::from_bits_truncate(mode))) {
-            // FAT, and some of NFS, SMB and FUSE, have no modes of their own.
-            Err(e) if is(&e, Errno::EPERM) || is(&e, Errno::EOPNOTSUPP) => {}
-            done => done?,
-        }
+        set_mode(file, mode)?;
         let mtime = TimeSpec::new(mtime.div_euclid(SECOND), mtime.rem_euclid(SECOND));
         retry(|| futimens(file, &TimeSpec::UTIME_OMIT, &mtime))
     }
@@ -216,6 +220,11 @@ impl Files for RealFiles {
         name::check(name)?;
         point(Process::Worker, "make-dir");
         retry(|| mkdirat(dir, name, Mode::from_bits_truncate(mode)))
+    }
+
+    fn set_dir_mode(&self, dir: &Self::Dir, mode: u32) -> io::Result<()> {
+        point(Process::Worker, "set-dir-mode");
+        set_mode(dir, mode)
     }
 
     fn remove_dir(&self, dir: &Self::Dir, name: &OsStr) -> io::Result<()> {

@@ -40,7 +40,10 @@ impl Act {
     pub(super) fn with_names(self, kept: impl Fn(OsString) -> OsString) -> Self {
         let slot = |(dir, name): Slot| (dir, kept(name));
         match self {
-            Self::Link { slot: at, node } => Self::Link { slot: slot(at), node },
+            Self::Link { slot: at, node } => Self::Link {
+                slot: slot(at),
+                node,
+            },
             Self::Unlink { slot: at } => Self::Unlink { slot: slot(at) },
             Self::Move { from, to } => Self::Move {
                 from: slot(from),
@@ -178,11 +181,16 @@ impl Disk {
         if let Some(seen) = self.seen.get(&id)
             && let Some(durable) = self.durable.get_mut(&id)
             && !self.lost.contains(&id)
-            && seen.kind() == Kind::File
         {
-            let links = durable.links;
-            *durable = seen.clone();
-            durable.links = links;
+            match seen.kind() {
+                Kind::File => {
+                    let links = durable.links;
+                    *durable = seen.clone();
+                    durable.links = links;
+                }
+                // Its entries are changes of their own.
+                _ => durable.mode = seen.mode,
+            }
         }
     }
 

@@ -176,6 +176,7 @@ impl Files for TwinFiles {
         let at = self.at(dir)?;
         let mut world = self.enter("sync-dir", Phase::Effect)?;
         world.inode(at)?;
+        world.disk(at).sync_inode(at.id);
         world.disk(at).sync_entries(at.id);
         Ok(())
     }
@@ -252,6 +253,17 @@ impl Files for TwinFiles {
         let now = world.stamp();
         let inode = Inode::new(Content::Dir(BTreeMap::new()), mode & 0o7777, now);
         world.disk(dir).make(dir.id, name, inode, now).map(drop)
+    }
+
+    fn set_dir_mode(&self, dir: &TwinDir, mode: u32) -> io::Result<()> {
+        let at = self.at(dir)?;
+        let mut world = self.enter("set-dir-mode", Phase::Effect)?;
+        let now = world.stamp();
+        let inode = world.disk(at).inode_mut(at.id)?;
+        inode.mode = mode & 0o7777;
+        inode.ctime = now;
+        world.disk(at).dirty.insert(at.id);
+        Ok(())
     }
 
     fn remove_dir(&self, dir: &TwinDir, name: &OsStr) -> io::Result<()> {
