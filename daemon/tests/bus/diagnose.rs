@@ -38,8 +38,9 @@ async fn what_is_wrong_is_said_and_hides_nothing_else() {
     running.manager.reload().await.unwrap();
     let receipts = world.folders().receipts();
     std::fs::write(receipts.join("20200101T000000Z-alice-00000000.toml"), "?").unwrap();
-    let gone = Wire::StateDamaged("torn".into());
-    world.fake.next("diagnose", Act::Fail(gone));
+    world
+        .fake
+        .next("diagnose", Act::Fail(Wire::NoSpace("full".into())));
     let found = states(&running).await;
     assert!(has(&found, "policy", "bad"), "{found:?}");
     assert!(has(&found, "receipts", "warning"), "{found:?}");

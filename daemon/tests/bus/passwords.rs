@@ -96,10 +96,11 @@ async fn a_password_is_changed_by_the_one_that_holds() {
 #[tokio::test]
 async fn settings_can_ask_for_longer_passwords() {
     let world = World::new();
+    let (running, _) = ready(&world).await;
     let folder = world.folders().config;
     std::fs::create_dir_all(&folder).unwrap();
     std::fs::write(folder.join("mooring.toml"), "[password]\nmin-length = 15\n").unwrap();
-    let (running, _) = ready(&world).await;
+    running.manager.reload().await.unwrap();
     let short = change_by(&running, "right-password", NEW)
         .await
         .unwrap_err();

@@ -373,13 +373,23 @@ fn replace<F: Files>(
     }
     let is_it = is_expected(account, waiting, &staged.name, expected);
     if let Ok(true) = is_it {
-        return files.unlink(waiting, &staged.name).map_err(Failed::All);
+        sweep(account, waiting, &staged.name);
+        return Ok(());
     }
     // Somebody was faster, or it cannot be told: swap back, and look again at the next sync.
     files
         .exchange(waiting, &staged.name, dir, name)
         .map_err(Failed::All)?;
     is_it.and(Err(Failed::one("changed on the other side meanwhile")))
+}
+
+/// Takes the replaced file away. Its successor is in place, so a file that will not go is no failure:
+/// its name says what it is, and the next sync sweeps it ([`staging::tidy`]).
+fn sweep<F: Files>(account: &Account<F>, waiting: &F::Dir, name: &OsStr) {
+    if let Err(error) = account.files.unlink(waiting, name) {
+        let name = name.to_string_lossy();
+        tracing::warn!(%error, %name, "a replaced file stays for now");
+    }
 }
 
 /// Where there is no exchange: the old file is moved beside first, so a moment without the name
@@ -399,7 +409,8 @@ fn replace_in_two_steps<F: Files>(
     let is_it = is_expected(account, waiting, &old, expected);
     if let Ok(true) = is_it {
         files.rename_new(waiting, &staged.name, dir, name)?;
-        return files.unlink(waiting, &old).map_err(Failed::All);
+        sweep(account, waiting, &old);
+        return Ok(());
     }
     let back = staging::restore_one(account, (waiting, &old), root, &staged.load.key);
     back.map_err(Failed::All)?;

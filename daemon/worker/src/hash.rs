@@ -130,6 +130,9 @@ pub fn read_into<F: Files>(
             break;
         }
     }
+    if stop.load(Ordering::Relaxed) {
+        return Err(Failed::Stopped);
+    }
     let stat = files.stat_file(&file)?;
     if Stamp::from(&stat) != Stamp::from(&before) {
         return Err(Failed::one("changed while it was read"));

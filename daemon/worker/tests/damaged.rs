@@ -157,7 +157,8 @@ fn a_hostile_base_leads_nowhere() {
     );
 
     let returned = stage.sign_in(true).unwrap();
-    assert_eq!(returned.expected, 8);
+    // One such line, and nothing of it is believed.
+    assert_eq!(returned.expected, 0);
     signin::sync_now(&stage.account(), true).unwrap();
     stage.sign_out().unwrap();
     assert_eq!(

@@ -131,6 +131,15 @@ async fn a_sync_survives_every_fault_and_goes_on_without_a_restart() {
                 scene.message().await
             );
             println!("{shown}: exit {}\n{text}", told.code);
+            if *op == Op::Unlink && told.code == 0 && text.contains("in step") {
+                // Only a replaced file would not go: its successor is in place, and the next sync
+                // sweeps it.
+                scene.fuse().orders.heal();
+                let _ = sync(&scene.world).await.expect_code(0);
+                let uploads = scene.behind.join(".mooring/uploads");
+                assert_eq!(std::fs::read_dir(uploads).unwrap().count(), 0, "{shown}");
+                continue;
+            }
             let known = said.iter().all(|said| text.contains(said));
             assert!(known, "{shown}: exit {}: {text}", told.code);
             // Files that wait are told one by one; whatever stops the whole is the account's state.
@@ -150,13 +159,8 @@ async fn a_sync_survives_every_fault_and_goes_on_without_a_restart() {
         }
         scene.fuse().orders.heal();
         let _ = sync(&scene.world).await.expect_code(0);
-        // A file whose replacing failed half way may be kept in both versions: more, never less.
-        let again = |name: &[u8]| String::from_utf8_lossy(name).contains("(conflict ");
-        here.clone()
-            .without(again)
-            .assert_same(&belongings(&scene.world).without(again));
-        here.without(again)
-            .assert_same(&scene.stored().without(again));
+        here.assert_same(&belongings(&scene.world));
+        here.assert_same(&scene.stored());
         assert_eq!(
             scene.message().await,
             "",

@@ -11,6 +11,10 @@ use crate::measure::{Answers, descriptors, memory};
 /// How many descriptors the daemon may have in the tests that take them away.
 const FEW: usize = 96;
 
+/// What one client can make the daemon hold: 32 calls under way, at most 4 descriptors each, and some
+/// for the daemon's own use meanwhile.
+const MOST_HELD: usize = 32 * 4 + 8;
+
 /// Bounds the descriptors of a running process.
 fn limit(pid: Pid, most: usize) {
     let limited = std::process::Command::new("prlimit")
@@ -57,7 +61,7 @@ async fn who_hoards_descriptors_takes_them_from_nobody_else() {
     let most = descriptors(daemon.pid());
     println!("descriptors: {before} before, {most} with 500 passwords that never come");
     answers.told("with 500 passwords that never come");
-    assert!(most < before + 100, "{before} -> {most}");
+    assert!(most < before + MOST_HELD, "{before} -> {most}");
     drop(client);
     assert!(memory(daemon.pid()) < memory_before + 48 * crate::measure::MIB);
 }

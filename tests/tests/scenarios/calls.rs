@@ -15,6 +15,7 @@ use crate::stage::{ALICE, Client, belongings, plain, signed_in};
 pub const MANAGER: &str = "org.mooring1.Manager";
 pub const ACCOUNT: &str = "org.mooring1.Account";
 pub const FILES: &str = "org.mooring1.Account.Files";
+pub const DEVICES: &str = "org.mooring1.Account.Devices";
 pub const JOB: &str = "org.mooring1.Job";
 const INVALID_ARGS: &str = "org.freedesktop.DBus.Error.InvalidArgs";
 pub const MIB: usize = 1 << 20;

@@ -5,7 +5,8 @@ use mooring_tests::World;
 use zbus::Variant;
 
 use crate::calls::{
-    ACCOUNT, Caller, Dict, FILES, JOB, MANAGER, MIB, everything, expect_one_account, methods,
+    ACCOUNT, Caller, DEVICES, Dict, FILES, JOB, MANAGER, MIB, everything, expect_one_account,
+    methods,
 };
 use crate::hostile_sign_in::{hostile_sign_ins, paths};
 use crate::stage::{PASSWORD, belongings, piped, signed_in};
@@ -21,6 +22,7 @@ async fn every_method_refuses_hostile_arguments() {
     hostile_sign_outs(&mut caller).await;
     hostile_files(&mut caller).await;
     hostile_passwords(&mut caller).await;
+    hostile_devices(&mut caller).await;
     jobs_that_have_ended(&mut caller).await;
     objects_that_are_not_there(&mut caller).await;
     caller.ping().await;
@@ -242,9 +244,35 @@ async fn hostile_passwords(caller: &mut Caller) {
     caller
         .expect(ACCOUNT, "ChangePassword", &(new,), "InvalidArgument")
         .await;
-    let named = ("x".repeat(MIB), piped("# a policy"));
+    for text in ["", &long] {
+        caller
+            .expect(
+                ACCOUNT,
+                "Reauthenticate",
+                &(piped(text),),
+                "InvalidArgument",
+            )
+            .await;
+    }
+    for member in ["CheckPolicy", "SimulatePolicy"] {
+        let named = ("x".repeat(MIB), piped("# a policy"));
+        caller
+            .expect(MANAGER, member, &named, "InvalidArgument")
+            .await;
+    }
+    caller.expect_wrong_type(ACCOUNT, "Repair", &("yes",)).await;
+}
+
+async fn hostile_devices(caller: &mut Caller) {
+    let huge = "0".repeat(MIB);
+    for device in ["", "..", "../../receipts", "A B", "0\n", &huge] {
+        caller
+            .expect(DEVICES, "SignOut", &(device,), "InvalidArgument")
+            .await;
+    }
+    let nobody = "0123456789abcdef0123456789abcdef";
     caller
-        .expect(MANAGER, "CheckPolicy", &named, "InvalidArgument")
+        .expect(DEVICES, "SignOut", &(nobody,), "InvalidArgument")
         .await;
 }
 
