@@ -123,7 +123,7 @@ lint:
 verify:
 	@tests/setup.sh check
 	$(MAKE) debug
-	$(CARGO) build --locked -p mooringd --example mooringd-man $(FAULTS)
+	$(CARGO) build --locked --workspace --example mooringd-man $(FAULTS)
 	@tests/verify.sh '$(DEBUG)'
 
 .PHONY: fuzz flood
