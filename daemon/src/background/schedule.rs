@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// The shortest time from the end of a sync to the next one by itself.
-const GAP: Duration = Duration::from_secs(2);
+const GAP: Duration = Duration::from_millis(200);
 /// The first wait after a failure; it doubles with each further one, up to the time between looks.
 const FIRST_RETRY: Duration = Duration::from_secs(2);
 /// How often an account is looked at whose changes are all told.
