@@ -134,11 +134,16 @@ pub fn undelete_path<F: Files>(account: &Account<F>, file: &[u8]) -> Result<Vec<
 /// it here. Answers the path it has there now, below the collection.
 ///
 /// # Errors
-/// [`Error::Refused`] when the trash has no such file, or something is in its way.
+/// [`Error::Refused`] when neither the trash nor the storage has such a file, or something is in its
+/// way.
 pub fn undelete<F: Files>(account: &Account<F>, key: &Key) -> Result<Vec<u8>> {
     let storage = open_storage(account)?;
     let place = crate::place::open(account, key.collection)?;
     let Some((dir, below)) = find(account, &storage, key)? else {
+        // A predecessor that died after this very step has done it.
+        if is_there(account, &place.remote, key) {
+            return Ok(key.path());
+        }
         return Err(Error::Refused(format!(
             "the trash has no {}: `mooringctl undelete` lists what it has",
             readable(&key.path())
@@ -152,6 +157,12 @@ pub fn undelete<F: Files>(account: &Account<F>, key: &Key) -> Result<Vec<u8>> {
         )),
         None => fail(account, &below, e),
     })
+}
+
+fn is_there<F: Files>(account: &Account<F>, root: &F::Dir, key: &Key) -> bool {
+    let dir = account.files.open_dir(root, path(&key.folder));
+    let stat = dir.and_then(|dir| account.files.stat(&dir, os(&key.name)));
+    stat.is_ok_and(|stat| stat.kind == Kind::File)
 }
 
 /// Whether the trash has a file of this name.

@@ -407,8 +407,15 @@ impl Stage {
         let Some(path) = self.chance.pick(&paths).cloned() else {
             return Ok("the trash is empty".to_owned());
         };
-        self.call(at, &["undelete", "--account", IDENTITY, &path])
-            .await
+        let call = self.devices[at]
+            .world
+            .ctl(&["undelete", "--account", IDENTITY, &path]);
+        let output = self.cared_for(call).await;
+        // The trash may have been emptied of it by somebody else since it was listed.
+        if output.code == 2 && output.stderr.contains("the trash has no") {
+            return Ok("somebody was faster".to_owned());
+        }
+        told(output)
     }
 
     /// The disk goes away and comes back.

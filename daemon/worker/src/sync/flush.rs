@@ -1,6 +1,6 @@
 //! A batch of a run: hashed where needed, sorted by what is to be done, carried, recorded.
 
-use std::mem;
+use std::{io, mem};
 
 use mooring_core::sync::{Op, Side};
 
@@ -8,7 +8,7 @@ use super::Run;
 use crate::carry::{self, LastFolder, Load, Way};
 use crate::change::Change;
 use crate::conflict;
-use crate::error::{Error, FileTrouble, Result};
+use crate::error::{Error, FileTrouble, Result, about_one_file};
 use crate::files::Files;
 use crate::hash::{self, Failed, Source};
 use crate::place::{os, path};
@@ -37,8 +37,44 @@ impl<F: Files> Run<'_, F> {
             .record(&mem::take(&mut self.noted), &mem::take(&mut self.folders))?;
         self.ledger.uploaded += self.carry(Way::Up, &work.ups)?;
         self.ledger.downloaded += self.carry(Way::Down, &work.downs)?;
-        self.account.state.record(&work.agreed, &[])?;
+        let agreed = self.make_durable(work.agreed)?;
+        self.account.state.record(&agreed, &[])?;
         self.account.state.forget(&work.forgotten)
+    }
+
+    /// Makes files durable that nobody carried now: a predecessor that died, or a program that never
+    /// asked for it, may have put them there. Recorded before that, one that a power loss takes would
+    /// look deleted. Answers those that may be recorded.
+    fn make_durable(&mut self, agreed: Vec<(Key, Item)>) -> Result<Vec<(Key, Item)>> {
+        if agreed.is_empty() {
+            return Ok(agreed);
+        }
+        let place = self.place;
+        let mut agreed = agreed;
+        for (way, root, known_good) in [
+            (Way::Up, &place.remote, place.there.known_good),
+            (Way::Down, &place.local, place.here.known_good),
+        ] {
+            if known_good {
+                carry::sync_all(self.account, place, way)?;
+                continue;
+            }
+            let mut durable = Vec::with_capacity(agreed.len());
+            for (key, item) in agreed {
+                match sync_one(&self.account.files, root, &key) {
+                    Ok(()) => durable.push((key, item)),
+                    Err(e) => match about_one_file(&e) {
+                        Some(why) => self.ledger.pending(place.shown_key(&key), why),
+                        None => {
+                            let shown = place.shown_key(&key);
+                            return Err(Error::io("make durable", path(&shown), e));
+                        }
+                    },
+                }
+            }
+            agreed = durable;
+        }
+        Ok(agreed)
     }
 
     /// Carries a batch one way and records it once it is durable. Dying before that costs a look
@@ -192,6 +228,13 @@ impl<F: Files> Run<'_, F> {
         }
         Ok(())
     }
+}
+
+/// Makes a file and its entry durable, where there is no way for all of them at once.
+fn sync_one<F: Files>(files: &F, root: &F::Dir, key: &Key) -> io::Result<()> {
+    let dir = files.open_dir(root, path(&key.folder))?;
+    files.sync_file(&files.open(&dir, os(&key.name))?)?;
+    files.sync_dir(&dir)
 }
 
 /// A batch, sorted.

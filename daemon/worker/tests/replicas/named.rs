@@ -39,3 +39,19 @@ fn half_a_rename_left_a_second_marker() {
     ];
     live(Disks::Weak, &program);
 }
+
+#[test]
+fn two_deaths_while_a_file_went_up() {
+    let program = [
+        Write(Device(1), Name(0), New),
+        RemoveFolder(Device(0), 0),
+        Write(Device(0), Name(2), New),
+        Doom(6, 1),
+        Sync(0),
+        Doom(3, 0),
+        Sync(0),
+        Write(Device(1), Name(2), New),
+        Answer(1, false),
+    ];
+    live(Disks::Weak, &program);
+}
