@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fmt::Write as _;
 use std::fs;
+use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -62,7 +63,10 @@ impl Manifest {
                 name.push(b'/');
             }
             name.extend(entry.file_name().into_vec());
-            let read = read(&entry.path());
+            // A daemon at work takes its own away between the listing and the reading.
+            let Some(read) = read(&entry.path()) else {
+                continue;
+            };
             let is_folder = read.kind == Kind::Folder;
             self.0.insert(name.clone(), read);
             if is_folder {
@@ -123,18 +127,26 @@ impl Manifest {
     }
 }
 
-fn read(path: &Path) -> Entry {
-    let fail = |e: std::io::Error| -> ! { panic!("{}: {e}", path.display()) };
-    let meta = fs::symlink_metadata(path).unwrap_or_else(|e| fail(e));
+/// What a name stands for; `None` when it is gone.
+fn read(path: &Path) -> Option<Entry> {
+    match try_read(path) {
+        Ok(entry) => Some(entry),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => None,
+        Err(e) => panic!("{}: {e}", path.display()),
+    }
+}
+
+fn try_read(path: &Path) -> io::Result<Entry> {
+    let meta = fs::symlink_metadata(path)?;
     let kind = if meta.is_file() {
         let mut hasher = blake3::Hasher::new();
-        let mut file = fs::File::open(path).unwrap_or_else(|e| fail(e));
-        let size = std::io::copy(&mut file, &mut hasher).unwrap_or_else(|e| fail(e));
+        let mut file = fs::File::open(path)?;
+        let size = io::copy(&mut file, &mut hasher)?;
         Kind::File(size, hasher.finalize())
     } else if meta.is_dir() {
         Kind::Folder
     } else if meta.is_symlink() {
-        let target = fs::read_link(path).unwrap_or_else(|e| fail(e));
+        let target = fs::read_link(path)?;
         Kind::Link(target.into_os_string().into_vec())
     } else {
         Kind::Other
@@ -144,9 +156,9 @@ fn read(path: &Path) -> Entry {
         Kind::File(..) => i128::from(meta.mtime()) * 1_000_000_000 + i128::from(meta.mtime_nsec()),
         _ => 0,
     };
-    Entry {
+    Ok(Entry {
         kind,
         mode: meta.mode() & 0o7777,
         modified,
-    }
+    })
 }
