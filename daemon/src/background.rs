@@ -201,20 +201,15 @@ impl Broker {
     }
 
     async fn watch_and_sync(&self, account: &Account) -> Result<(SyncReport, bool), Failure> {
-        let spec = account.spec();
         let read_back = self.rules.in_force().settings.read_back;
-        self.workers
-            .call(|live| {
-                let spec = spec.clone();
-                Box::pin(async move {
-                    let id = spec.id.clone();
-                    live.proxy().attach(spec).await?;
-                    // First the watch, so that no change falls between.
-                    let watched = live.proxy().watch(&id).await?;
-                    Ok((live.proxy().sync_told(&id, read_back).await?, watched))
-                })
+        let asked = self.workers.ask(account.spec(), move |live, id| {
+            Box::pin(async move {
+                // First the watch, so that no change falls between.
+                let watched = live.proxy().watch(&id).await?;
+                Ok((live.proxy().sync_told(&id, read_back).await?, watched))
             })
-            .await
+        });
+        asked.await
     }
 }
 

@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use mooring_wire::AccountSpec;
-
 use crate::account::Account;
 use crate::broker::Broker;
 use crate::failure::Failure;
@@ -56,17 +54,6 @@ impl Looking<'_> {
         + Sync
         + 'static,
     ) -> Result<T, Failure> {
-        let spec: AccountSpec = self.account.spec();
-        self.broker
-            .workers
-            .call(|live| {
-                let (spec, ask) = (spec.clone(), ask.clone());
-                Box::pin(async move {
-                    let id = spec.id.clone();
-                    live.proxy().attach(spec).await?;
-                    Ok(ask(live, id).await?)
-                })
-            })
-            .await
+        self.broker.workers.ask(self.account.spec(), ask).await
     }
 }

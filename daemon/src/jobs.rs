@@ -276,6 +276,20 @@ impl Job {
         }
     }
 
+    /// Ends the job of an account that goes on: as it stands now, durably where that can be had.
+    pub fn end(self, account: Account, outcome: JobOutcome) {
+        let current = self
+            .broker
+            .change_account(&account.id, |_| {})
+            .unwrap_or(account);
+        let ended = self.ended(&outcome);
+        if let Err(error) = self.broker.store.end_job(&current, &ended) {
+            // The next start does it once more, and finds it done.
+            tracing::error!(%error, job = self.number, "the end of a job is not durable");
+        }
+        self.finish(outcome);
+    }
+
     /// Ends the job; its account is free.
     pub fn finish(self, outcome: JobOutcome) {
         tracing::info!(

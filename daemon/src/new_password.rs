@@ -34,20 +34,19 @@ pub struct Reset {
 }
 
 impl Broker {
+    /// Checks the password that is to hold for an account from now on.
+    fn expect_next(&self, id: &str, password: &Password) -> Result<(), Failure> {
+        let account = self.published.borrow().account(id)?.account.clone();
+        self.expect_long_enough(&account.identity, password)
+    }
+
     /// Changes the password of an account.
     ///
     /// # Errors
     /// [`Failure::IncorrectPassword`], [`Failure::TooManyAttempts`]; [`Failure::InvalidArgument`]
     /// for a new one that is too short; [`Failure::Busy`] when another device was faster.
     pub async fn change_password(&self, id: &str, change: Change) -> Result<(), Failure> {
-        let identity = self
-            .published
-            .borrow()
-            .account(id)?
-            .account
-            .identity
-            .clone();
-        self.expect_long_enough(&identity, &change.new_password)?;
+        self.expect_next(id, &change.new_password)?;
         let _alone = self.passwords.change_alone().await;
         let (account, record, text) = self.expect_stored(id).await?;
         self.passwords.check(&record, change.password).await?;
@@ -66,14 +65,7 @@ impl Broker {
     /// As [`Broker::change_password`], with [`Failure::IncorrectCode`] and
     /// [`Failure::TooManyCodes`]; [`Failure::CodeVoid`] when the new code was given out already.
     pub async fn reset_password(&self, id: &str, reset: Reset) -> Result<(), Failure> {
-        let identity = self
-            .published
-            .borrow()
-            .account(id)?
-            .account
-            .identity
-            .clone();
-        self.expect_long_enough(&identity, &reset.new_password)?;
+        self.expect_next(id, &reset.new_password)?;
         let _alone = self.passwords.change_alone().await;
         let (account, record, text) = self.expect_stored(id).await?;
         self.passwords.check_code(&record, reset.code).await?;

@@ -162,6 +162,31 @@ impl Workers {
         .await
     }
 
+    /// Asks a worker about an account, which it opened first; again, on a new one, if it dies over
+    /// it.
+    ///
+    /// # Errors
+    /// The worker's, or [`Failure::WorkerDies`].
+    pub async fn ask<T>(
+        &self,
+        spec: AccountSpec,
+        ask: impl Fn(Arc<Live>, String) -> Later<'static, mooring_wire::Result<T>>
+        + Clone
+        + Send
+        + Sync
+        + 'static,
+    ) -> Result<T, Failure> {
+        self.call(|live| {
+            let (spec, ask) = (spec.clone(), ask.clone());
+            Box::pin(async move {
+                let id = spec.id.clone();
+                live.proxy().attach(spec).await?;
+                Ok(ask(live, id).await?)
+            })
+        })
+        .await
+    }
+
     /// Calls a worker; again, on a new one, if it dies over the call.
     ///
     /// # Errors

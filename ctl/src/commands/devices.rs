@@ -8,8 +8,7 @@ use zbus::proxy::CacheProperties;
 use crate::bus::Account;
 use crate::commands::Context;
 use crate::exit::{Exit, Failure, Result};
-use crate::table::{Align, lay_out};
-use crate::terminal::Tone;
+use crate::table::Align;
 use crate::text;
 
 /// Options of `devices`.
@@ -86,12 +85,7 @@ async fn list(context: &Context<'_>, account: Option<&str>) -> Result<Value> {
         Align::Left,
         Align::Left,
     ];
-    for (i, line) in lay_out(&columns, &rows).iter().enumerate() {
-        match i {
-            0 => terminal.line(&terminal.paint(Tone::Faint, line)),
-            _ => terminal.line(line),
-        }
-    }
+    terminal.table(&columns, &rows);
     for device in devices.iter().filter(|device| !device.message.is_empty()) {
         let name = text::path(device.name.as_bytes());
         context.warn(&format!("{name}: {}", device.message));

@@ -10,8 +10,7 @@ use tokio::process::Command;
 
 use crate::commands::Context;
 use crate::exit::{Exit, Failure, Result};
-use crate::table::{Align, lay_out};
-use crate::terminal::Tone;
+use crate::table::Align;
 use crate::text;
 
 /// What a shell adds to the number of a signal that ended a program.
@@ -107,12 +106,7 @@ pub async fn list(context: &Context<'_>) -> Result<Value> {
             ]
         }));
         let columns = [Align::Left, Align::Left, Align::Right, Align::Left];
-        for (i, line) in lay_out(&columns, &rows).iter().enumerate() {
-            match i {
-                0 => terminal.line(&terminal.paint(Tone::Faint, line)),
-                _ => terminal.line(line),
-            }
-        }
+        terminal.table(&columns, &rows);
     }
     let shown = held.iter().map(|lock| {
         json!({

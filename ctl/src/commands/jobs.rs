@@ -10,8 +10,7 @@ use crate::commands::{Context, overview};
 use crate::exit::{Exit, Failure, Result};
 use crate::job::follow::{Answers, End, follow};
 use crate::json;
-use crate::table::{Align, lay_out};
-use crate::terminal::Tone;
+use crate::table::Align;
 use crate::text;
 
 /// Options of `jobs`.
@@ -103,12 +102,7 @@ async fn list(context: &Context<'_>) -> Result<Value> {
             ]
         }));
         let columns = [Align::Right, Align::Left, Align::Left, Align::Left];
-        for (i, line) in lay_out(&columns, &rows).iter().enumerate() {
-            match i {
-                0 => terminal.line(&terminal.paint(Tone::Faint, line)),
-                _ => terminal.line(line),
-            }
-        }
+        terminal.table(&columns, &rows);
     }
     Ok(json!({ "jobs": jobs.iter().map(|(path, job)| json::job(path, job)).collect::<Vec<_>>() }))
 }

@@ -8,8 +8,7 @@ use serde_json::{Value, json};
 use crate::commands::Context;
 use crate::exit::{Failure, Result};
 use crate::json;
-use crate::table::{Align, lay_out};
-use crate::terminal::Tone;
+use crate::table::Align;
 use crate::text;
 
 /// Options of `receipts`.
@@ -65,12 +64,7 @@ async fn list(context: &Context<'_>) -> Result<Value> {
             Align::Right,
             Align::Right,
         ];
-        for (i, line) in lay_out(&columns, &rows).iter().enumerate() {
-            match i {
-                0 => terminal.line(&terminal.paint(Tone::Faint, line)),
-                _ => terminal.line(line),
-            }
-        }
+        terminal.table(&columns, &rows);
     }
     Ok(json!({ "receipts": receipts.iter().map(json::receipt).collect::<Vec<_>>() }))
 }

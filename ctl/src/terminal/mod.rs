@@ -17,6 +17,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::cli::Color;
 use crate::exit::{Exit, Failure, Result};
+use crate::table::{Align, lay_out};
 
 pub use self::prompt::Choice;
 use self::prompt::stopped;
@@ -135,6 +136,16 @@ impl Terminal {
     /// Text in the colour of its tone.
     pub fn paint(&self, tone: Tone, text: &str) -> String {
         paint(self.color, tone, text)
+    }
+
+    /// Shows rows as a table; the first is its head.
+    pub fn table(&self, columns: &[Align], rows: &[Vec<String>]) {
+        for (i, line) in lay_out(columns, rows).iter().enumerate() {
+            match i {
+                0 => self.line(&self.paint(Tone::Faint, line)),
+                _ => self.line(line),
+            }
+        }
     }
 
     /// Shows a line to the person.

@@ -142,14 +142,7 @@ pub(super) async fn run(mut job: Job, account: Account, copies: Copies) {
             failed(ending(&failure))
         }
     };
-    let current = broker
-        .change_account(&account.id, |_| {})
-        .unwrap_or(account);
-    if let Err(error) = broker.store.end_job(&current, &job.ended(&outcome)) {
-        // The next start does it once more, and finds it done.
-        tracing::error!(%error, job = job.number, "the end of a job is not durable");
-    }
-    job.finish(outcome);
+    job.end(account, outcome);
 }
 
 async fn work(
@@ -177,14 +170,10 @@ async fn backup(
     to: &[u8],
     name: &str,
 ) -> Result<BackupReport, Failure> {
-    let spec = account.spec();
-    let asked = broker.workers.call(|live| {
-        let (spec, to, name) = (spec.clone(), to.to_vec(), name.to_owned());
-        Box::pin(async move {
-            let id = spec.id.clone();
-            live.proxy().attach(spec).await?;
-            Ok(live.proxy().backup(&id, &to, &name).await?)
-        })
+    let (to, name) = (to.to_vec(), name.to_owned());
+    let asked = broker.workers.ask(account.spec(), move |live, id| {
+        let (to, name) = (to.clone(), name.clone());
+        Box::pin(async move { live.proxy().backup(&id, &to, &name).await })
     });
     asked.await
 }
@@ -194,27 +183,17 @@ async fn restore(
     account: &Account,
     (from, only, to): (&[u8], &[u8], &[u8]),
 ) -> Result<RestoreReport, Failure> {
-    let spec = account.spec();
-    let asked = broker.workers.call(|live| {
-        let (spec, from, only, to) = (spec.clone(), from.to_vec(), only.to_vec(), to.to_vec());
-        Box::pin(async move {
-            let id = spec.id.clone();
-            live.proxy().attach(spec).await?;
-            Ok(live.proxy().restore(&id, &from, &only, &to).await?)
-        })
+    let (from, only, to) = (from.to_vec(), only.to_vec(), to.to_vec());
+    let asked = broker.workers.ask(account.spec(), move |live, id| {
+        let (from, only, to) = (from.clone(), only.clone(), to.clone());
+        Box::pin(async move { live.proxy().restore(&id, &from, &only, &to).await })
     });
     asked.await
 }
 
 async fn check(broker: &Broker, account: &Account) -> Result<CheckReport, Failure> {
-    let spec = account.spec();
-    let asked = broker.workers.call(|live| {
-        let spec = spec.clone();
-        Box::pin(async move {
-            let id = spec.id.clone();
-            live.proxy().attach(spec).await?;
-            Ok(live.proxy().check(&id).await?)
-        })
+    let asked = broker.workers.ask(account.spec(), |live, id| {
+        Box::pin(async move { live.proxy().check(&id).await })
     });
     asked.await
 }

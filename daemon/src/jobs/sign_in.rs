@@ -336,18 +336,11 @@ async fn end(mut job: Job, account: Account, report: SyncReport) {
 }
 
 async fn fetch(broker: &Broker, account: &Account) -> Result<SyncReport, Failure> {
-    let (spec, adopt) = (account.spec(), account.adopt);
-    broker
-        .workers
-        .call(|live| {
-            let spec = spec.clone();
-            Box::pin(async move {
-                let id = spec.id.clone();
-                live.proxy().attach(spec).await?;
-                Ok(live.proxy().sign_in(&id, adopt).await?)
-            })
-        })
-        .await
+    let adopt = account.adopt;
+    let asked = broker.workers.ask(account.spec(), move |live, id| {
+        Box::pin(async move { live.proxy().sign_in(&id, adopt).await })
+    });
+    asked.await
 }
 
 /// Puts everything back. Files stay where they are.
@@ -372,18 +365,10 @@ async fn undo(mut job: Job, account: Account, ending: Ending) {
 }
 
 async fn abandon(broker: &Broker, account: &Account) -> Result<(), Failure> {
-    let spec = account.spec();
-    broker
-        .workers
-        .call(|live| {
-            let spec = spec.clone();
-            Box::pin(async move {
-                let id = spec.id.clone();
-                live.proxy().attach(spec).await?;
-                Ok(live.proxy().abandon(&id).await?)
-            })
-        })
-        .await
+    let asked = broker.workers.ask(account.spec(), |live, id| {
+        Box::pin(async move { live.proxy().abandon(&id).await })
+    });
+    asked.await
 }
 
 /// The account was never, or is no more, here.

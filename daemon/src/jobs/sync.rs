@@ -129,36 +129,25 @@ pub(super) async fn run(mut job: Job, account: Account, wish: Wish) {
             failed(ending(&failure))
         }
     };
-    let current = broker
-        .change_account(&account.id, |_| {})
-        .unwrap_or(account);
-    if let Err(error) = broker.store.end_job(&current, &job.ended(&outcome)) {
-        // The next start syncs once more than needed.
-        tracing::error!(%error, job = job.number, "the end of a sync is not durable");
-    }
-    job.finish(outcome);
+    job.end(account, outcome);
 }
 
 async fn sync(broker: &Broker, account: &Account, wish: &Wish) -> Result<SyncReport, Failure> {
-    let spec = account.spec();
     let read_back = broker.rules.in_force().settings.read_back;
-    broker
-        .workers
-        .call(|live| {
-            let (spec, wish) = (spec.clone(), wish.clone());
-            Box::pin(async move {
-                let id = spec.id.clone();
-                live.proxy().attach(spec).await?;
-                if let Wish::Undelete { file } = &wish {
-                    live.proxy().undelete(&id, file).await?;
-                }
-                Ok(match wish {
-                    Wish::Answer { delete } => live.proxy().answer(&id, delete, read_back).await?,
-                    Wish::Sync | Wish::Undelete { .. } => live.proxy().sync(&id, read_back).await?,
-                })
-            })
+    let wish = wish.clone();
+    let asked = broker.workers.ask(account.spec(), move |live, id| {
+        let wish = wish.clone();
+        Box::pin(async move {
+            if let Wish::Undelete { file } = &wish {
+                live.proxy().undelete(&id, file).await?;
+            }
+            match wish {
+                Wish::Answer { delete } => live.proxy().answer(&id, delete, read_back).await,
+                Wish::Sync | Wish::Undelete { .. } => live.proxy().sync(&id, read_back).await,
+            }
         })
-        .await
+    });
+    asked.await
 }
 
 /// The outcome of a sync or of a sign-in.

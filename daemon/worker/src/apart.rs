@@ -50,18 +50,9 @@ pub fn check_roots<F: Files>(
             let (real, real_other) = (&real[nr], &real[other_nr]);
             let related = path.starts_with(other)
                 || other.starts_with(path)
-                || real.starts_with(real_other)
-                || real_other.starts_with(real)
-                || lies_in(files, real, real_other)?
-                || lies_in(files, real_other, real)?
-                || truly_overlap(files, real, real_other)?;
+                || are_related(files, real, real_other)?;
             if related {
-                return Err(Error::Refused(format!(
-                    "{name} ({}) and {other_name} ({}) must not be the same folder or lie in one \
-                     another: choose another folder",
-                    readable(path.as_os_str().as_bytes()),
-                    readable(other.as_os_str().as_bytes())
-                )));
+                return Err(refused((name, path), (other_name, other)));
             }
         }
     }
@@ -80,21 +71,29 @@ pub fn check_apart<F: Files>(
     let real = resolved(files, path)?;
     for (other_name, other) in others {
         let real_other = resolved(files, other)?;
-        let related = real.starts_with(&real_other)
-            || real_other.starts_with(&real)
-            || lies_in(files, &real, &real_other)?
-            || lies_in(files, &real_other, &real)?
-            || truly_overlap(files, &real, &real_other)?;
-        if related {
-            return Err(Error::Refused(format!(
-                "{name} ({}) and {other_name} ({}) must not be the same folder or lie in one \
-                 another: choose another folder",
-                readable(path.as_os_str().as_bytes()),
-                readable(other.as_os_str().as_bytes())
-            )));
+        if are_related(files, &real, &real_other)? {
+            return Err(refused((name, path), (other_name, other)));
         }
     }
     Ok(())
+}
+
+/// Whether two places, as resolved, are one or lie in one another, by whatever way.
+fn are_related<F: Files>(files: &F, a: &Path, b: &Path) -> Result<bool> {
+    Ok(a.starts_with(b)
+        || b.starts_with(a)
+        || lies_in(files, a, b)?
+        || lies_in(files, b, a)?
+        || truly_overlap(files, a, b)?)
+}
+
+fn refused((name, path): (&str, &Path), (other_name, other): (&str, &Path)) -> Error {
+    Error::Refused(format!(
+        "{name} ({}) and {other_name} ({}) must not be the same folder or lie in one another: \
+         choose another folder",
+        readable(path.as_os_str().as_bytes()),
+        readable(other.as_os_str().as_bytes())
+    ))
 }
 
 /// Refuses roots that are, contain or lie in a folder of another account.

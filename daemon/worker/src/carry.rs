@@ -15,7 +15,7 @@ use crate::files::{Files, Lease, Stat};
 use crate::hash::{self, Failed, Reading, Source};
 use crate::large;
 use crate::names;
-use crate::place::{Place, os, path};
+use crate::place::{End, Place, os, path};
 use crate::pool;
 use crate::staging;
 use crate::state::{Item, Key, Proof, Stamp};
@@ -80,11 +80,11 @@ pub fn carry<F: Files>(
     if loads.is_empty() {
         return Ok(Vec::new());
     }
-    let known_good = match way {
-        Way::Up => place.there.known_good,
-        Way::Down => place.here.known_good,
-    };
-    let (_, waiting) = sides(place, way);
+    let End {
+        waiting,
+        known_good,
+        ..
+    } = place.end(way);
     let numbered: Vec<_> = loads.iter().enumerate().collect();
     let folders = LastFolder::default();
     let told = LargeBytes::new(account, way, loads, ledger);
@@ -135,22 +135,11 @@ pub fn carry<F: Files>(
 /// # Errors
 /// When the filesystem fails.
 pub fn sync_all<F: Files>(account: &Account<F>, place: &Place<F>, way: Way) -> Result<()> {
-    let (dir, shown) = match way {
-        Way::Up => (&place.remote, &place.remote_path),
-        Way::Down => (&place.local, &place.local_path),
-    };
+    let End { root, shown, .. } = place.end(way);
     account
         .files
-        .sync_all(dir)
+        .sync_all(root)
         .map_err(|e| Error::io("make durable", shown, e))
-}
-
-/// The destination's root and the folder beside it where copies wait.
-fn sides<F: Files>(place: &Place<F>, way: Way) -> (&F::Dir, &F::Dir) {
-    match way {
-        Way::Up => (&place.remote, &place.uploads),
-        Way::Down => (&place.local, &place.staging),
-    }
 }
 
 fn side_error<F: Files>(
@@ -204,7 +193,7 @@ fn stage<'a, F: Files>(
         Way::Up => &place.local,
         Way::Down => &place.remote,
     };
-    let (_, waiting) = sides(place, load.way);
+    let waiting = place.end(load.way).waiting;
     let folder = &load.key.folder;
     let source = folders.get(folder, || files.open_dir(source_root, path(folder)))?;
     let from = (&source, os(&load.key.name));
@@ -275,7 +264,7 @@ fn install<F: Files>(
 ) -> std::result::Result<Item, Failed> {
     let files = &account.files;
     let Load { key, way, .. } = staged.load;
-    let (_, waiting) = sides(place, *way);
+    let waiting = place.end(*way).waiting;
     let dir = match put(account, place, folders, staged, sync) {
         Ok(dir) => dir,
         Err(failed) => {
@@ -311,7 +300,7 @@ fn put<F: Files>(
     let Load {
         key, way, replaces, ..
     } = staged.load;
-    let (root, waiting) = sides(place, *way);
+    let End { root, waiting, .. } = place.end(*way);
     let dir = folders.get(&key.folder, || {
         durable::ensure_dir(files, root, path(&key.folder), sync)
     })?;
@@ -336,7 +325,7 @@ fn clear_away<F: Files>(
 ) -> io::Result<()> {
     let files = &account.files;
     let key = &staged.load.key;
-    let (root, waiting) = sides(place, staged.load.way);
+    let End { root, waiting, .. } = place.end(staged.load.way);
     let swapped = staged
         .load
         .replaces
@@ -363,7 +352,7 @@ fn replace<F: Files>(
     expected: Expected,
 ) -> std::result::Result<(), Failed> {
     let files = &account.files;
-    let (_, waiting) = sides(place, staged.load.way);
+    let waiting = place.end(staged.load.way).waiting;
     let name = os(&staged.load.key.name);
     match files.exchange(waiting, &staged.name, dir, name) {
         Err(e) if e.kind() == io::ErrorKind::Unsupported => {
@@ -402,7 +391,7 @@ fn replace_in_two_steps<F: Files>(
     expected: Expected,
 ) -> std::result::Result<(), Failed> {
     let files = &account.files;
-    let (root, waiting) = sides(place, staged.load.way);
+    let End { root, waiting, .. } = place.end(staged.load.way);
     let name = os(&staged.load.key.name);
     let old = staging::old_name(account, &staged.load.key, &expected.bytes);
     files.rename_new(dir, name, waiting, &old)?;

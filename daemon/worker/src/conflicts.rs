@@ -10,7 +10,7 @@ use mooring_wire::ConflictCopy;
 
 use crate::account::Account;
 use crate::error::{Error, Result, about_one_file};
-use crate::files::{Entry, Files, Kind};
+use crate::files::{Entry, Files, Kind, seconds};
 use crate::place::{STORE, is_own, open_storage, os, path};
 use crate::state::join;
 
@@ -118,7 +118,6 @@ fn described<F: Files>(
         .filter(|stat| stat.kind == Kind::File);
     let below = join(folder, &parts.original);
     let shown = join(originals.shown.as_os_str().as_bytes(), &below);
-    let seconds = |time: i64| u64::try_from(time / 1_000_000_000).unwrap_or(0);
     ConflictCopy {
         path: Vec::new(),
         original: original.map(|_| shown).unwrap_or_default(),

@@ -6,7 +6,7 @@ use mooring_core::sync::{Held, deletions_allowed};
 use crate::account::Account;
 use crate::carry::Way;
 use crate::error::{Error, FileTrouble, Result};
-use crate::files::Files;
+use crate::files::{Files, seconds};
 use crate::hash::Failed;
 use crate::place::{Place, open_storage, path};
 use crate::state::{Item, Key};
@@ -139,13 +139,9 @@ impl Deletions {
     }
 }
 
-fn seconds<F: Files>(account: &Account<F>) -> u64 {
-    u64::try_from(account.files.now() / 1_000_000_000).unwrap_or(0)
-}
-
 /// The entries of the last day. One in the future counts: the clock was turned back.
 fn book<F: Files>(account: &Account<F>) -> Result<Vec<(u64, u64)>> {
-    let now = seconds(account);
+    let now = seconds(account.files.now());
     let text = account.state.meta(BOOK)?.unwrap_or_default();
     let entries = text.split_whitespace().filter_map(|word| {
         let (when, count) = word.split_once(':')?;
@@ -161,7 +157,7 @@ fn enter<F: Files>(account: &Account<F>, count: u64) -> Result<()> {
         return Ok(());
     }
     let mut entries = book(account)?;
-    entries.push((seconds(account), count));
+    entries.push((seconds(account.files.now()), count));
     let words: Vec<_> = entries
         .iter()
         .map(|(when, count)| format!("{when}:{count}"))

@@ -50,7 +50,11 @@ pub fn read<F: Files>(
 
 /// Writes a new small file, durable when this returns; `AlreadyExists` when the name is taken.
 pub fn create<F: Files>(files: &F, dir: &F::Dir, name: &str, bytes: &[u8]) -> io::Result<()> {
-    write(files, dir, name, |file| file.write_all(bytes), false)
+    let fill = |file: &mut F::File| file.write_all(bytes);
+    write(files, dir, name, fill, |file, new, name| {
+        files.rename_new(dir, new, dir, name)?;
+        expect_ours(files, dir, name, file)
+    })
 }
 
 /// Writes a small file over an earlier one, durable when this returns.
@@ -60,49 +64,68 @@ pub fn replace<F: Files>(
     name: &str,
     fill: impl FnOnce(&mut F::File) -> io::Result<()>,
 ) -> io::Result<()> {
-    write(files, dir, name, fill, true)
+    write(files, dir, name, fill, |file, new, name| {
+        match files.rename_new(dir, new, dir, name) {
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => supersede(files, dir, new, name)?,
+            result => result?,
+        }
+        expect_ours(files, dir, name, file)
+    })
 }
 
+/// Writes a small file that nobody else writes over an earlier one, durable when this returns: at
+/// every moment one of the two is there.
+pub fn replace_at_once<F: Files>(
+    files: &F,
+    dir: &F::Dir,
+    name: &str,
+    bytes: &[u8],
+) -> io::Result<()> {
+    let fill = |file: &mut F::File| file.write_all(bytes);
+    write(files, dir, name, fill, |_, new, name| {
+        match files.rename_new(dir, new, dir, name) {
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => files.rename_over(dir, new, name),
+            result => result,
+        }
+    })
+}
+
+/// Writes a file beside its place, and puts it there by `put(FILE, BESIDE, NAME)`.
 fn write<F: Files>(
     files: &F,
     dir: &F::Dir,
     name: &str,
     fill: impl FnOnce(&mut F::File) -> io::Result<()>,
-    over: bool,
+    put: impl FnOnce(&F::File, &OsStr, &OsStr) -> io::Result<()>,
 ) -> io::Result<()> {
     let temporary = format!("{NEW}{name}");
     let temporary = OsStr::new(&temporary);
-    let name = OsStr::new(name);
     // A dead predecessor may have left one; only the holder of the account's lock writes here.
     remove_if_there(files, dir, temporary)?;
     let mut file = files.create(dir, temporary)?;
-    let written = fill(&mut file)
+    let installed = fill(&mut file)
         .and_then(|()| file.flush())
-        .and_then(|()| files.sync_file(&file));
-    let installed = written.and_then(|()| match files.rename_new(dir, temporary, dir, name) {
-        Err(e) if over && e.kind() == io::ErrorKind::AlreadyExists => {
-            supersede(files, dir, temporary, name)
-        }
-        result => result,
-    });
-    // In a storage another device may write the same name just now: what counts is whose it is.
-    let installed = installed.and_then(|()| {
-        let (wrote, there) = (files.stat_file(&file)?, files.stat(dir, name)?);
-        if (wrote.dev, wrote.ino) == (there.dev, there.ino) {
-            Ok(())
-        } else {
-            Err(io::Error::new(
-                io::ErrorKind::AlreadyExists,
-                "another device wrote it meanwhile",
-            ))
-        }
-    });
+        .and_then(|()| files.sync_file(&file))
+        .and_then(|()| put(&file, temporary, OsStr::new(name)));
     if let Err(e) = installed {
         // The first error is the one to tell; the leftover is removed by the next writer.
         let _ = files.unlink(dir, temporary);
         return Err(e);
     }
     files.sync_dir(dir)
+}
+
+/// In a storage another device may write the same name just now: what counts is whose it is.
+fn expect_ours<F: Files>(files: &F, dir: &F::Dir, name: &OsStr, file: &F::File) -> io::Result<()> {
+    let (wrote, there) = (files.stat_file(file)?, files.stat(dir, name)?);
+    if (wrote.dev, wrote.ino) == (there.dev, there.ino) {
+        Ok(())
+    } else {
+        Err(io::Error::new(
+            io::ErrorKind::AlreadyExists,
+            "another device wrote it meanwhile",
+        ))
+    }
 }
 
 fn supersede<F: Files>(files: &F, dir: &F::Dir, new: &OsStr, old: &OsStr) -> io::Result<()> {
@@ -123,6 +146,22 @@ pub fn remove_if_there<F: Files>(files: &F, dir: &F::Dir, name: &OsStr) -> io::R
     match files.unlink(dir, name) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
         result => result,
+    }
+}
+
+/// Opens a folder below another, if it is there.
+///
+/// # Errors
+/// When something else is in its place, or it cannot be looked at.
+pub fn open_if_there<F: Files>(
+    files: &F,
+    root: &F::Dir,
+    path: &Path,
+) -> io::Result<Option<F::Dir>> {
+    match files.open_dir(root, path) {
+        Ok(dir) => Ok(Some(dir)),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(e),
     }
 }
 

@@ -13,11 +13,12 @@ use std::sync::atomic::AtomicBool;
 use mooring_core::collection::Collection;
 
 use crate::account::Account;
+use crate::carry::Way;
 use crate::durable;
 use crate::error::{Error, Result};
 use crate::files::{Files, Kind, Stat};
 use crate::hash::{self, Failed, Reading, Source};
-use crate::place::Place;
+use crate::place::{End, Place};
 use crate::sparse::Writer;
 use crate::state::Key;
 
@@ -52,10 +53,12 @@ pub fn part_name<F: Files>(account: &Account<F>, key: &Key) -> OsString {
 pub fn sweep<F: Files>(account: &Account<F>, place: &Place<F>) -> Result<()> {
     let files = &account.files;
     let prefix = prefix_of(account, place.collection);
-    for (dir, shown) in [
-        (&place.staging, &place.local_path),
-        (&place.uploads, &place.remote_path),
-    ] {
+    for way in [Way::Down, Way::Up] {
+        let End {
+            waiting: dir,
+            shown,
+            ..
+        } = place.end(way);
         let fail = |e| Error::io("tidy up in", shown, e);
         for entry in files.list(dir).map_err(fail)? {
             if entry.name.as_bytes().starts_with(prefix.as_bytes()) {

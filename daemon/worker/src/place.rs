@@ -11,6 +11,7 @@ use mooring_core::receipt::readable;
 use serde::{Deserialize, Serialize};
 
 use crate::account::Account;
+use crate::carry::Way;
 use crate::durable::{self, NEW};
 use crate::error::{Error, Result};
 use crate::files::{Abilities, Files};
@@ -78,7 +79,37 @@ pub struct Place<F: Files> {
     pub there: Abilities,
 }
 
+/// One side of a collection, as the destination of what is carried.
+pub struct End<'a, F: Files> {
+    /// The root.
+    pub root: &'a F::Dir,
+    /// Its path, for messages.
+    pub shown: &'a Path,
+    /// Where copies wait until they are whole.
+    pub waiting: &'a F::Dir,
+    /// Whether the filesystem makes everything durable at once, and keeps names as they are.
+    pub known_good: bool,
+}
+
 impl<F: Files> Place<F> {
+    /// Where a way leads to.
+    pub fn end(&self, way: Way) -> End<'_, F> {
+        match way {
+            Way::Up => End {
+                root: &self.remote,
+                shown: &self.remote_path,
+                waiting: &self.uploads,
+                known_good: self.there.known_good,
+            },
+            Way::Down => End {
+                root: &self.local,
+                shown: &self.local_path,
+                waiting: &self.staging,
+                known_good: self.here.known_good,
+            },
+        }
+    }
+
     /// The absolute local path of an item, for messages.
     pub fn shown(&self, folder: &[u8], name: &[u8]) -> Vec<u8> {
         join(self.local_path.as_os_str().as_bytes(), &join(folder, name))

@@ -17,7 +17,7 @@ use crate::ignored;
 use crate::place::{self, os, path};
 use crate::state::{Item, Key};
 use crate::sync::adopted_key;
-use crate::trash;
+use crate::trash::Trash;
 use crate::trouble::NAMED;
 
 /// Items recorded between two commits.
@@ -95,10 +95,11 @@ impl Absent {
                 Ok(())
             })?;
         }
+        let trash = Trash::open(account)?;
         for (key, hash) in self.lines {
             if moved.get(&hash) == Some(&true) || is_ignored(account, &key)? {
                 check.changed_since += 1;
-            } else if trash::has(account, &key)? {
+            } else if trash.has(&key)? {
                 check.deleted_since += 1;
             } else {
                 check.missing_total += 1;

@@ -14,7 +14,7 @@ use crate::apart::check_roots;
 use crate::delete::Answer;
 use crate::durable;
 use crate::error::{Error, Result};
-use crate::files::Files;
+use crate::files::{Files, seconds};
 use crate::left;
 use crate::partial;
 use crate::place::{self, open_storage, put_marker};
@@ -118,8 +118,7 @@ fn finish<F: Files>(account: &Account<F>, ledger: &Ledger) -> Result<()> {
     if ledger.waiting.total > 0 {
         return Ok(());
     }
-    let seconds = u64::try_from(account.files.now() / 1_000_000_000).unwrap_or(0);
-    account.state.set_last_sync(seconds)
+    account.state.set_last_sync(seconds(account.files.now()))
 }
 
 fn prepare_remote<F: Files>(

@@ -16,9 +16,9 @@ use crate::carry::Way;
 use crate::conflict::{DIGITS, MANY_DIGITS};
 use crate::durable;
 use crate::error::{Error, Result, about_one_file};
-use crate::files::Files;
+use crate::files::{Files, seconds};
 use crate::hash::{self, Failed, Source};
-use crate::place::{Place, os, path};
+use crate::place::{End, Place, os, path};
 use crate::state::{Key, join};
 
 const OUT: &[u8] = b"out-";
@@ -71,10 +71,11 @@ pub fn tidy<F: Files>(account: &Account<F>, place: &Place<F>) -> Result<()> {
     let files = &account.files;
     let [new, swap, old] = ["new", "swap", "old"].map(|what| own(what, account));
     for way in [Way::Down, Way::Up] {
-        let (dir, shown) = match way {
-            Way::Down => (&place.staging, &place.local_path),
-            Way::Up => (&place.uploads, &place.remote_path),
-        };
+        let End {
+            waiting: dir,
+            shown,
+            ..
+        } = place.end(way);
         let fail = |e| Error::io("tidy up in", shown, e);
         let mut waiting = BTreeSet::new();
         for entry in files.list(dir).map_err(fail)? {
@@ -101,10 +102,11 @@ fn put_back<F: Files>(
     way: Way,
     mut names: BTreeSet<OsString>,
 ) -> Result<()> {
-    let (staging, root) = match way {
-        Way::Down => (&place.staging, &place.local),
-        Way::Up => (&place.uploads, &place.remote),
-    };
+    let End {
+        waiting: staging,
+        root,
+        ..
+    } = place.end(way);
     let prefixes = [own("swap", account), own("old", account)];
     let mut ways_back = Vec::new();
     account.state.each_item(place.collection, |key, _| {
@@ -161,9 +163,14 @@ fn is_superseded<F: Files>(
     way: Way,
     (name, key): (&OsStr, &Key),
 ) -> io::Result<bool> {
-    let (staging, root, source) = match way {
-        Way::Down => (&place.staging, &place.local, &place.remote),
-        Way::Up => (&place.uploads, &place.remote, &place.local),
+    let End {
+        waiting: staging,
+        root,
+        ..
+    } = place.end(way);
+    let source = match way {
+        Way::Down => &place.remote,
+        Way::Up => &place.local,
     };
     let files = &account.files;
     let holder = |root| files.open_dir(root, path(&key.folder));
@@ -285,6 +292,5 @@ fn is_one_file<F: Files>(
 
 /// The UTC date of a moment (ns), as `YYYY-MM-DD`.
 pub fn date(now: i64) -> String {
-    let seconds = u64::try_from(now / 1_000_000_000).unwrap_or(0);
-    mooring_core::receipt::timestamp(seconds)[..10].to_owned()
+    mooring_core::receipt::timestamp(seconds(now))[..10].to_owned()
 }

@@ -61,9 +61,9 @@ pub fn list<F: Files>(account: &Account<F>) -> Result<Vec<Buried>> {
     for day in days(account, &storage)?.into_iter().rev() {
         for (collection, _) in &account.spec.collections {
             let below = trash_path().join(&day).join(collection.folder());
-            let root = match account.files.open_dir(&storage, &below) {
-                Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
-                result => result.map_err(|e| fail(account, &below, e))?,
+            let root = durable::open_if_there(&account.files, &storage, &below);
+            let Some(root) = root.map_err(|e| fail(account, &below, e))? else {
+                continue;
             };
             list_below(account, &root, &day, *collection, &mut all)
                 .map_err(|e| fail(account, &below, e))?;
@@ -137,9 +137,9 @@ pub fn undelete_path<F: Files>(account: &Account<F>, file: &[u8]) -> Result<Vec<
 /// [`Error::Refused`] when neither the trash nor the storage has such a file, or something is in its
 /// way.
 pub fn undelete<F: Files>(account: &Account<F>, key: &Key) -> Result<Vec<u8>> {
-    let storage = open_storage(account)?;
+    let trash = Trash::open(account)?;
     let place = crate::place::open(account, key.collection)?;
-    let Some((dir, below)) = find(account, &storage, key)? else {
+    let Some((dir, below)) = trash.find(key)? else {
         // A predecessor that died after this very step has done it.
         if is_there(account, &place.remote, key) {
             return Ok(key.path());
@@ -165,39 +165,61 @@ fn is_there<F: Files>(account: &Account<F>, root: &F::Dir, key: &Key) -> bool {
     stat.is_ok_and(|stat| stat.kind == Kind::File)
 }
 
-/// Whether the trash has a file of this name.
-///
-/// # Errors
-/// When the storage is gone.
-pub fn has<F: Files>(account: &Account<F>, key: &Key) -> Result<bool> {
-    let storage = open_storage(account)?;
-    Ok(find(account, &storage, key)?.is_some())
+/// The trash as it is now, for looking up names in it.
+pub struct Trash<'a, F: Files> {
+    account: &'a Account<F>,
+    storage: F::Dir,
+    /// The newest first.
+    days: Vec<String>,
 }
 
-/// The newest day's folder in the trash that has a file of this name, and its path.
-fn find<F: Files>(
-    account: &Account<F>,
-    storage: &F::Dir,
-    key: &Key,
-) -> Result<Option<(F::Dir, PathBuf)>> {
-    let files = &account.files;
-    for day in days(account, storage)?.into_iter().rev() {
-        let day = trash_path().join(&day).join(key.collection.folder());
-        let below = under(day, &key.folder);
-        let dir = match files.open_dir(storage, &below) {
-            // Not there, or something else: a file, say, that had the folder's name that day.
-            Err(e) if about_one_file(&e).is_some() => continue,
-            result => result.map_err(|e| fail(account, &below, e))?,
-        };
-        match files.stat(&dir, os(&key.name)) {
-            Err(e) if e.kind() == io::ErrorKind::NotFound => {}
-            result => {
-                result.map(drop).map_err(|e| fail(account, &below, e))?;
-                return Ok(Some((dir, below)));
+impl<'a, F: Files> Trash<'a, F> {
+    /// Looks at its days.
+    ///
+    /// # Errors
+    /// When the storage is gone.
+    pub fn open(account: &'a Account<F>) -> Result<Self> {
+        let storage = open_storage(account)?;
+        let mut days = days(account, &storage)?;
+        days.reverse();
+        Ok(Self {
+            account,
+            storage,
+            days,
+        })
+    }
+
+    /// Whether it has a file of this name.
+    ///
+    /// # Errors
+    /// When the storage is gone.
+    pub fn has(&self, key: &Key) -> Result<bool> {
+        Ok(self.find(key)?.is_some())
+    }
+
+    /// The newest day's folder that has a file of this name, and its path.
+    fn find(&self, key: &Key) -> Result<Option<(F::Dir, PathBuf)>> {
+        let files = &self.account.files;
+        for day in &self.days {
+            let day = trash_path().join(day).join(key.collection.folder());
+            let below = under(day, &key.folder);
+            let dir = match files.open_dir(&self.storage, &below) {
+                // Not there, or something else: a file, say, that had the folder's name that day.
+                Err(e) if about_one_file(&e).is_some() => continue,
+                result => result.map_err(|e| fail(self.account, &below, e))?,
+            };
+            match files.stat(&dir, os(&key.name)) {
+                Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+                result => {
+                    result
+                        .map(drop)
+                        .map_err(|e| fail(self.account, &below, e))?;
+                    return Ok(Some((dir, below)));
+                }
             }
         }
+        Ok(None)
     }
-    Ok(None)
 }
 
 fn bring_back<F: Files>(
@@ -231,9 +253,9 @@ fn bring_back<F: Files>(
 
 /// The days that the trash has, oldest first.
 fn days<F: Files>(account: &Account<F>, storage: &F::Dir) -> Result<Vec<String>> {
-    let trash = match account.files.open_dir(storage, &trash_path()) {
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        result => result.map_err(|e| fail(account, &trash_path(), e))?,
+    let trash = durable::open_if_there(&account.files, storage, &trash_path());
+    let Some(trash) = trash.map_err(|e| fail(account, &trash_path(), e))? else {
+        return Ok(Vec::new());
     };
     let listed = account.files.list(&trash);
     let mut days: Vec<_> = listed

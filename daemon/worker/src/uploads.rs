@@ -89,9 +89,5 @@ pub fn of_others<F: Files>(account: &Account<F>, storage: &F::Dir) -> io::Result
 }
 
 fn folder<F: Files>(files: &F, storage: &F::Dir) -> io::Result<Option<F::Dir>> {
-    match files.open_dir(storage, &Path::new(STORE).join(UPLOADS)) {
-        Ok(dir) => Ok(Some(dir)),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(e) => Err(e),
-    }
+    durable::open_if_there(files, storage, &Path::new(STORE).join(UPLOADS))
 }

@@ -13,7 +13,7 @@ use crate::account::Account;
 use crate::carry::Way;
 use crate::change::Change;
 use crate::error::{Error, FileTrouble, Result, about_one_file};
-use crate::files::{Files, Kind, Stat};
+use crate::files::{Files, Kind, Stat, seconds};
 use crate::hash::{self, Failed, Source};
 use crate::ignored::{self, Origin};
 use crate::look::Seen;
@@ -154,10 +154,6 @@ fn key<F: Files>(account: &Account<F>, file: &Path) -> std::result::Result<Key, 
         folder: folder.to_vec(),
         name: name.to_vec(),
     })
-}
-
-fn seconds(nanoseconds: i64) -> u64 {
-    u64::try_from(nanoseconds / 1_000_000_000).unwrap_or(0)
 }
 
 fn says(state: &str, reason: &str, next: &str) -> WhyReport {

@@ -32,18 +32,6 @@ fn remove(stage: &Stage, root: &str, name: &str) {
     stage.twin.settle();
 }
 
-/// A signed-in device with some files in step.
-fn in_step(names: &[&str]) -> Stage {
-    let mut stage = Stage::new();
-    stage.create_identity().unwrap();
-    stage.sign_in(false).unwrap();
-    for name in names {
-        write(&stage, PHOTOS, name, &format!("content of {name}"));
-    }
-    signin::sync_now(&stage.account(), true).unwrap();
-    stage
-}
-
 fn trashed(stage: &Stage) -> BTreeSet<PathBuf> {
     trash::list(&stage.account())
         .unwrap()
@@ -54,7 +42,7 @@ fn trashed(stage: &Stage) -> BTreeSet<PathBuf> {
 
 #[test]
 fn a_deletion_is_carried_over_and_can_be_undone() {
-    let stage = in_step(&["here.jpg", "there.jpg", "stays.jpg"]);
+    let stage = Stage::in_step(&["here.jpg", "there.jpg", "stays.jpg"]);
     remove(&stage, PHOTOS, "here.jpg");
     remove(&stage, STORED, "there.jpg");
     let ledger = signin::sync_now(&stage.account(), true).unwrap();
@@ -87,7 +75,7 @@ fn a_deletion_is_carried_over_and_can_be_undone() {
 
 #[test]
 fn an_edit_wins_over_a_deletion() {
-    let stage = in_step(&["a.jpg", "b.jpg"]);
+    let stage = Stage::in_step(&["a.jpg", "b.jpg"]);
     remove(&stage, PHOTOS, "a.jpg");
     write(&stage, STORED, "a.jpg", "edited there");
     remove(&stage, STORED, "b.jpg");
@@ -102,7 +90,7 @@ fn an_edit_wins_over_a_deletion() {
 
 #[test]
 fn a_deleted_folder_goes_on_the_other_side_and_may_be_made_anew() {
-    let stage = in_step(&["trip/one.jpg", "trip/deep/two.jpg"]);
+    let stage = Stage::in_step(&["trip/one.jpg", "trip/deep/two.jpg"]);
     for name in ["trip/one.jpg", "trip/deep/two.jpg", "trip/deep", "trip"] {
         remove(&stage, PHOTOS, name);
     }
@@ -120,7 +108,7 @@ fn too_many_deletions_are_a_question_with_two_answers() {
     let names: Vec<String> = (0..30).map(|n| format!("{n:02}.jpg")).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     for (answer, left) in [(Answer::Delete, 5), (Answer::Keep, 30)] {
-        let stage = in_step(&names);
+        let stage = Stage::in_step(&names);
         for name in &names[..25] {
             remove(&stage, PHOTOS, name);
         }
@@ -145,7 +133,7 @@ fn too_many_deletions_are_a_question_with_two_answers() {
 fn a_day_has_one_budget_for_all_syncs() {
     let names: Vec<String> = (0..30).map(|n| format!("{n:02}.jpg")).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    let stage = in_step(&names);
+    let stage = Stage::in_step(&names);
     let mut deleted = 0;
     for name in &names[..22] {
         remove(&stage, STORED, name);
@@ -165,7 +153,7 @@ fn a_day_has_one_budget_for_all_syncs() {
 
 #[test]
 fn a_file_in_use_is_not_deleted() {
-    let stage = in_step(&["open.jpg"]);
+    let stage = Stage::in_step(&["open.jpg"]);
     remove(&stage, STORED, "open.jpg");
     stage
         .twin
@@ -186,7 +174,7 @@ fn days(stage: &Stage, days: u32) {
 
 #[test]
 fn the_trash_is_emptied_after_thirty_days() {
-    let stage = in_step(&["old.jpg", "new.jpg"]);
+    let stage = Stage::in_step(&["old.jpg", "new.jpg"]);
     remove(&stage, PHOTOS, "old.jpg");
     signin::sync_now(&stage.account(), true).unwrap();
     days(&stage, 20);
@@ -203,7 +191,7 @@ fn the_trash_is_emptied_after_thirty_days() {
 #[test]
 fn a_clock_that_jumps_empties_nothing() {
     let year = 366 * 86_400 * 1_000_000_000;
-    let stage = in_step(&["old.jpg", "new.jpg"]);
+    let stage = Stage::in_step(&["old.jpg", "new.jpg"]);
     remove(&stage, PHOTOS, "old.jpg");
     days(&stage, 5);
     for jump in [year, year, -3 * year, year] {
@@ -230,7 +218,7 @@ fn a_clock_that_jumps_empties_nothing() {
 
 #[test]
 fn a_name_in_the_trash_is_never_taken_from_another_file() {
-    let stage = in_step(&["a.jpg"]);
+    let stage = Stage::in_step(&["a.jpg"]);
     let (mut there, day) = (
         Vec::new(),
         format!("{STORAGE}/.mooring/trash/2023-11-14/Photos"),
@@ -254,7 +242,7 @@ fn a_name_in_the_trash_is_never_taken_from_another_file() {
 
 #[test]
 fn a_deletion_that_cannot_be_kept_in_the_trash_waits() {
-    let stage = in_step(&["a.jpg", "b.jpg"]);
+    let stage = Stage::in_step(&["a.jpg", "b.jpg"]);
     remove(&stage, STORED, "a.jpg");
     let all_there = |when: &str| assert_eq!(stage.contents(PHOTOS).len(), 2, "{when}");
 

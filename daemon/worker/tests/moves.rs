@@ -30,18 +30,6 @@ fn rename(stage: &Stage, root: &str, from: &str, to: &str) {
     stage.twin.settle();
 }
 
-/// A signed-in device with some files in step, each with a content of its own.
-fn in_step(names: &[&str]) -> Stage {
-    let mut stage = Stage::new();
-    stage.create_identity().unwrap();
-    stage.sign_in(false).unwrap();
-    for name in names {
-        write(&stage, PHOTOS, name, &format!("content of {name}"));
-    }
-    signin::sync_now(&stage.account(), true).unwrap();
-    stage
-}
-
 /// How many of the effects since the fuse was reset made or wrote files.
 fn copies(stage: &Stage) -> usize {
     let made = |name: &&String| matches!(name.as_str(), "create" | "write");
@@ -63,7 +51,7 @@ fn photo(folder: &str, name: &str) -> Key {
 #[test]
 fn a_rename_on_either_side_is_carried_over_without_a_copy() {
     for (here, there) in [(PHOTOS, STORED), (STORED, PHOTOS)] {
-        let stage = in_step(&["a.jpg", "trip/b.jpg", "stays.jpg"]);
+        let stage = Stage::in_step(&["a.jpg", "trip/b.jpg", "stays.jpg"]);
         rename(&stage, here, "a.jpg", "trip/other name.jpg");
         rename(&stage, here, "trip/b.jpg", "b.jpg");
         stage.twin.fuse().reset();
@@ -91,7 +79,7 @@ fn a_rename_on_either_side_is_carried_over_without_a_copy() {
 /// The removal counts on no reading that is older than the rename.
 #[test]
 fn a_renamed_file_is_read_back_again_before_it_is_removed() {
-    let mut stage = in_step(&["a.jpg"]);
+    let mut stage = Stage::in_step(&["a.jpg"]);
     rename(&stage, PHOTOS, "a.jpg", "b.jpg");
     signin::sync_now(&stage.account(), true).unwrap();
     let item = stage.account().state.item(&photo("", "b.jpg")).unwrap();
@@ -135,7 +123,7 @@ fn a_folder_of_ten_thousand_files_moves_without_a_transfer_or_a_question() {
 
 #[test]
 fn a_file_that_was_also_edited_is_no_move() {
-    let stage = in_step(&["a.jpg"]);
+    let stage = Stage::in_step(&["a.jpg"]);
     rename(&stage, PHOTOS, "a.jpg", "b.jpg");
     write(&stage, PHOTOS, "b.jpg", "edited of a.jpg!");
     let ledger = signin::sync_now(&stage.account(), true).unwrap();
@@ -150,7 +138,7 @@ fn a_file_that_was_also_edited_is_no_move() {
 /// The copy there was edited by another device: that edit is newer than the rename here.
 #[test]
 fn a_rename_here_and_an_edit_there_keep_both() {
-    let stage = in_step(&["a.jpg"]);
+    let stage = Stage::in_step(&["a.jpg"]);
     rename(&stage, PHOTOS, "a.jpg", "b.jpg");
     write(&stage, STORED, "a.jpg", "edited there");
     signin::sync_now(&stage.account(), true).unwrap();
@@ -182,7 +170,7 @@ fn two_files_of_the_same_bytes_find_a_name_each() {
 /// A leaving account uploads and does nothing else there.
 #[test]
 fn a_leaving_account_uploads_a_renamed_file() {
-    let stage = in_step(&["a.jpg"]);
+    let stage = Stage::in_step(&["a.jpg"]);
     rename(&stage, PHOTOS, "a.jpg", "b.jpg");
     let report = leave::drain(&stage.account(), &[]).unwrap();
     assert_eq!((report.uploaded, report.unsynced_total), (1, 0));
@@ -192,7 +180,7 @@ fn a_leaving_account_uploads_a_renamed_file() {
 /// Somebody else's file that has just got the new name there is not touched.
 #[test]
 fn a_name_that_is_taken_meanwhile_is_left_alone() {
-    let stage = in_step(&["a.jpg"]);
+    let stage = Stage::in_step(&["a.jpg"]);
     rename(&stage, PHOTOS, "a.jpg", "b.jpg");
     let nas = stage.nas;
     stage.twin.before("rename", 1, move |twin| {
@@ -235,7 +223,7 @@ fn step(stage: &Stage, nr: usize) -> Result<()> {
 
 #[test]
 fn every_point_of_death_of_a_rename() {
-    let story = || in_step(&["trip/one.jpg", "trip/deep/two.jpg", "a.jpg", "b.jpg"]);
+    let story = || Stage::in_step(&["trip/one.jpg", "trip/deep/two.jpg", "a.jpg", "b.jpg"]);
     let live = |stage: &mut Stage| {
         while stage.journal.step < STEPS {
             step(stage, stage.journal.step)?;

@@ -155,22 +155,10 @@ pub async fn hostile_sign_ins(caller: &mut Caller, world: &World) {
         .await;
     }
     // No consent, no password, nobody for the code.
-    sign_in(
-        caller,
-        "SignIn",
-        "local",
-        "bob",
-        &with(&new, "create", false.into()),
-    )
-    .await;
-    sign_in(
-        caller,
-        "SignIn",
-        "local",
-        "bob",
-        &with(&new, "create", true.into()),
-    )
-    .await;
+    for create in [false, true] {
+        let options = with(&new, "create", create.into());
+        sign_in(caller, "SignIn", "local", "bob", &options).await;
+    }
     assert!(world.manifest(folder).0.is_empty(), "nothing was made");
     caller.ping().await;
 }

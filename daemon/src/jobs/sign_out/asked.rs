@@ -116,15 +116,13 @@ impl Run {
         if self.asker_told.as_ref() == Some(&word) || self.journaled.removal == Removal::Done {
             return Ok(());
         }
-        let (spec, request) = (self.account.spec(), asked.request.clone());
+        let (request, said) = (asked.request.clone(), word.1.clone());
         let broker = job.broker.clone();
-        let telling = broker.workers.call(|live| {
-            let (spec, request, said) = (spec.clone(), request.clone(), word.1.clone());
+        let telling = broker.workers.ask(self.account.spec(), move |live, id| {
+            let (request, said) = (request.clone(), said.clone());
             Box::pin(async move {
-                let id = spec.id.clone();
-                live.proxy().attach(spec).await?;
                 let worker = live.proxy();
-                Ok(worker.answer_request(&id, &request, state, &said).await?)
+                worker.answer_request(&id, &request, state, &said).await
             })
         });
         job.drive(self.cancellable(), telling).await?;

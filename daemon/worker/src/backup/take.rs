@@ -18,7 +18,7 @@ use super::roots::Root;
 use crate::account::Account;
 use crate::durable::{self, FOLDER_MODE};
 use crate::error::{Error, FileTrouble, Result};
-use crate::files::{Files, Kind};
+use crate::files::{Files, Kind, seconds};
 use crate::hash::{self, CARRIED_MODE, Failed, Source};
 use crate::large;
 use crate::place::{is_own, os, path};
@@ -284,9 +284,7 @@ impl<F: Files> Taking<'_, F> {
             identity: self.account.spec.identity.clone(),
             device: self.account.spec.device.clone(),
             sign_in_id: self.account.spec.sign_in_id.clone(),
-            taken_at: timestamp(
-                u64::try_from(self.account.files.now() / 1_000_000_000).unwrap_or(0),
-            ),
+            taken_at: timestamp(seconds(self.account.files.now())),
             complete: self.not_backed_up.is_empty(),
             remarks,
             not_backed_up: mem::take(&mut self.not_backed_up),

@@ -11,8 +11,7 @@ pub(crate) mod document;
 mod presence;
 mod requests;
 
-use std::ffi::OsStr;
-use std::io::{self, Write};
+use std::io;
 use std::path::Path;
 
 use crate::account::Account;
@@ -70,11 +69,7 @@ fn folder_if_there<F: Files>(
     storage: &F::Dir,
     name: &str,
 ) -> io::Result<Option<F::Dir>> {
-    match files.open_dir(storage, &Path::new(STORE).join(name)) {
-        Ok(dir) => Ok(Some(dir)),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(e) => Err(e),
-    }
+    durable::open_if_there(files, storage, &Path::new(STORE).join(name))
 }
 
 /// What a folder of documents holds.
@@ -134,27 +129,5 @@ fn read<F: Files>(
 /// Puts a document of this device in its place, over an earlier one: at every moment one of the
 /// two is there, so that nobody takes this device for gone. Durable when this returns.
 fn install<F: Files>(files: &F, dir: &F::Dir, id: &str, text: &str) -> io::Result<()> {
-    let name = file_name(id);
-    let new = format!("{}{name}", durable::NEW);
-    let new = OsStr::new(&new);
-    durable::remove_if_there(files, dir, new)?;
-    let mut file = files.create(dir, new)?;
-    let written = file
-        .write_all(text.as_bytes())
-        .and_then(|()| file.flush())
-        .and_then(|()| files.sync_file(&file))
-        .and_then(
-            |()| match files.rename_new(dir, new, dir, OsStr::new(&name)) {
-                Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
-                    files.rename_over(dir, new, OsStr::new(&name))
-                }
-                result => result,
-            },
-        );
-    if let Err(e) = written {
-        // The first error is the one to tell; the next writing takes the leftover away.
-        let _ = files.unlink(dir, new);
-        return Err(e);
-    }
-    files.sync_dir(dir)
+    durable::replace_at_once(files, dir, &file_name(id), text.as_bytes())
 }

@@ -13,7 +13,7 @@ use super::document::{Answer, Presence};
 use super::{DEVICES, REQUESTS, documents, file_name, folder, folder_if_there, install, read};
 use crate::account::Account;
 use crate::error::{Error, Result, about_one_file};
-use crate::files::Files;
+use crate::files::{Files, seconds};
 use crate::place::open_storage;
 use crate::{base, durable, plan};
 
@@ -21,8 +21,6 @@ use crate::{base, durable, plan};
 const DAILY: u64 = 24 * 60 * 60;
 /// The most receipts of devices that left which are shown, the newest.
 const MAX_LEFT: usize = 20;
-/// Nanoseconds in a second.
-const SECOND: i64 = 1_000_000_000;
 
 /// Tells the other devices how this one stands, from the state alone; writes only what is new, and
 /// the time once a day.
@@ -43,7 +41,7 @@ pub fn tell<F: Files>(account: &Account<F>) -> Result<()> {
         collections: facts.iter().map(|f| f.name.clone()).collect(),
         pending: facts.iter().map(|f| f.unsynced).sum(),
         held: facts.iter().map(|f| f.held).sum(),
-        last_seen: seconds(account),
+        last_seen: seconds(account.files.now()),
         answer: account.state.last_answer()?,
     };
     let fail = |e| Error::io("tell the other devices in", &spec.storage, e);
@@ -59,11 +57,6 @@ pub fn tell<F: Files>(account: &Account<F>) -> Result<()> {
     }
     let text = toml::to_string(&now).map_err(|e| fail(io::Error::other(e)))?;
     install(&account.files, &dir, &spec.sign_in_id, &text).map_err(fail)
-}
-
-/// Now, in seconds since the Unix epoch.
-pub(super) fn seconds<F: Files>(account: &Account<F>) -> u64 {
-    u64::try_from(account.files.now() / SECOND).unwrap_or(0)
 }
 
 /// Every device that uses the storage, this one first, and those that left; documents that cannot

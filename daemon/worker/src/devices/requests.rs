@@ -17,7 +17,7 @@ use super::{DEVICES, REQUESTS, documents, file_name, folder, folder_if_there, is
 use crate::account::Account;
 use crate::durable;
 use crate::error::{Error, Result};
-use crate::files::Files;
+use crate::files::{Files, seconds};
 use crate::place::open_storage;
 use crate::state::Epoch;
 
@@ -67,7 +67,7 @@ pub fn ask<F: Files>(account: &Account<F>, target: &str, id: &str) -> Result<Str
         target: target.to_owned(),
         device: spec.device.clone(),
         sign_in_id: spec.sign_in_id.clone(),
-        asked_at: super::presence::seconds(account),
+        asked_at: seconds(account.files.now()),
     };
     let text = toml::to_string(&request).map_err(|e| fail(io::Error::other(e)))?;
     durable::create(&account.files, &dir, &file_name(id), text.as_bytes()).map_err(fail)?;

@@ -285,3 +285,8 @@ pub trait Files: Clone + Send + Sync + 'static {
     /// How many threads may work at once.
     fn parallelism(&self) -> usize;
 }
+
+/// A moment (ns since the Unix epoch) in whole seconds; 0 for one before the epoch.
+pub fn seconds(moment: i64) -> u64 {
+    u64::try_from(moment / 1_000_000_000).unwrap_or(0)
+}

@@ -11,7 +11,7 @@ use crate::conflict;
 use crate::error::{Error, FileTrouble, Result, about_one_file};
 use crate::files::Files;
 use crate::hash::{self, Failed, Source};
-use crate::place::{os, path};
+use crate::place::{End, os, path};
 use crate::pool;
 use crate::rot::{self, Verdict};
 use crate::state::{Item, Key};
@@ -51,10 +51,10 @@ impl<F: Files> Run<'_, F> {
         }
         let place = self.place;
         let mut agreed = agreed;
-        for (way, root, known_good) in [
-            (Way::Up, &place.remote, place.there.known_good),
-            (Way::Down, &place.local, place.here.known_good),
-        ] {
+        for way in [Way::Up, Way::Down] {
+            let End {
+                root, known_good, ..
+            } = place.end(way);
             if known_good {
                 carry::sync_all(self.account, place, way)?;
                 continue;
@@ -166,17 +166,18 @@ impl<F: Files> Run<'_, F> {
             return Ok(());
         }
         match change.decide(self.phase) {
-            Some(Op::Download | Op::SetAside) if rot::judge(&change) == Verdict::Rot => {
-                self.heal(&change, work)?;
-            }
-            Some(Op::Download) if rot::judge(&change) == Verdict::Unclear => conflict::set_aside(
-                self.account,
-                self.place,
-                self.phase,
-                change,
-                work,
-                self.ledger,
-            )?,
+            Some(op @ (Op::Download | Op::SetAside)) => match (op, rot::judge(&change)) {
+                (_, Verdict::Rot) => self.heal(&change, work)?,
+                (Op::SetAside, _) | (_, Verdict::Unclear) => conflict::set_aside(
+                    self.account,
+                    self.place,
+                    self.phase,
+                    change,
+                    work,
+                    self.ledger,
+                )?,
+                _ => work.downs.push(change.load(Way::Down)),
+            },
             // Same bytes, other stamps: remember those, and carry a new time or mode over.
             None if change.looks_new() => work.ups.push(change.load(Way::Up)),
             None => work.agreed.extend(change.agree(false)),
@@ -185,15 +186,6 @@ impl<F: Files> Run<'_, F> {
                 work.agreed.extend(change.agree(self.adopting));
             }
             Some(Op::Upload) => work.ups.push(change.load(Way::Up)),
-            Some(Op::Download) => work.downs.push(change.load(Way::Down)),
-            Some(Op::SetAside) => conflict::set_aside(
-                self.account,
-                self.place,
-                self.phase,
-                change,
-                work,
-                self.ledger,
-            )?,
             Some(Op::Hold(held)) => self.hold(&change, held),
             Some(op @ (Op::DeleteLocal | Op::DeleteRemote)) => {
                 let deleted = self.half_of_a_move(op, change);

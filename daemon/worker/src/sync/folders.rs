@@ -11,7 +11,7 @@ use crate::error::{Error, Result, about_one_file};
 use crate::files::Files;
 use crate::hash::CARRIED_MODE;
 use crate::look::FolderLook;
-use crate::place::{os, path};
+use crate::place::{End, os, path};
 use crate::state::{Folder, Modes, split};
 
 /// What became of a folder that was to be on both sides.
@@ -33,11 +33,7 @@ impl<F: Files> Run<'_, F> {
         let files = &self.account.files;
         self.gone_folders.sort_unstable_by(|a, b| b.0.cmp(&a.0));
         for (folder, way) in &self.gone_folders {
-            let root = if *way == Way::Up {
-                &self.place.remote
-            } else {
-                &self.place.local
-            };
+            let root = self.place.end(*way).root;
             let (parent, name) = split(folder);
             let removed = files.open_dir(root, path(parent)).and_then(|dir| {
                 files
@@ -142,18 +138,12 @@ impl<F: Files> Run<'_, F> {
 
     /// Makes a folder like `model` on the side a way leads to.
     fn make_folder(&mut self, way: Way, folder: &[u8], model: &F::Dir) -> Result<Made> {
-        let (root, shown, known_good) = match way {
-            Way::Up => (
-                &self.place.remote,
-                &self.place.remote_path,
-                self.place.there.known_good,
-            ),
-            Way::Down => (
-                &self.place.local,
-                &self.place.local_path,
-                self.place.here.known_good,
-            ),
-        };
+        let End {
+            root,
+            shown,
+            known_good,
+            ..
+        } = self.place.end(way);
         let files = &self.account.files;
         let made = files.stat_dir(model).and_then(|stat| {
             // The owner's own bits always, or nothing could be put into it.

@@ -19,7 +19,7 @@ use crate::error::{Error, Result};
 use crate::files::{Files, Kind, Lease, Stat};
 use crate::hash::{CARRIED_MODE, Failed};
 use crate::names;
-use crate::place::{os, path};
+use crate::place::{End, os, path};
 use crate::staging;
 use crate::state::{Item, Key, Proof, Stamp};
 
@@ -164,10 +164,7 @@ impl<F: Files> Run<'_, F> {
                 Err(Failed::One(why)) => tracing::debug!(?way, why = why.0, "not renamed"),
                 Err(Failed::Stopped) => return Err(Error::Cancelled),
                 Err(Failed::All(e)) => {
-                    let root = match way {
-                        Way::Up => &self.place.remote_path,
-                        Way::Down => &self.place.local_path,
-                    };
+                    let root = self.place.end(way).shown;
                     let shown = root.join(path(&one.to.key.path()));
                     return Err(Error::io("rename", &shown, e));
                 }
@@ -215,17 +212,12 @@ impl<F: Files> Run<'_, F> {
     /// Renames one file if it is, at this moment, the one that was agreed on.
     fn rename(&self, way: Way, one: &Move<'_>) -> std::result::Result<Item, Failed> {
         let files = &self.account.files;
-        let (root, known, known_good) = match way {
-            Way::Up => (
-                &self.place.remote,
-                one.item.remote,
-                self.place.there.known_good,
-            ),
-            Way::Down => (
-                &self.place.local,
-                one.item.local,
-                self.place.here.known_good,
-            ),
+        let End {
+            root, known_good, ..
+        } = self.place.end(way);
+        let known = match way {
+            Way::Up => one.item.remote,
+            Way::Down => one.item.local,
         };
         let (from, to) = (&one.from.key, &one.to.key);
         let from_dir = files.open_dir(root, path(&from.folder))?;

@@ -35,9 +35,8 @@ pub fn bury_remote<F: Files>(
     item: &Item,
 ) -> Result<(), Failed> {
     let files = &account.files;
-    let dir = match files.open_dir(&place.remote, path(&key.folder)) {
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
-        result => result?,
+    let Some(dir) = durable::open_if_there(files, &place.remote, path(&key.folder))? else {
+        return Ok(());
     };
     let name = os(&key.name);
     let before = match files.stat(&dir, name) {
@@ -91,9 +90,8 @@ pub fn bury_local<F: Files>(
     item: &Item,
 ) -> Result<(), Failed> {
     let files = &account.files;
-    let dir = match files.open_dir(&place.local, path(&key.folder)) {
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
-        result => result?,
+    let Some(dir) = durable::open_if_there(files, &place.local, path(&key.folder))? else {
+        return Ok(());
     };
     let trash = open_today(account, storage, key)?;
     let reading = copy_into(account, place, (&dir, &trash), key, &item.agreed.local)?;

@@ -56,6 +56,22 @@ pub struct Journal {
 static NUMBER: AtomicU64 = AtomicU64::new(0);
 
 impl Stage {
+    /// A signed-in device with some photos in step, each with a content of its own.
+    pub fn in_step(names: &[&str]) -> Self {
+        let mut stage = Self::new();
+        stage.create_identity().unwrap();
+        stage.sign_in(false).unwrap();
+        for name in names {
+            let content = format!("content of {name}");
+            let written = stage
+                .twin
+                .write_durable(Path::new(PHOTOS).join(name), content);
+            written.unwrap();
+        }
+        signin::sync_now(&stage.account(), true).unwrap();
+        stage
+    }
+
     pub fn new() -> Self {
         let twin = TwinFiles::new();
         twin.mkdir(HOME).unwrap();
