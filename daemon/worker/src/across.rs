@@ -4,17 +4,16 @@
 use std::ffi::OsStr;
 use std::io;
 
-use mooring_core::sync::{Agreed, Hash, conflict_name};
+use mooring_core::sync::{Agreed, Hash};
 
 use crate::account::Account;
-use crate::conflict::{DIGITS, MANY_DIGITS};
+use crate::conflict::{name_as_copy, rename_on};
 use crate::durable::{self, NEW};
 use crate::error::FileTrouble;
 use crate::files::Files;
 use crate::hash::{self, Failed, Reading, Source};
 use crate::place::{Place, os};
 use crate::remove::{Fate, take_out};
-use crate::staging;
 use crate::state::{Item, Key};
 
 /// Moves the file of a key from its folder into another on another disk; `false` when it is not
@@ -85,16 +84,12 @@ fn give_name<F: Files>(
     hash: &Hash,
 ) -> io::Result<()> {
     let files = &account.files;
-    let taken = |e: &io::Error| e.kind() == io::ErrorKind::AlreadyExists;
-    let date = staging::date(files.now());
-    let copy = |digits| conflict_name(&key.name, &account.spec.device, &date, hash, digits);
-    for name in [key.name.clone(), copy(DIGITS)] {
-        match files.rename_new(to, waiting, to, os(&name)) {
-            Err(e) if taken(&e) => {}
-            result => return result,
+    match rename_on(files, (to, waiting), (to, os(&key.name))) {
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
+            name_as_copy(account, key, hash, (to, waiting), to).map(drop)
         }
+        result => result,
     }
-    files.rename_new(to, waiting, to, os(&copy(MANY_DIGITS)))
 }
 
 /// What is known about a file that was just read, whether or not the inventory has it.

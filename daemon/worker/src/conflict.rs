@@ -13,7 +13,7 @@ use crate::change::Change;
 use crate::durable;
 use crate::error::{Error, FileTrouble, Result, about_one_file};
 use crate::files::Files;
-use crate::hash::{self, Failed};
+use crate::hash::{self, Failed, Source};
 use crate::place::{self, Place, STORE, os, path};
 use crate::staging;
 use crate::state::{Item, Key};
@@ -98,17 +98,77 @@ fn rename<F: Files>(
     key: &Key,
     hash: &Hash,
 ) -> io::Result<Vec<u8>> {
-    let files = &account.files;
-    let dir = files.open_dir(&place.local, path(&key.folder))?;
-    let date = staging::date(files.now());
-    let to = |digits| {
+    let dir = account.files.open_dir(&place.local, path(&key.folder))?;
+    name_as_copy(account, key, hash, (&dir, os(&key.name)), &dir)
+}
+
+/// Moves a file to a folder under the name of a conflict copy of `key`, which is answered.
+///
+/// # Errors
+/// Those of the rename; `AlreadyExists` where even the long name is taken.
+pub fn name_as_copy<F: Files>(
+    account: &Account<F>,
+    key: &Key,
+    hash: &Hash,
+    from: (&F::Dir, &OsStr),
+    to: &F::Dir,
+) -> io::Result<Vec<u8>> {
+    let date = staging::date(account.files.now());
+    let copy = |digits| {
         let name = conflict_name(&key.name, &account.spec.device, &date, hash, digits);
-        files
-            .rename_new(&dir, os(&key.name), &dir, os(&name))
-            .map(|()| name)
+        rename_on(&account.files, from, (to, os(&name))).map(|()| name)
     };
-    match to(DIGITS) {
-        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => to(MANY_DIGITS),
+    match copy(DIGITS) {
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => copy(MANY_DIGITS),
+        result => result,
+    }
+}
+
+/// Reads a file that nobody writes any more, and moves it to a folder under the name of a conflict
+/// copy of `key` with that content, which is answered.
+///
+/// # Errors
+/// Those of the reading and of the rename.
+pub fn name_by_content<F: Files>(
+    account: &Account<F>,
+    key: &Key,
+    from: (&F::Dir, &OsStr),
+    to: &F::Dir,
+) -> io::Result<Vec<u8>> {
+    let reading = hash::hash(
+        &account.files,
+        from.0,
+        from.1,
+        Source::Staged,
+        &account.stop,
+    );
+    let hash = match reading {
+        Ok(reading) => reading.hash,
+        Err(Failed::All(e)) => return Err(e),
+        Err(Failed::One(why)) => return Err(io::Error::other(why.0)),
+        Err(Failed::Stopped) => return Err(io::Error::other("stopped as asked")),
+    };
+    name_as_copy(account, key, &hash, from, to)
+}
+
+/// Renames, and replaces nothing. Where a filesystem renames by link and unlink, a process that
+/// died between the two left one file under both names: that rename is finished.
+///
+/// # Errors
+/// Those of the rename; `AlreadyExists` where the name is another file's.
+pub fn rename_on<F: Files>(
+    files: &F,
+    (from, name): (&F::Dir, &OsStr),
+    (to, new): (&F::Dir, &OsStr),
+) -> io::Result<()> {
+    match files.rename_new(from, name, to, new) {
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
+            let (one, other) = (files.stat(from, name)?, files.stat(to, new)?);
+            match (one.dev, one.ino) == (other.dev, other.ino) {
+                true => files.unlink(from, name),
+                false => Err(e),
+            }
+        }
         result => result,
     }
 }

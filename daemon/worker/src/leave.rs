@@ -7,17 +7,16 @@ use std::path::PathBuf;
 
 use mooring_core::collection::Collection;
 use mooring_core::receipt::readable;
-use mooring_core::sync::{Phase, conflict_name};
+use mooring_core::sync::Phase;
 use mooring_wire::DrainReport;
 
 use crate::account::Account;
 use crate::across;
+use crate::conflict::{name_by_content, rename_on};
 use crate::durable;
 use crate::error::{Error, Result};
 use crate::files::Files;
-use crate::hash::{self, Failed, Source};
 use crate::place::{self, Place, is_own, os, path};
-use crate::staging;
 use crate::state::{Epoch, Key, split};
 use crate::sync;
 
@@ -114,39 +113,19 @@ fn move_one<F: Files>(
         below.push(path(&key.folder));
     }
     let to = durable::ensure_dir(files, target, &below, true)?;
-    match files.rename_new(&from, os(&key.name), &to, os(&key.name)) {
+    match rename_on(files, (&from, os(&key.name)), (&to, os(&key.name))) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(false),
         Err(e) if e.kind() == io::ErrorKind::CrossesDevices => {
             return across::move_across(account, place, key, &from, &to);
         }
         Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
-            let name = another_name(account, &from, key)?;
-            files.rename_new(&from, os(&key.name), &to, os(&name))?;
+            name_by_content(account, key, (&from, os(&key.name)), &to)?;
         }
         result => result?,
     }
     files.sync_dir(&to)?;
     files.sync_dir(&from)?;
     Ok(true)
-}
-
-fn another_name<F: Files>(account: &Account<F>, dir: &F::Dir, key: &Key) -> io::Result<Vec<u8>> {
-    let files = &account.files;
-    match hash::hash(files, dir, os(&key.name), Source::Staged, &account.stop) {
-        Ok(reading) => {
-            let date = staging::date(files.now());
-            Ok(conflict_name(
-                &key.name,
-                &account.spec.device,
-                &date,
-                &reading.hash,
-                64,
-            ))
-        }
-        Err(Failed::All(e)) => Err(e),
-        Err(Failed::One(why)) => Err(io::Error::other(why.0)),
-        Err(Failed::Stopped) => Err(io::Error::other("stopped as asked")),
-    }
 }
 
 /// The key of an absolute local path.

@@ -9,11 +9,11 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 
 use mooring_core::receipt::readable;
-use mooring_core::sync::{Hash, conflict_name};
+use mooring_core::sync::Hash;
 
 use crate::account::Account;
 use crate::carry::Way;
-use crate::conflict::{DIGITS, MANY_DIGITS};
+use crate::conflict::{name_as_copy, rename_on};
 use crate::durable;
 use crate::error::{Error, Result, about_one_file};
 use crate::files::{Files, seconds};
@@ -224,11 +224,7 @@ pub fn restore_one<F: Files>(
     };
     let mut there = None;
     let taken = |e: &io::Error| e.kind() == io::ErrorKind::AlreadyExists;
-    match files.rename_new(staging, name, &dir, os(&key.name)) {
-        // Half of a rename: both names are one file.
-        Err(e) if taken(&e) && is_one_file(files, (staging, name), (&dir, os(&key.name)))? => {
-            files.unlink(staging, name)?;
-        }
+    match rename_on(files, (staging, name), (&dir, os(&key.name))) {
         Err(e) if taken(&e) => {
             let copy = restore_as_copy(account, (staging, name), &dir, key)?;
             there = Some(join(&key.folder, &copy));
@@ -264,30 +260,10 @@ fn restore_as_copy<F: Files>(
     dir: &F::Dir,
     key: &Key,
 ) -> io::Result<Vec<u8>> {
-    let files = &account.files;
     // A link, or what cannot be read, gets a name of its own all the same.
     let hash =
         bytes_of(account, staging, name)?.unwrap_or_else(|| blake3::hash(name.as_bytes()).into());
-    let to = |digits| {
-        let date = date(files.now());
-        let copy = conflict_name(&key.name, &account.spec.device, &date, &hash, digits);
-        files
-            .rename_new(staging, name, dir, os(&copy))
-            .map(|()| copy)
-    };
-    match to(DIGITS) {
-        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => to(MANY_DIGITS),
-        result => result,
-    }
-}
-
-fn is_one_file<F: Files>(
-    files: &F,
-    (a_dir, a): (&F::Dir, &OsStr),
-    (b_dir, b): (&F::Dir, &OsStr),
-) -> io::Result<bool> {
-    let (one, other) = (files.stat(a_dir, a)?, files.stat(b_dir, b)?);
-    Ok((one.dev, one.ino) == (other.dev, other.ino))
+    name_as_copy(account, key, &hash, (staging, name), dir)
 }
 
 /// The UTC date of a moment (ns), as `YYYY-MM-DD`.

@@ -11,14 +11,12 @@ use std::path::{Path, PathBuf};
 
 use mooring_core::collection::Collection;
 use mooring_core::receipt::readable;
-use mooring_core::sync::conflict_name;
 
 use crate::account::Account;
-use crate::conflict::MANY_DIGITS;
+use crate::conflict::{name_by_content, rename_on};
 use crate::durable;
 use crate::error::{Error, Result, about_one_file};
 use crate::files::{Files, Kind};
-use crate::hash::{self, Failed, Source};
 use crate::leave::locate;
 use crate::place::{STORE, open_storage, os, path, under};
 use crate::staging::date;
@@ -231,18 +229,9 @@ fn bring_back<F: Files>(
     let files = &account.files;
     let to = durable::ensure_dir(files, remote, path(&key.folder), true)?;
     let mut name = key.name.clone();
-    match files.rename_new(trash, os(&key.name), &to, os(&name)) {
+    match rename_on(files, (trash, os(&key.name)), (&to, os(&name))) {
         Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
-            let hash = match hash::hash(files, trash, os(&key.name), Source::Staged, &account.stop)
-            {
-                Ok(reading) => reading.hash,
-                Err(Failed::All(e)) => return Err(e),
-                Err(Failed::One(why)) => return Err(io::Error::other(why.0)),
-                Err(Failed::Stopped) => return Err(io::Error::other("stopped as asked")),
-            };
-            let today = date(files.now());
-            name = conflict_name(&key.name, &account.spec.device, &today, &hash, MANY_DIGITS);
-            files.rename_new(trash, os(&key.name), &to, os(&name))?;
+            name = name_by_content(account, key, (trash, os(&key.name)), &to)?;
         }
         result => result?,
     }

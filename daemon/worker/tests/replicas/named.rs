@@ -55,3 +55,20 @@ fn two_deaths_while_a_file_went_up() {
     ];
     live(Disks::Weak, &program);
 }
+
+#[test]
+fn half_a_rename_left_two_conflict_copies_and_the_file() {
+    let program = [
+        Write(Device(0), Name(2), New),
+        Sync(0),
+        Rename(Device(0), Name(2), Name(0)),
+        Write(Storage, Name(7), New),
+        SignOut(0, Keep::Photos),
+        Write(Storage, Name(0), New),
+        Doom(33, 1),
+        SignIn(0),
+        Doom(9, 1),
+        Answer(0, false),
+    ];
+    live(Disks::Weak, &program);
+}
