@@ -23,8 +23,10 @@ A TOML file that
 reads.
 .B mooringd \\-\\-check\\-config
 says what is wrong with the files that are there, and
+.B systemctl reload mooringd
+takes a change up; for who runs it in their own session,
 .B systemctl \\-\\-user reload mooringd
-takes a change up.
+does.
 What follows is the commented sample that is installed with the documentation.
 PAGE
 for sample; do

@@ -3,11 +3,11 @@
 # missing. Says what it installs. Needs root or sudo; without either it prints the line to run and
 # fails. Installs nothing silently and skips nothing silently.
 #
-# Usage: tests/setup.sh [demo|test|check|fuzz|bench|count]...     (none: all)
+# Usage: tests/setup.sh [demo|test|polkit|machine|check|fuzz|bench|count]...     (none: all)
 set -euo pipefail
 
 usage() {
-    echo "usage: tests/setup.sh [demo|test|check|fuzz|bench|count]..." >&2
+    echo "usage: tests/setup.sh [demo|test|polkit|machine|check|fuzz|bench|count]..." >&2
     exit 2
 }
 
@@ -16,11 +16,13 @@ needs() {
     local common="cc:gcc /usr/include/stdio.h:libc6-dev dbus-daemon:dbus"
     case $1 in
         demo) echo "$common" ;;
-        test) echo "$common mkfs.ext4:e2fsprogs mkfs.xfs:xfsprogs mkfs.btrfs:btrfs-progs mount:mount script:bsdutils busctl:systemd /usr/lib/systemd/user/dbus.socket:dbus-user-session b3sum:b3sum /usr/lib/python3/dist-packages/gi/__init__.py:python3-gi" ;;
+        test) echo "$common mkfs.ext4:e2fsprogs mkfs.xfs:xfsprogs mkfs.btrfs:btrfs-progs mount:mount script:bsdutils busctl:systemd /usr/lib/systemd/user/dbus.socket:dbus-user-session b3sum:b3sum gnome-keyring-daemon:gnome-keyring /usr/lib/python3/dist-packages/gi/__init__.py:python3-gi minisign:minisign curl:curl openssl:openssl python3:python3" ;;
+        machine) echo "$common busctl:systemd /usr/lib/polkit-1/polkitd:polkitd nsenter:util-linux useradd:passwd make:make strip:binutils dpkg-shlibdeps:dpkg-dev deb-systemd-helper:init-system-helpers lintian:lintian" ;;
+        polkit) echo "$common /usr/lib/polkit-1/polkitd:polkitd busctl:systemd setpriv:util-linux script:bsdutils /usr/share/polkit-1/actions/org.freedesktop.systemd1.policy:systemd" ;;
         fuzz) echo "$common g++:g++" ;;
         bench) echo "$common rsync:rsync b3sum:b3sum restic:restic" ;;
         count) echo "$common strace:strace valgrind:valgrind taskset:util-linux" ;;
-        check) echo "$common systemd-analyze:systemd xmllint:libxml2-utils man:man-db" ;;
+        check) echo "$common /usr/lib/polkit-1/polkitd:polkitd systemd-analyze:systemd xmllint:libxml2-utils man:man-db" ;;
         *) usage ;;
     esac
 }

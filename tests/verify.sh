@@ -43,6 +43,32 @@ units() {
     fi
 }
 
+# The most that `systemd-analyze security` may say of each (10 is no bounds at all).
+declare -rA most_exposed=([mooringd.service]=1.0 [mooring-worker@.service]=2.0)
+
+# The units of system mode: nothing to complain of, and no looser than they are meant to be.
+system_units() {
+    local unit script complaints exposure units=$stage/usr/lib/systemd/system
+    for unit in "${!most_exposed[@]}"; do
+        # The worker is not beside the other programs where those that were built are installed.
+        sed -i "s|^ExecStart=.*/mooring-worker |ExecStart=$binaries/mooring-worker |" "$units/$unit"
+        complaints=$(systemd-analyze verify --man=no "$units/${unit/@./@1000.}" 2>&1) || true
+        # Units of this machine that it looks at on the way are not ours.
+        complaints=$(grep -i mooring <<<"$complaints" || true)
+        [ -z "$complaints" ] || fail "$unit: $complaints"
+        exposure=$(systemd-analyze security --offline=true --no-pager "$units/$unit" |
+            sed -n 's/.*exposure level for .*: \([0-9.]*\) .*/\1/p')
+        [ -n "$exposure" ] || fail "systemd-analyze says nothing about how exposed $unit is"
+        awk -v is="$exposure" -v most="${most_exposed[$unit]}" 'BEGIN { exit !(is <= most) }' ||
+            fail "$unit is exposed at $exposure, and may be at ${most_exposed[$unit]}"
+    done
+    systemd-sysusers --root="$stage" "$stage/usr/lib/sysusers.d/mooring.conf" >/dev/null 2>&1 ||
+        fail "sysusers.d/mooring.conf is not valid"
+    for script in systemd/debian/{build,postinst,prerm,postrm}; do
+        bash -n "$script" || fail "$script does not parse"
+    done
+}
+
 # What D-Bus starts, what systemd runs and what the daemon asks for must be the same name.
 names_agree() {
     local service=$stage/usr/share/dbus-1/services/org.mooring1.service
@@ -58,7 +84,7 @@ names_agree() {
 
 xml() {
     local file
-    for file in daemon/api/introspection/*.xml tests/demo/bus.conf; do
+    for file in daemon/api/introspection/*.xml tests/demo/bus.conf systemd/dbus/*.conf systemd/polkit/*.policy; do
         # The document types are on the network, and are not needed to see that it is well-formed.
         xmllint --noout --nonet "$file" || fail "$file is not well-formed"
     done
@@ -88,7 +114,7 @@ pages() {
         [ "$command" = help ] || [ -s "$stage/usr/share/man/man1/mooringctl-$command.1" ] ||
             fail "mooringctl $command has no manual page"
     done
-    for page in man1/mooringctl.1 man5/mooring.toml.5 man5/mooring-policy.5 man8/mooringd.8; do
+    for page in man1/mooringctl.1 man5/mooring.toml.5 man5/mooring-policy.5 man8/mooringd.8 man8/mooring-worker.8; do
         [ -s "$stage/usr/share/man/$page" ] || fail "there is no $page"
     done
     for page in "$stage"/usr/share/man/man*/*; do
@@ -115,7 +141,48 @@ completions() {
         fail "completions are missing"
 }
 
+# The texts to the entries of the audit, read by the journal's own tool into a root of its own.
+catalog() {
+    local folder=$stage/catalog/usr/lib/systemd/catalog id
+    mkdir -p "$folder" "$stage/catalog/var/lib/systemd/catalog"
+    cp systemd/catalog/mooring.catalog "$folder"
+    journalctl --root="$stage/catalog" --update-catalog || fail "the catalog cannot be read"
+    for id in $(sed -n 's/^-- //p' systemd/catalog/mooring.catalog); do
+        journalctl --root="$stage/catalog" --dump-catalog "$id" | grep -q '^Subject: ' ||
+            fail "the catalog has no text for $id"
+    done
+}
+
+# As much as a unit may be exposed to, by systemd's own measure: 2.0 of 10.
+fetcher() {
+    local unit=$stage/mooring-policy-fetch.service version
+    sed 's|@workerdir@|/usr/libexec/mooring|g' systemd/system/mooring-policy-fetch.service >"$unit"
+    version=$(systemctl --version | awk 'NR == 1 { print $2 }')
+    if [ "$version" -lt 250 ]; then
+        echo "verify: systemd $version cannot measure a unit that is not loaded"
+        return
+    fi
+    systemd-analyze security --offline=true --threshold=20 --no-pager "$unit" >/dev/null ||
+        fail "mooring-policy-fetch.service is exposed to more than 2.0"
+}
+
+# What polkit reads: the description of the actions by its document type, and both by polkitd itself,
+# on a bus and with folders of its own (which takes root; the rest does not).
+polkit() {
+    local dtd=/usr/share/polkit-1/policyconfig-1.dtd
+    xmllint --noout --nonet --dtdvalid "$dtd" systemd/polkit/org.mooring1.policy ||
+        fail "org.mooring1.policy is not valid"
+    if [ "$(id -u)" -ne 0 ]; then
+        echo "verify: not root: polkitd does not read its files here (make polkit, as root, has it do so)"
+        return
+    fi
+    unshare --mount tests/polkit.sh "$PWD/systemd/polkit" || fail "polkitd does not take its files"
+}
+
 units
+catalog
+polkit
+fetcher
 names_agree
 xml
 configuration

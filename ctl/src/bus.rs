@@ -1,5 +1,7 @@
 //! The daemon as this program sees it: the connection, the accounts, the jobs.
 
+pub mod find;
+
 use std::collections::HashMap;
 
 use mooring_api::{
@@ -13,6 +15,8 @@ use zbus::{Connection, DeserializeDict, OwnedObjectPath, OwnedVariant, Type};
 use crate::exit::{Exit, Failure, Result};
 use crate::job::watch::Watch;
 use crate::text;
+
+use find::{Choice, Kind};
 
 /// The properties of an account, read at once.
 #[derive(Debug, Clone, Default, DeserializeDict, Type)]
@@ -93,6 +97,7 @@ pub struct Account {
 /// The connection to the daemon.
 pub struct Daemon {
     connection: Connection,
+    bus: Kind,
     /// The daemon as a whole.
     pub manager: ManagerProxy<'static>,
     /// What the daemon's jobs tell, from before the first call on.
@@ -102,21 +107,12 @@ pub struct Daemon {
 type Objects = HashMap<OwnedObjectPath, HashMap<OwnedInterfaceName, HashMap<String, OwnedVariant>>>;
 
 impl Daemon {
-    /// Connects to the bus of this session.
+    /// Connects to the bus that the person wants, or that the daemon is on.
     ///
     /// # Errors
     /// [`Exit::Unreachable`] when there is no bus.
-    pub async fn connect() -> Result<Self> {
-        let connection = Connection::session().await.map_err(|e| {
-            let said = text::sentence(&e.to_string());
-            Failure::unreachable(format!(
-                "There is no session bus to find the daemon on: {said}."
-            ))
-            .hint(
-                "Run it from within your session (a desktop, or a login of yours), or for a try \
-                 of its own: `dbus-run-session bash`, and in it `mooringd --session &`.",
-            )
-        })?;
+    pub async fn connect(choice: Choice) -> Result<Self> {
+        let (connection, bus) = choice.connect().await?;
         let watch = Watch::new(&connection).await?;
         let manager = ManagerProxy::builder(&connection)
             .cache_properties(CacheProperties::No)
@@ -124,9 +120,15 @@ impl Daemon {
             .await?;
         Ok(Self {
             connection,
+            bus,
             manager,
             watch,
         })
+    }
+
+    /// Which bus it is.
+    pub fn bus(&self) -> Kind {
+        self.bus
     }
 
     /// The connection itself.

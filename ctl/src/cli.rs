@@ -41,6 +41,17 @@ pub struct Global {
     #[arg(long, global = true, value_name = "SECONDS", default_value_t = 30,
           value_parser = clap::value_parser!(u64).range(..=3600))]
     pub daemon_wait: u64,
+    /// Speak to the daemon of the device, on the system bus (also: MOORING_BUS=system)
+    #[arg(long, global = true, conflicts_with = "session")]
+    pub system: bool,
+    /// Speak to the daemon of your session, on the session bus (also: MOORING_BUS=session)
+    ///
+    /// Without either: the system bus if the daemon is there, else the session bus.
+    #[arg(long, global = true)]
+    pub session: bool,
+    /// Do not ask on this terminal for a password of the device, where polkit wants one
+    #[arg(long, global = true)]
+    pub no_ask_password: bool,
 }
 
 /// When to use colours.
@@ -97,6 +108,10 @@ pub enum Command {
     Policy(policy::Policy),
     /// Look at the receipts of earlier sign-outs
     Receipts(receipts::Receipts),
+    /// Show what policy decided on this device, from the journal
+    Audit(crate::commands::audit::Audit),
+    /// Report on every account that you may see, for administrators and their tools
+    Report(crate::commands::report::Report),
     /// List the devices that use an account's storage, or ask one to sign out
     Devices(crate::commands::devices::Devices),
     /// Look at the long operations, and act on them
@@ -124,6 +139,41 @@ impl Command {
             Self::Password(new_password::NewPassword::Change(args)) => args.password_fd,
             Self::SignOut(args) if !args.dry_run => args.password_fd,
             _ => None,
+        }
+    }
+
+    /// Whether it does something that polkit may want a password for. What only looks does not wait
+    /// for an agent to be there.
+    pub fn acts(&self) -> bool {
+        match self {
+            Self::SignIn(_)
+            | Self::Sync(_)
+            | Self::Resolve(_)
+            | Self::Undelete(_)
+            | Self::Backup(_)
+            | Self::Restore(_)
+            | Self::Verify(_)
+            | Self::Pause(_)
+            | Self::Resume(_)
+            | Self::Reauthenticate(_)
+            | Self::Password(_)
+            | Self::Devices(_)
+            | Self::Jobs(_)
+            | Self::Doctor(_)
+            | Self::Inhibit(_) => true,
+            Self::SignOut(args) => !args.dry_run,
+            Self::Status(_)
+            | Self::Monitor
+            | Self::Show(_)
+            | Self::Conflicts(_)
+            | Self::Why(_)
+            | Self::Policy(_)
+            | Self::Receipts(_)
+            | Self::Audit(_)
+            | Self::Report(_)
+            | Self::Inhibitors
+            | Self::Completions(_)
+            | Self::Man(_) => false,
         }
     }
 }

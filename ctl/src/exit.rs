@@ -105,7 +105,8 @@ impl Failure {
     pub fn unreachable(message: impl Into<String>) -> Self {
         Self::new(Exit::Unreachable, message).hint(
             "Start it with `systemctl --user start mooringd`, or in a terminal with \
-             `mooringd --session`.",
+             `mooringd --session`; where it runs for all people of the device, the administrator \
+             starts it with `systemctl start mooringd`.",
         )
     }
 

@@ -304,6 +304,20 @@ pub fn policy(p: &PolicyStatus) -> Value {
         "problems": p.problems,
         "effective": p.effective,
         "enforced": p.enforced,
+        "bundle": bundle(p),
+    })
+}
+
+/// The signed bundle in force; null when there is none.
+pub fn bundle(p: &PolicyStatus) -> Value {
+    if p.bundle_version == 0 {
+        return Value::Null;
+    }
+    json!({
+        "organisation": p.bundle_organisation,
+        "version": p.bundle_version,
+        "expires": p.bundle_expires,
+        "key": p.bundle_key,
     })
 }
 

@@ -4,6 +4,7 @@
 //! know. It promises: names of files cannot drive the terminal, a password is never shown, stored
 //! or passed as text, and every end has its exit code.
 
+mod agent;
 mod bus;
 mod cli;
 mod commands;
@@ -22,7 +23,9 @@ use std::time::Duration;
 use clap::Parser;
 use serde_json::Value;
 
+use crate::agent::Agent;
 use crate::bus::Daemon;
+use crate::bus::find::{self, Choice, Kind};
 use crate::cli::{Cli, Command};
 use crate::commands::{
     Context, inhibit, jobs, monitor, new_password, overview, pause, policy, receipts, resolve,
@@ -107,45 +110,89 @@ enum Done {
 }
 
 async fn command(cli: Cli, terminal: &Terminal, secrets: Secrets) -> Result<Done> {
-    let (password, further) = secrets;
-    let daemon = terminal.patient(Daemon::connect()).await?;
-    let daemon_wait = Duration::from_secs(cli.global.daemon_wait);
+    let global = &cli.global;
+    if let Some(Command::Audit(args)) = &cli.command {
+        return commands::audit::run(terminal, global, args).map(Done::Told);
+    }
+    let variable = std::env::var_os(find::VARIABLE);
+    let choice = Choice::of(global.system, global.session, variable.as_deref())?;
+    let daemon = terminal.patient(Daemon::connect(choice)).await?;
+    let daemon_wait = Duration::from_secs(global.daemon_wait);
     let context = Context {
         daemon: &daemon,
         terminal,
         daemon_wait,
     };
-    let told = match cli.command {
-        None => terminal.patient(overview::run(&context)).await,
-        Some(Command::SignIn(args)) => sign_in::run(&context, args, password).await,
-        Some(Command::Show(args)) => terminal.patient(show::run(&context, args)).await,
-        Some(Command::Sync(args)) => sync::run(&context, args).await,
-        Some(Command::Resolve(args)) => resolve::run(&context, args).await,
-        Some(Command::Conflicts(args)) => crate::commands::conflicts::run(&context, args).await,
-        Some(Command::Undelete(args)) => undelete::run(&context, args).await,
-        Some(Command::Backup(args)) => backup::run(&context, args).await,
-        Some(Command::Restore(args)) => restore::run(&context, args).await,
-        Some(Command::Verify(args)) => verify::run(&context, args).await,
-        Some(Command::Why(args)) => terminal.patient(why::run(&context, args)).await,
-        Some(Command::Pause(args)) => terminal.patient(pause::run(&context, args)).await,
-        Some(Command::Resume(args)) => terminal.patient(resume::run(&context, args)).await,
-        Some(Command::Reauthenticate(args)) => reauthenticate::run(&context, args, password).await,
-        Some(Command::SignOut(args)) => sign_out::run(&context, args, password).await,
-        Some(Command::Password(args)) => new_password::run(&context, args, password, further).await,
-        Some(Command::Policy(args)) => terminal.patient(policy::run(&context, args)).await,
-        Some(Command::Receipts(args)) => terminal.patient(receipts::run(&context, args)).await,
-        Some(Command::Devices(args)) => commands::devices::run(&context, args).await,
-        Some(Command::Jobs(args)) => jobs::run(&context, args).await,
-        Some(Command::Inhibit(args)) => return inhibit::run(&context, args).await.map(Done::As),
-        Some(Command::Status(args)) if args.watch => {
-            return monitor::watch(&context).await.map(Done::As);
+    let agent = agent(&cli, &context).await?;
+    let done = dispatch(cli.command, &context, secrets).await;
+    if let Some(agent) = agent {
+        agent.stop().await;
+    }
+    done
+}
+
+/// Who asks for a password of the device, where polkit may want one: on the system bus, at a
+/// terminal, for anybody but root, who may do everything.
+async fn agent(cli: &Cli, context: &Context<'_>) -> Result<Option<Agent>> {
+    let acts = cli.command.as_ref().is_some_and(Command::acts);
+    let wanted = acts
+        && !cli.global.no_ask_password
+        && context.daemon.bus() == Kind::System
+        && context.terminal.interactive()
+        && !nix::unistd::geteuid().is_root();
+    if !wanted {
+        return Ok(None);
+    }
+    let start = async { Ok(Agent::start().await) };
+    match context.terminal.patient(start).await? {
+        Ok(agent) => Ok(Some(agent)),
+        Err(e) => {
+            context.warn(&format!(
+                "nobody can be asked for a password of this device: pkttyagent: {e}"
+            ));
+            Ok(None)
         }
-        Some(Command::Status(_)) => terminal.patient(overview::run(&context)).await,
-        Some(Command::Monitor) => return monitor::run(&context).await.map(Done::As),
-        Some(Command::Doctor(args)) => commands::doctor::run(&context, args).await,
+    }
+}
+
+async fn dispatch(
+    command: Option<Command>,
+    context: &Context<'_>,
+    (password, further): Secrets,
+) -> Result<Done> {
+    let terminal = context.terminal;
+    let told = match command {
+        None => terminal.patient(overview::run(context)).await,
+        Some(Command::SignIn(args)) => sign_in::run(context, args, password).await,
+        Some(Command::Show(args)) => terminal.patient(show::run(context, args)).await,
+        Some(Command::Sync(args)) => sync::run(context, args).await,
+        Some(Command::Resolve(args)) => resolve::run(context, args).await,
+        Some(Command::Conflicts(args)) => crate::commands::conflicts::run(context, args).await,
+        Some(Command::Undelete(args)) => undelete::run(context, args).await,
+        Some(Command::Backup(args)) => backup::run(context, args).await,
+        Some(Command::Restore(args)) => restore::run(context, args).await,
+        Some(Command::Verify(args)) => verify::run(context, args).await,
+        Some(Command::Why(args)) => terminal.patient(why::run(context, args)).await,
+        Some(Command::Pause(args)) => terminal.patient(pause::run(context, args)).await,
+        Some(Command::Resume(args)) => terminal.patient(resume::run(context, args)).await,
+        Some(Command::Reauthenticate(args)) => reauthenticate::run(context, args, password).await,
+        Some(Command::SignOut(args)) => sign_out::run(context, args, password).await,
+        Some(Command::Password(args)) => new_password::run(context, args, password, further).await,
+        Some(Command::Policy(args)) => terminal.patient(policy::run(context, args)).await,
+        Some(Command::Report(args)) => terminal.patient(commands::report::run(context, args)).await,
+        Some(Command::Receipts(args)) => terminal.patient(receipts::run(context, args)).await,
+        Some(Command::Devices(args)) => commands::devices::run(context, args).await,
+        Some(Command::Jobs(args)) => jobs::run(context, args).await,
+        Some(Command::Inhibit(args)) => return inhibit::run(context, args).await.map(Done::As),
+        Some(Command::Status(args)) if args.watch => {
+            return monitor::watch(context).await.map(Done::As);
+        }
+        Some(Command::Status(_)) => terminal.patient(overview::run(context)).await,
+        Some(Command::Monitor) => return monitor::run(context).await.map(Done::As),
+        Some(Command::Doctor(args)) => commands::doctor::run(context, args).await,
         // Answered before a daemon was looked for.
-        Some(Command::Completions(_) | Command::Man(_)) => Ok(Value::Null),
-        Some(Command::Inhibitors) => terminal.patient(inhibit::list(&context)).await,
+        Some(Command::Audit(_) | Command::Completions(_) | Command::Man(_)) => Ok(Value::Null),
+        Some(Command::Inhibitors) => terminal.patient(inhibit::list(context)).await,
     };
     told.map(Done::Told)
 }

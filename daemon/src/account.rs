@@ -46,6 +46,9 @@ pub struct Account {
     pub sign_in_id: String,
     /// The name of this device.
     pub device: String,
+    /// The ID of the receipt with which this device left the storage last; empty when it has none.
+    #[serde(default)]
+    pub left_with: String,
     /// Its collections.
     pub collections: Vec<Chosen>,
     /// Whether folders with files in them may be taken up.
@@ -80,6 +83,7 @@ impl Account {
             storage_id: self.storage_id.clone(),
             sign_in_id: self.sign_in_id.clone(),
             device: self.device.clone(),
+            left_with: self.left_with.clone(),
             collections: self.collections.iter().map(Chosen::spec).collect(),
         }
     }

@@ -19,6 +19,7 @@ use crate::failure::Failure;
 use crate::folders::{Folders, Mode};
 use crate::inhibitors::Inhibitors;
 use crate::jobs::{self, Request};
+use crate::keys;
 use crate::launch::{Later, Launcher};
 use crate::passwords::Passwords;
 use crate::published::{AccountView, Holder, Published};
@@ -51,6 +52,8 @@ pub struct Parts {
     pub uid: u32,
     /// Where the system bus is; without one, where it is on this machine.
     pub system_bus: Option<String>,
+    /// Numbers jobs, for all brokers of this process.
+    pub numbers: Arc<AtomicU64>,
 }
 
 /// The broker.
@@ -85,7 +88,7 @@ pub struct Broker {
     pub noticed: Arc<Noticed>,
     /// What clients see.
     pub published: Arc<watch::Sender<Published>>,
-    next_job: AtomicU64,
+    next_job: Arc<AtomicU64>,
     requests: Mutex<BTreeMap<u64, mpsc::Sender<Request>>>,
     tasks: Mutex<JoinSet<()>>,
 }
@@ -105,14 +108,16 @@ impl Broker {
             cost,
             uid,
             system_bus,
+            numbers,
         } = parts;
         let store = Arc::new(store);
-        let rules = Arc::new(Rules::load(folders.clone(), &store)?);
+        let rules = Arc::new(Rules::load(folders.clone(), uid, &store, clock.now())?);
         let mut published = Published {
             policy_state: rules.in_force().standing.state().name(),
             ..Published::default()
         };
-        for account in store.accounts()? {
+        for mut account in store.accounts()? {
+            keys::mark(&store, &mut account)?;
             published
                 .accounts
                 .insert(account.id.clone(), AccountView::new(account));
@@ -138,10 +143,13 @@ impl Broker {
             },
             sessions: Sessions::default(),
             workers: Workers::new(launcher, uid, listener),
-            receipts: Receipts::new(folders.receipts()),
+            receipts: Receipts::new(folders.receipts.clone()),
             inhibitors: Inhibitors::default(),
             announcements: Announcements::default(),
-            next_job: AtomicU64::new(store.last_job()? + 1),
+            next_job: {
+                numbers.fetch_max(store.last_job()? + 1, Ordering::Relaxed);
+                numbers
+            },
             requests: Mutex::default(),
             tasks: Mutex::default(),
             folders,
@@ -185,7 +193,7 @@ impl Broker {
     /// # Errors
     /// When the last good policy cannot be kept; then nothing has changed.
     pub fn reload(&self) -> Result<(), Failure> {
-        self.rules.reload(&self.store)?;
+        self.rules.reload(&self.store, self.clock.now())?;
         let in_force = self.rules.in_force();
         self.update(|p| {
             p.policy_state = in_force.standing.state().name();
@@ -304,7 +312,7 @@ impl Broker {
                 let spec = spec.clone();
                 Box::pin(async move {
                     let id = spec.id.clone();
-                    let attached = live.proxy().attach(spec).await?;
+                    let attached = live.attach(spec).await?;
                     Ok((live.proxy().counts(&id).await?, attached.last_sync))
                 })
             })
@@ -317,9 +325,9 @@ impl Broker {
     }
 
     /// Notes what went wrong with an account, if it is something a person has to put right. What
-    /// policy waits for stays what it waits for.
+    /// policy waits for, or a key, stays what it waits for.
     pub fn trouble(&self, id: &str, failure: &Failure) {
-        if self.waits_for_proof(id) {
+        if self.waits_for_more(id) {
             tracing::warn!(account = id, error = %failure, "an account cannot be used");
             return;
         }
@@ -331,7 +339,7 @@ impl Broker {
 
     /// Notes that an account works again.
     pub fn recovered(&self, id: &str) {
-        if self.waits_for_proof(id) {
+        if self.waits_for_more(id) {
             return;
         }
         let attention = |view: &AccountView| matches!(view.account.state, State::NeedsAttention(_));
@@ -346,13 +354,15 @@ impl Broker {
         }
     }
 
-    fn waits_for_proof(&self, id: &str) -> bool {
-        let waits = State::NeedsAttention(Reason::Reauthenticate);
+    /// Whether no sync that went well puts it right.
+    fn waits_for_more(&self, id: &str) -> bool {
         let published = self.published.borrow();
-        published
-            .accounts
-            .get(id)
-            .is_some_and(|view| view.account.state == waits)
+        published.accounts.get(id).is_some_and(|view| {
+            matches!(
+                view.account.state,
+                State::NeedsAttention(Reason::Reauthenticate | Reason::SecretsLocked)
+            )
+        })
     }
 
     pub(crate) fn event(&self, id: &str, event: Event, message: &str) {

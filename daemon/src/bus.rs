@@ -4,7 +4,9 @@
 //! method body parses, passes the [`gate`], calls the broker and maps the answer.
 
 mod account;
+pub mod actions;
 mod arguments;
+mod bundle;
 mod devices;
 pub mod error;
 #[cfg(any(test, feature = "fuzzing"))]
@@ -12,19 +14,29 @@ pub mod fuzzing;
 pub mod gate;
 mod job;
 mod manager;
+mod objects;
+pub mod pace;
+mod persons;
 mod publisher;
 
 use std::sync::Arc;
 
 use mooring_api::{ACCOUNTS_PATH, BUS_NAME, JOBS_PATH, ROOT_PATH};
-use zbus::fdo::{ObjectManager, RequestNameFlags, RequestNameReply};
+use mooring_core::policy::Actor;
+use tokio::sync::mpsc;
+use zbus::fdo::{RequestNameFlags, RequestNameReply};
+use zbus::message::Header;
 use zbus::{Connection, OwnedObjectPath};
 
 use crate::broker::Broker;
+use crate::failure::Failure;
+use crate::people::People;
+use crate::polkit::About;
 use crate::published::Published;
 
-use gate::Gate;
-pub use publisher::Publisher;
+use actions::Action;
+use gate::{Caller, Gate};
+use persons::Persons;
 
 /// What every object of the bus needs.
 #[derive(Clone)]
@@ -43,6 +55,27 @@ impl Shared {
         let mut told = self.told.clone();
         // An error means that the publisher, and so the connection, has ended.
         let _ = told.wait_for(|version| *version >= now).await;
+    }
+
+    /// Lets a call in, or not, that is about an account.
+    async fn admit(
+        &self,
+        header: &Header<'_>,
+        connection: &Connection,
+        id: &str,
+    ) -> Result<Caller, Failure> {
+        let account = self.published().account(id)?.account.clone();
+        let about = About::identity(&account.identity);
+        let policy = |action: Action| {
+            let Some(verb) = action.policy_verb() else {
+                return Ok(());
+            };
+            match self.broker.decide(&account, verb, Actor::Person).refusal() {
+                Some(refusal) => Err(Failure::PolicyDenied(refusal)),
+                None => Ok(()),
+            }
+        };
+        self.gate.admit(header, connection, about, policy).await
     }
 
     fn published(&self) -> tokio::sync::watch::Ref<'_, Published> {
@@ -76,6 +109,22 @@ pub enum Error {
     Bus(#[from] zbus::Error),
 }
 
+/// Everything that is served.
+pub struct Serving {
+    ended: mpsc::Receiver<zbus::Result<()>>,
+}
+
+impl Serving {
+    /// Serves until something cannot be told any more.
+    ///
+    /// # Errors
+    /// What went wrong with it.
+    pub async fn run(mut self) -> zbus::Result<()> {
+        // Without an end of anything, none is left to tell: then all of it has ended.
+        self.ended.recv().await.unwrap_or(Ok(()))
+    }
+}
+
 /// Serves everything on a connection, what was under way as well, and only then asks for the
 /// name: whoever finds the daemon finds all of it. With the name, the work goes on.
 ///
@@ -83,32 +132,23 @@ pub enum Error {
 /// When the name is taken, the bus fails, or the state cannot be read.
 pub async fn serve(
     connection: &Connection,
-    broker: &Arc<Broker>,
-) -> Result<Publisher, Box<dyn std::error::Error + Send + Sync>> {
-    let (told_version, told) = tokio::sync::watch::channel(0);
-    let gate = Gate::new(broker.mode, broker.uid);
-    let shared = Shared {
-        broker: broker.clone(),
-        gate,
-        told,
-    };
+    people: Arc<People>,
+) -> Result<Serving, Box<dyn std::error::Error + Send + Sync>> {
+    let (sender, ended) = mpsc::channel(1);
+    let persons = Arc::new(Persons::new(people, connection.clone(), sender));
     let server = connection.object_server();
-    server.at(ROOT_PATH, ObjectManager).await?;
     server
-        .at(ROOT_PATH, manager::ManagerObject::new(shared.clone()))
+        .at(ROOT_PATH, objects::Objects::new(persons.clone()))
         .await?;
-    let work = broker.resume()?;
-    let mut publisher = Publisher::new(connection.clone(), shared, told_version);
-    publisher.tell().await?;
+    server
+        .at(ROOT_PATH, manager::ManagerObject::new(persons.clone()))
+        .await?;
+    let ready = persons.prepare_all().await?;
     let flags = RequestNameFlags::DO_NOT_QUEUE;
     match connection.request_name_with_flags(BUS_NAME, flags).await {
         Ok(RequestNameReply::PrimaryOwner) => {
-            work.into_iter().for_each(|work| broker.spawn(work));
-            broker.spawn(crate::background::run(broker.clone()));
-            broker.spawn(crate::devices::run(broker.clone()));
-            broker.spawn(crate::sessions::run(broker.clone()));
-            broker.spawn(crate::surroundings::run(broker.clone()));
-            Ok(publisher)
+            ready.into_iter().for_each(|ready| persons.begin(ready));
+            Ok(Serving { ended })
         }
         Ok(_) | Err(zbus::Error::NameTaken) => Err(Error::Taken.into()),
         Err(error) => Err(Error::Bus(error).into()),

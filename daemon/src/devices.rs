@@ -141,15 +141,33 @@ pub async fn run(broker: Arc<Broker>) {
                 tracing::info!(account = id, error = %failure, "no look at requests");
             }
         }
-        let poll =
-            Duration::from_secs(60 * u64::from(broker.rules.in_force().settings.poll_minutes));
+        let poll = poll(&broker);
         tokio::select! {
             changed = published.changed() => if changed.is_err() {
                 return;
             },
             () = broker.noticed.more_requests() => {}
-            () = tokio::time::sleep(poll) => due.extend(everyone(&broker)),
+            () = later(poll) => due.extend(everyone(&broker)),
         }
+    }
+}
+
+/// When to look although nobody says so: never while every account is synced by itself, as each such
+/// sync says so.
+fn poll(broker: &Broker) -> Option<Duration> {
+    let settings = &broker.rules.in_force().settings;
+    let syncs = |view: &AccountView| {
+        view.account.state == State::Active && !view.account.paused && view.rest.is_none()
+    };
+    let published = broker.published.borrow();
+    let all = settings.continuous && published.accounts.values().all(syncs);
+    (!all).then(|| Duration::from_secs(60 * u64::from(settings.poll_minutes)))
+}
+
+async fn later(wait: Option<Duration>) {
+    match wait {
+        Some(wait) => tokio::time::sleep(wait).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -74,6 +74,14 @@ impl Broker {
         found.push(match (standing.state(), standing.problems().first()) {
             (State::None, _) => ok("policy", "there is no policy"),
             (State::InForce, _) => ok("policy", "the policy is in force"),
+            (State::Expired, problem) => {
+                let said = problem.map_or("the bundle expired".to_owned(), ToString::to_string);
+                warning(
+                    "policy",
+                    &said,
+                    "ask who manages this device for a newer bundle",
+                )
+            }
             (State::LastGood | State::Invalid, problem) => {
                 let said = problem.map_or("a file is wrong".to_owned(), ToString::to_string);
                 bad("policy", &said, "correct the file: mooringctl policy check")
@@ -86,10 +94,18 @@ impl Broker {
             Ok(None) => ok("state", "the daemon's database is whole"),
             Ok(Some(said)) => bad(
                 "state",
-                &format!("the daemon's database is damaged: {said}"),
-                JOURNAL,
+                &said,
+                "look at the disk; then stop the daemon, and start it again: it names the way out",
             ),
             Err(error) => bad("state", &error.to_string(), JOURNAL),
+        });
+        found.push(match self.store.key_place() {
+            Ok(place) => ok("secrets", &place.to_string()),
+            Err(why) => bad(
+                "secrets",
+                &why,
+                "what needs no password goes on; nothing is lost",
+            ),
         });
         found.push(match self.receipts.unreadable() {
             Ok(unreadable) if unreadable.is_empty() => ok("receipts", "every receipt can be read"),

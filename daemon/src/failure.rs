@@ -60,6 +60,9 @@ pub enum Failure {
     /// The session is too old: the person has to prove who they are.
     #[error("{0}")]
     ReauthRequired(String),
+    /// The broker's secrets cannot be opened: why, and what to do.
+    #[error("{0}")]
+    SecretsLocked(String),
     /// The consent no longer fits.
     #[error("{0}")]
     PlanStale(String),

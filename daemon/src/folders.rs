@@ -8,11 +8,26 @@ use std::path::{Path, PathBuf};
 /// Folders of the broker's state: for the person who runs it, and for nobody else.
 const PRIVATE: u32 = 0o700;
 
+/// The state of system mode: a folder for each person, named by the user's number.
+pub const STATE: &str = "/var/lib/mooring";
+/// The settings of system mode.
+const CONFIG: &str = "/etc/mooring";
+/// The folders of policy of system mode: united, and none masks another.
+const POLICIES: [&str; 3] = [
+    "/usr/lib/mooring/policy.d",
+    "/etc/mooring/policy.d",
+    "/run/mooring/policy.d",
+];
+/// The home of who is not known to the system (any more).
+const NO_HOME: &str = "/nonexistent";
+
 /// The ways to run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
     /// For one person, on the session bus, without privileges. Policy is advice there.
     Session,
+    /// For all people of a device, on the system bus, as a user of its own. Policy binds.
+    System,
 }
 
 impl Mode {
@@ -20,6 +35,7 @@ impl Mode {
     pub fn name(self) -> &'static str {
         match self {
             Self::Session => "session",
+            Self::System => "system",
         }
     }
 
@@ -27,6 +43,7 @@ impl Mode {
     pub fn enforced(self) -> bool {
         match self {
             Self::Session => false,
+            Self::System => true,
         }
     }
 }
@@ -34,10 +51,17 @@ impl Mode {
 /// The broker's folders, all absolute.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Folders {
-    /// `mooring.toml`, `mooring.d/` and `policy.d/`.
+    /// `mooring.toml` and `mooring.d/`.
     pub config: PathBuf,
-    /// `broker.db`, `lock` and `receipts/`.
+    /// The folders of policy files.
+    pub policies: Vec<PathBuf>,
+    /// Whether files of settings and policy must be the administrator's, and writable by nobody
+    /// else.
+    pub trusted: bool,
+    /// `broker.db` and `lock`.
     pub state: PathBuf,
+    /// Receipts.
+    pub receipts: PathBuf,
     /// The person's home, where accounts' folders are by default.
     pub home: PathBuf,
 }
@@ -62,21 +86,36 @@ impl Folders {
         let home = absolute("HOME").ok_or(Homeless)?;
         let config = absolute("XDG_CONFIG_HOME").unwrap_or_else(|| home.join(".config"));
         let state = absolute("XDG_STATE_HOME").unwrap_or_else(|| home.join(".local/state"));
-        Ok(Self {
-            config: config.join("mooring"),
-            state: state.join("mooring"),
-            home,
-        })
+        Ok(Self::below(
+            &config.join("mooring"),
+            &state.join("mooring"),
+            &home,
+        ))
     }
 
-    /// The folder of receipts.
-    pub fn receipts(&self) -> PathBuf {
-        self.state.join("receipts")
+    /// The folders of one person who owns all of them.
+    pub fn below(config: &Path, state: &Path, home: &Path) -> Self {
+        Self {
+            config: config.to_owned(),
+            policies: vec![config.join("policy.d")],
+            trusted: false,
+            state: state.to_owned(),
+            receipts: state.join("receipts"),
+            home: home.to_owned(),
+        }
     }
 
-    /// The folder of policy files.
-    pub fn policy(&self) -> PathBuf {
-        self.config.join("policy.d")
+    /// The folders of a person in system mode.
+    pub fn system(uid: u32) -> Self {
+        let state = Path::new(STATE);
+        Self {
+            config: PathBuf::from(CONFIG),
+            policies: POLICIES.map(PathBuf::from).to_vec(),
+            trusted: true,
+            state: state.join(uid.to_string()),
+            receipts: state.join("receipts").join(uid.to_string()),
+            home: home(uid),
+        }
     }
 
     /// Makes the folders of the state, for this person alone.
@@ -85,7 +124,26 @@ impl Folders {
     /// When one cannot be made.
     pub fn make(&self) -> io::Result<()> {
         make_private(&self.state)?;
-        make_private(&self.receipts())
+        if !self.trusted {
+            // Where a person's own fetcher puts a signed bundle.
+            make_private(&self.state.join("policy"))?;
+        }
+        make_private(&self.receipts)
+    }
+}
+
+/// Where the system says that a user's home is. Nothing is looked at there.
+fn home(uid: u32) -> PathBuf {
+    match nix::unistd::User::from_uid(uid.into()) {
+        Ok(Some(user)) => user.dir,
+        Ok(None) => {
+            tracing::warn!(uid, "this user is not known to the system");
+            PathBuf::from(NO_HOME)
+        }
+        Err(error) => {
+            tracing::warn!(uid, %error, "who this user is cannot be found out");
+            PathBuf::from(NO_HOME)
+        }
     }
 }
 

@@ -1,6 +1,8 @@
 //! Starts workers. Where a worker comes from is behind one trait: a child of the broker in
 //! session mode, a unit of the service manager when the broker serves many people.
 
+pub mod unit;
+
 use std::env;
 use std::ffi::OsStr;
 use std::future::Future;
@@ -12,6 +14,8 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use tokio::process::{Child, Command};
+
+pub use unit::UnitLauncher;
 
 /// How long a worker may take to end by itself when its connection is gone.
 const GRACE: Duration = Duration::from_secs(3);
@@ -41,6 +45,14 @@ pub enum Error {
     /// The socket pair cannot be made.
     #[error("no socket for a worker: {0}")]
     Socket(#[from] std::io::Error),
+    /// The service manager does not start it.
+    #[error("systemd does not start {unit}: {why}")]
+    Unit {
+        /// The unit.
+        unit: String,
+        /// What it said, or did not say.
+        why: String,
+    },
     /// The worker does not speak, or not our language.
     #[error("the worker {0}")]
     Handshake(String),
@@ -67,6 +79,15 @@ pub trait Life: Send + Sync {
 pub trait Launcher: Send + Sync + 'static {
     /// Starts the worker of a user.
     fn launch(&self, uid: u32) -> Later<'_, Result<Launched, Error>>;
+}
+
+/// A launcher that several brokers use.
+pub struct Shared(pub std::sync::Arc<dyn Launcher>);
+
+impl Launcher for Shared {
+    fn launch(&self, uid: u32) -> Later<'_, Result<Launched, Error>> {
+        self.0.launch(uid)
+    }
 }
 
 /// Starts workers as children, connected by their standard input.

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use mooringd::{cli::Cli, logging, run};
+use mooringd::{cli::Cli, keys, logging, run};
 
 fn main() -> ExitCode {
     // First of all: what is in our memory is nobody else's, not even as a core dump.
@@ -15,8 +15,10 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     logging::start();
     if cli.check_config {
-        run::check_config()
+        run::check_config(cli.mode())
+    } else if cli.rotate_key {
+        keys::change::run(cli.mode())
     } else {
-        run::session()
+        run::run(cli.mode())
     }
 }

@@ -1,15 +1,19 @@
 //! Checks passwords and recovery codes: one at a time, each try counted durably before it is made.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use mooring_core::attempts::{Attempts, Slowing, TooSoon};
 use mooring_core::identity::{self, Cost, Password, Randomness, Record, RecoveryCode};
-use tokio::sync::{Mutex, MutexGuard};
+use tokio::sync::{Mutex, MutexGuard, Semaphore};
 
 use crate::clock::Clock;
 use crate::failure::Failure;
 use crate::random;
 use crate::store::Store;
+
+/// Argon2 takes up to 256 MiB: never two at once in this process, whoever asks.
+static HASHING: Semaphore = Semaphore::const_new(1);
 
 /// How wrong passwords of an identity are slowed down now.
 pub type SlowingOf = Box<dyn Fn(&str) -> Slowing + Send + Sync>;
@@ -20,8 +24,8 @@ pub struct Passwords {
     clock: Arc<dyn Clock>,
     cost: Cost,
     slowing: SlowingOf,
-    /// Argon2 takes up to 256 MiB: never two at once. Also makes "read, count, check" one step.
-    one_at_a_time: Mutex<()>,
+    /// Makes "read, count, check" one step.
+    one_at_a_time: Mutex<Waits>,
     /// A change reads, checks and replaces: never two at once.
     one_change: Mutex<()>,
 }
@@ -34,7 +38,7 @@ impl Passwords {
             clock,
             cost,
             slowing,
-            one_at_a_time: Mutex::new(()),
+            one_at_a_time: Mutex::new(Waits::default()),
             one_change: Mutex::new(()),
         }
     }
@@ -137,10 +141,11 @@ impl Passwords {
         check: impl FnOnce() -> Result<bool, identity::Error> + Send + 'static,
     ) -> Result<(), Failure> {
         let id = kind.counter(record);
-        let _alone = self.one_at_a_time.lock().await;
-        let counted = self.count(kind, &id, (self.slowing)(&record.identity))?;
+        let mut waits = self.one_at_a_time.lock().await;
+        let counted = self.count(kind, &id, (self.slowing)(&record.identity), &mut waits)?;
         if blocking(check).await? {
             self.store.clear_attempts(&id)?;
+            waits.0.remove(&id);
             return Ok(());
         }
         let now = self.clock.now();
@@ -153,12 +158,23 @@ impl Passwords {
         Err(kind.wrong(next_attempt))
     }
 
-    fn count(&self, kind: Kind, id: &str, slowing: Slowing) -> Result<Attempts, Failure> {
+    fn count(
+        &self,
+        kind: Kind,
+        id: &str,
+        slowing: Slowing,
+        waits: &mut Waits,
+    ) -> Result<Attempts, Failure> {
         let before = self.store.attempts(id)?;
-        let now = self.clock.now();
+        let (now, steady) = (self.clock.now(), self.clock.steady());
+        let left = waits.left(id, steady);
+        if left > 0 && before.failures > 0 {
+            return Err(kind.too_soon(now.saturating_add(left)));
+        }
         match before.begin(slowing, now) {
             Ok(counted) => {
                 self.store.save_attempts(id, counted)?;
+                waits.begin(id, steady, slowing.delay(counted.failures));
                 Ok(counted)
             }
             Err(TooSoon { next_attempt }) => {
@@ -170,6 +186,39 @@ impl Passwords {
                 Err(kind.too_soon(next_attempt))
             }
         }
+    }
+}
+
+/// The waits that this process began, by a clock that nobody can turn: one set forward ends none of
+/// them. After a restart only the wall clock is left to go by.
+#[derive(Debug, Default)]
+struct Waits(HashMap<String, Wait>);
+
+#[derive(Debug, Clone, Copy)]
+struct Wait {
+    since: u64,
+    seconds: u64,
+}
+
+impl Wait {
+    fn left(self, steady: u64) -> u64 {
+        // Before it began: a clock that can be turned after all, and the wall's rule decides alone.
+        match steady.checked_sub(self.since) {
+            Some(passed) => self.seconds.saturating_sub(passed),
+            None => 0,
+        }
+    }
+}
+
+impl Waits {
+    fn left(&self, id: &str, steady: u64) -> u64 {
+        self.0.get(id).map_or(0, |wait| wait.left(steady))
+    }
+
+    fn begin(&mut self, id: &str, since: u64, seconds: u64) {
+        // Whatever has passed is forgotten, so that there are never more than are waited for.
+        self.0.retain(|_, wait| wait.left(since) > 0);
+        self.0.insert(id.to_owned(), Wait { since, seconds });
     }
 }
 
@@ -207,6 +256,8 @@ impl Kind {
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, identity::Error> + Send + 'static,
 ) -> Result<T, Failure> {
+    // Closed never, so there is always a permit to come.
+    let _alone = HASHING.acquire().await;
     match tokio::task::spawn_blocking(work).await {
         Ok(done) => Ok(done?),
         Err(error) => Err(Failure::Internal(format!(
@@ -299,5 +350,44 @@ mod tests {
             .await
             .unwrap_err();
         assert_eq!(error.next_attempt(), 0);
+    }
+
+    struct Forward(AtomicU64);
+
+    impl Clock for Forward {
+        fn now(&self) -> u64 {
+            self.0.load(Ordering::SeqCst)
+        }
+
+        fn steady(&self) -> u64 {
+            7
+        }
+    }
+
+    #[tokio::test]
+    async fn a_clock_set_forward_ends_no_wait() {
+        let folder = tempfile::tempdir().unwrap();
+        let clock = Arc::new(Forward(AtomicU64::new(1000)));
+        let store = Arc::new(Store::open(&folder.path().join("broker.db")).unwrap());
+        let slowing = Box::new(|_: &str| Slowing::default());
+        let passwords = Passwords::new(store, clock.clone(), CHEAP, slowing);
+        let record = passwords.new_record("alice".into(), [1; 16], password("right"));
+        let (record, _) = record.await.unwrap();
+        for _ in 0..4 {
+            let wrong = passwords.check(&record, password("wrong")).await;
+            assert!(matches!(wrong, Err(Failure::IncorrectPassword { .. })));
+        }
+        clock.0.store(32_000_000, Ordering::SeqCst);
+        let error = passwords.check(&record, password("right")).await;
+        let error = error.unwrap_err();
+        assert!(
+            matches!(
+                error,
+                Failure::TooManyAttempts {
+                    next_attempt: 32_000_002
+                }
+            ),
+            "{error:?}"
+        );
     }
 }

@@ -9,6 +9,7 @@ use mooring_core::policy::{Actor, Data, Decision, Verb};
 use mooring_wire::{CollectionFacts, PlanFacts};
 
 use crate::account::Account;
+use crate::audit::Subject;
 use crate::broker::Broker;
 use crate::failure::Failure;
 
@@ -25,6 +26,7 @@ impl Broker {
         keep: &[Collection],
     ) -> Result<Decision, Failure> {
         let decision = self.decide_sign_out(account, actor, keep, true);
+        self.audit(of_sign_out(account, actor), &decision);
         permitted(decision, account, keep)
     }
 
@@ -39,7 +41,12 @@ impl Broker {
         keep: &[Collection],
     ) -> Result<Decision, Failure> {
         let decision = self.decide_sign_out(account, actor, keep, false);
-        permitted(decision, account, keep)
+        let permitted = permitted(decision.clone(), account, keep);
+        // Each step asks again: what it was let begin was told when it began.
+        if permitted.is_err() {
+            self.audit(of_sign_out(account, actor), &decision);
+        }
+        permitted
     }
 
     /// Looks at the files and makes a plan. The caller holds the account.
@@ -56,7 +63,7 @@ impl Broker {
                 let (spec, names) = (spec.clone(), names.clone());
                 Box::pin(async move {
                     let id = spec.id.clone();
-                    let attached = live.proxy().attach(spec).await?;
+                    let attached = live.attach(spec).await?;
                     Ok((live.proxy().plan(&id, names).await?, attached.last_sync))
                 })
             })
@@ -101,6 +108,16 @@ impl Broker {
             ),
             last_sync,
         })
+    }
+}
+
+fn of_sign_out(account: &Account, actor: Actor) -> Subject<'_> {
+    Subject {
+        account: &account.id,
+        identity: &account.identity,
+        provider: &account.provider,
+        verb: Verb::SignOut,
+        actor,
     }
 }
 

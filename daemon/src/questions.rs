@@ -3,11 +3,13 @@
 
 use mooring_core::collection::Collection;
 use mooring_core::policy::{
-    Actor, Decision, Facts, Problem, Simulation, Source, TakenBackup, Verb, simulate,
+    Actor, Circumstances, Decision, Facts, Problem, Simulation, Source, TakenBackup, Verb, simulate,
 };
 
 use crate::account::{Account, LastBackup};
+use crate::audit::Subject;
 use crate::broker::Broker;
+use crate::circumstances;
 use crate::failure::Failure;
 use crate::jobs::sign_in::Wanted;
 
@@ -44,7 +46,16 @@ impl Broker {
             begins: Some(now),
             removes: true,
             backup: account.last_backup.as_ref().map(taken),
+            circumstances: self.circumstances(),
             ..Facts::new(verb, actor, &account.provider, &account.identity)
+        }
+    }
+
+    /// What is known of the device and its person now.
+    fn circumstances(&self) -> Circumstances {
+        Circumstances {
+            metered: self.published.borrow().surroundings.metered,
+            ..self.rules.in_force().circumstances.clone()
         }
     }
 
@@ -56,9 +67,18 @@ impl Broker {
         let identity = wanted.identity.as_deref().unwrap_or_default();
         let facts = Facts {
             collections: wanted.collections.iter().map(|(c, _)| *c).collect(),
+            circumstances: self.circumstances(),
             ..Facts::new(Verb::SignIn, Actor::Person, &wanted.provider, identity)
         };
         let decision = self.rules.in_force().standing.decide(&facts);
+        let about = Subject {
+            account: "",
+            identity,
+            provider: &wanted.provider,
+            verb: Verb::SignIn,
+            actor: Actor::Person,
+        };
+        self.audit(about, &decision);
         decision
             .refusal()
             .map_or(Ok(()), |refusal| Err(Failure::PolicyDenied(refusal)))
@@ -67,7 +87,8 @@ impl Broker {
     /// The accounts that policy requires and that are not here, as sentences.
     pub fn missing_accounts(&self) -> Vec<String> {
         let in_force = self.rules.in_force();
-        in_force.standing.policy().missing(&self.present())
+        let now = self.circumstances();
+        in_force.standing.policy().missing(&self.present(), &now)
     }
 
     /// The accounts of this device, each a provider and an identity.
@@ -90,6 +111,11 @@ impl Broker {
             let views = published.accounts.values();
             views.map(|view| view.account.clone()).collect()
         };
+        // The file may ask for what no rule in force asks for.
+        let now = Circumstances {
+            metered: self.published.borrow().surroundings.metered,
+            ..circumstances::gather(self.uid)
+        };
         let mut questions = Vec::new();
         let mut facts = Vec::new();
         for account in &accounts {
@@ -104,13 +130,14 @@ impl Broker {
                     // What depends on the hour is told as hours.
                     facts.push(Facts {
                         begins: None,
+                        circumstances: now.clone(),
                         ..self.facts(account, verb, actor)
                     });
                 }
             }
         }
         let standing = &self.rules.in_force().standing;
-        let simulation = simulate(standing, file, &facts, &self.present())?;
+        let simulation = simulate(standing, file, &facts, &self.present(), &now)?;
         Ok((questions, simulation))
     }
 }

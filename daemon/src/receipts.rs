@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use mooring_core::receipt::Receipt;
 
+use crate::account::Account;
 use crate::broker::Broker;
 use crate::failure::Failure;
 
@@ -213,6 +214,19 @@ impl Broker {
     /// When the folder cannot be read.
     pub async fn list_receipts(&self) -> Result<Vec<(Receipt, PathBuf)>, Failure> {
         self.on_receipts(Receipts::list).await
+    }
+
+    /// The newest receipt with which this device left an account's storage as the same identity; an
+    /// empty ID when it never did, or its receipts are gone.
+    ///
+    /// # Errors
+    /// When the folder cannot be read.
+    pub async fn left_with(&self, account: &Account) -> Result<String, Failure> {
+        let newest_first = self.list_receipts().await?;
+        let left = newest_first.into_iter().find(|(receipt, _)| {
+            receipt.storage.id == account.storage_id && receipt.identity == account.identity
+        });
+        Ok(left.map(|(receipt, _)| receipt.id).unwrap_or_default())
     }
 
     /// A number for the next receipt.

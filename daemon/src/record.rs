@@ -41,7 +41,10 @@ impl Broker {
     /// [`Failure::NotFound`]; [`Failure::Busy`] while the identity is only being made; and when
     /// the broker's own record is damaged.
     pub async fn known_record(&self, id: &str) -> Result<Known, Failure> {
-        let account = self.published.borrow().account(id)?.account.clone();
+        let mut account = self.published.borrow().account(id)?.account.clone();
+        if account.record.is_empty() {
+            account.record = self.unlocked_record(id).await?;
+        }
         if account.record.is_empty() {
             return Err(Failure::Busy(format!(
                 "the identity {} is being made just now; wait for the sign-in",

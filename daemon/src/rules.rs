@@ -1,20 +1,25 @@
 //! What the files of configuration and policy say: read whole, exchanged at once, never half.
 
+mod bundle;
 mod watch;
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Read};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use mooring_core::policy::{MAX_FILE_BYTES, MAX_FILES, Problem, Source, Standing};
+use mooring_core::policy::bundle::Held;
+use mooring_core::policy::{Circumstances, MAX_FILE_BYTES, MAX_FILES, Problem, Source, Standing};
 use mooring_core::settings::{self, Settings};
 use tokio::sync::watch::{Receiver, Sender};
 
+use crate::audit;
+use crate::circumstances;
 use crate::folders::Folders;
 use crate::store::{Error, Store};
 
+pub use bundle::check as check_bundle;
 pub use watch::Watch;
 
 /// What is in force.
@@ -22,6 +27,8 @@ pub use watch::Watch;
 pub struct InForce {
     /// The policy, and how it came to be.
     pub standing: Standing,
+    /// What is known of the device and its person, as far as the policy asks.
+    pub circumstances: Circumstances,
     /// How the daemon works.
     pub settings: Settings,
     /// What is wrong with the files of settings; then the settings before are in force.
@@ -32,51 +39,63 @@ pub struct InForce {
 #[derive(Debug)]
 pub struct Rules {
     folders: Folders,
+    uid: u32,
     in_force: Sender<Arc<InForce>>,
 }
 
 impl Rules {
-    /// Reads everything for the first time.
+    /// Reads everything for the first time, for this user, `now` in seconds since the Unix epoch.
     ///
     /// # Errors
     /// When the last good policy cannot be read from, or kept in, the state.
-    pub fn load(folders: Folders, store: &Store) -> Result<Self, Error> {
-        let standing = Standing::new(store.last_good_policy()?, read_policy(&folders));
+    pub fn load(folders: Folders, uid: u32, store: &Store, now: u64) -> Result<Self, Error> {
+        let held = bundle::look(&folders, now)?;
+        let standing = Standing::united(store.last_good_policy()?, read_policy(&folders), &held);
         let (settings, settings_problems) = match read_settings(&folders) {
             Ok(settings) => (settings, Vec::new()),
             Err(problems) => (Settings::default(), problems),
         };
         let in_force = InForce {
+            circumstances: circumstances(&standing, uid),
             standing,
             settings,
             settings_problems,
         };
-        keep(store, &in_force)?;
         tell(&in_force);
+        if keep(&folders, store, &in_force, &held)? {
+            tell_change(&in_force);
+        }
         Ok(Self {
             folders,
+            uid,
             in_force: Sender::new(Arc::new(in_force)),
         })
     }
 
-    /// Reads everything again. What is wrong keeps what was right before in force.
+    /// Reads everything again at `now`. What is wrong keeps what was right before in force.
     ///
     /// # Errors
     /// When the last good policy cannot be kept; then nothing has changed.
-    pub fn reload(&self, store: &Store) -> Result<(), Error> {
+    pub fn reload(&self, store: &Store, now: u64) -> Result<(), Error> {
         let before = self.in_force();
-        let standing = before.standing.reload(read_policy(&self.folders));
+        let held = bundle::look(&self.folders, now)?;
+        let last_good = before.standing.last_good().map(<[Source]>::to_vec);
+        let standing = Standing::united(last_good, read_policy(&self.folders), &held);
         let (settings, settings_problems) = match read_settings(&self.folders) {
             Ok(settings) => (settings, Vec::new()),
             Err(problems) => (before.settings.clone(), problems),
         };
         let in_force = InForce {
+            circumstances: circumstances(&standing, self.uid),
             standing,
             settings,
             settings_problems,
         };
-        keep(store, &in_force)?;
         tell(&in_force);
+        let otherwise = before.standing.state() != in_force.standing.state();
+        if keep(&self.folders, store, &in_force, &held)? || otherwise {
+            tell_change(&in_force);
+        }
         self.in_force.send_replace(Arc::new(in_force));
         Ok(())
     }
@@ -93,18 +112,48 @@ impl Rules {
 }
 
 /// Everything that is wrong with the files, for `--check-config`.
-pub fn check(folders: &Folders) -> Vec<Problem> {
+pub fn check(folders: &Folders, now: u64) -> Vec<Problem> {
     let mut problems = read_settings(folders).err().unwrap_or_default();
-    problems.extend_from_slice(Standing::new(None, read_policy(folders)).problems());
+    match bundle::look(folders, now) {
+        Ok(held) => {
+            let standing = Standing::united(None, read_policy(folders), &held);
+            problems.extend_from_slice(standing.problems());
+        }
+        Err(error) => {
+            let memory = folders.state.to_string_lossy();
+            problems.push(Problem::of_file(&memory, error.to_string()));
+        }
+    }
     problems
 }
 
-fn keep(store: &Store, in_force: &InForce) -> Result<(), Error> {
+fn circumstances(standing: &Standing, uid: u32) -> Circumstances {
+    if standing.policy().asks_for_circumstances() {
+        circumstances::gather(uid)
+    } else {
+        Circumstances::default()
+    }
+}
+
+/// Keeps what is in force for the next start. Answers whether it is another policy than was kept.
+fn keep(folders: &Folders, store: &Store, in_force: &InForce, held: &Held) -> Result<bool, Error> {
+    if let Some(bundle) = &held.released {
+        // Before it is forgotten: a trace too many is better than none.
+        audit::released(bundle);
+    }
+    bundle::keep(folders, held)?;
     let last_good = in_force.standing.last_good();
-    if store.last_good_policy()?.as_deref() != last_good {
+    let changed = store.last_good_policy()?.as_deref() != last_good;
+    if changed {
         store.save_last_good_policy(last_good)?;
     }
-    Ok(())
+    Ok(changed)
+}
+
+fn tell_change(in_force: &InForce) {
+    let standing = &in_force.standing;
+    let files = standing.policy().files().len();
+    audit::policy(standing.state().name(), files, standing.bundle());
 }
 
 fn tell(in_force: &InForce) {
@@ -123,13 +172,29 @@ fn tell(in_force: &InForce) {
 }
 
 fn read_policy(folders: &Folders) -> Result<Vec<Source>, Vec<Problem>> {
-    read_folder(&folders.policy())
+    let (mut sources, mut problems) = (Vec::new(), Vec::new());
+    for folder in &folders.policies {
+        match read_folder(folder, folders.trusted) {
+            Ok(found) => sources.extend(found),
+            Err(found) => problems.extend(found),
+        }
+    }
+    if problems.is_empty() {
+        Ok(sources)
+    } else {
+        Err(problems)
+    }
 }
 
 fn read_settings(folders: &Folders) -> Result<Settings, Vec<Problem>> {
     let mut sources = Vec::new();
-    sources.extend(read_file(&folders.config.join("mooring.toml")).map_err(|p| vec![p])?);
-    sources.extend(read_folder(&folders.config.join("mooring.d"))?);
+    sources.extend(
+        read_file(&folders.config.join("mooring.toml"), folders.trusted).map_err(|p| vec![p])?,
+    );
+    sources.extend(read_folder(
+        &folders.config.join("mooring.d"),
+        folders.trusted,
+    )?);
     let mut fragments = Vec::new();
     let mut problems = Vec::new();
     for source in &sources {
@@ -146,11 +211,11 @@ fn read_settings(folders: &Folders) -> Result<Settings, Vec<Problem>> {
 }
 
 /// The `*.toml` files of a folder in the order of their names; none when there is no folder.
-fn read_folder(folder: &Path) -> Result<Vec<Source>, Vec<Problem>> {
+fn read_folder(folder: &Path, trusted: bool) -> Result<Vec<Source>, Vec<Problem>> {
     let mut sources = Vec::new();
     let mut problems = Vec::new();
-    for path in files(folder).map_err(|error| vec![unreadable(folder, &error)])? {
-        match read_file(&path) {
+    for path in files(folder, "toml").map_err(|error| vec![unreadable(folder, &error)])? {
+        match read_file(&path, trusted) {
             Ok(source) => sources.extend(source),
             Err(problem) => problems.push(problem),
         }
@@ -162,7 +227,8 @@ fn read_folder(folder: &Path) -> Result<Vec<Source>, Vec<Problem>> {
     }
 }
 
-fn files(folder: &Path) -> io::Result<Vec<PathBuf>> {
+/// The files of a folder that have this extension, sorted; none when there is no folder.
+fn files(folder: &Path, extension: &str) -> io::Result<Vec<PathBuf>> {
     let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -175,7 +241,7 @@ fn files(folder: &Path) -> io::Result<Vec<PathBuf>> {
         let hidden = path
             .file_name()
             .is_some_and(|n| n.as_encoded_bytes().starts_with(b"."));
-        if !hidden && path.extension().is_some_and(|e| e == "toml") {
+        if !hidden && path.extension().is_some_and(|e| e == extension) {
             paths.push(path);
         }
         // One more than allowed, so that the excess is told, and no list without an end.
@@ -187,31 +253,48 @@ fn files(folder: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(paths)
 }
 
-/// A file's text; none when it is not there (any more).
-fn read_file(path: &Path) -> Result<Option<Source>, Problem> {
-    let open = || {
-        // A pipe or device in the place of a file must not make us wait.
-        let flags = nix::fcntl::OFlag::O_NONBLOCK.bits();
-        let file = OpenOptions::new()
-            .read(true)
-            .custom_flags(flags)
-            .open(path)?;
-        if !file.metadata()?.is_file() {
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidInput,
-                "this is no regular file",
-            ));
-        }
-        let mut bytes = Vec::new();
-        file.take(MAX_FILE_BYTES as u64 + 1)
-            .read_to_end(&mut bytes)?;
-        Ok(bytes)
-    };
-    match open() {
+/// A file's text; none when it is not there (any more). Where files must be `trusted`, one that
+/// anybody but the administrator could have written is as bad as one that cannot be read.
+fn read_file(path: &Path, trusted: bool) -> Result<Option<Source>, Problem> {
+    match bytes(path, MAX_FILE_BYTES, trusted) {
         Ok(bytes) => Source::from_bytes(&path.to_string_lossy(), &bytes).map(Some),
         Err(error) if error.kind() == io::ErrorKind::NotFound && !is_link(path) => Ok(None),
         Err(error) => Err(unreadable(path, &error)),
     }
+}
+
+/// What a regular file holds, and one byte more than `most` at most, so that the excess is noticed.
+fn bytes(path: &Path, most: usize, trusted: bool) -> io::Result<Vec<u8>> {
+    // A pipe or device in the place of a file must not make us wait.
+    let flags = nix::fcntl::OFlag::O_NONBLOCK.bits();
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(flags)
+        .open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "this is no regular file",
+        ));
+    }
+    if trusted {
+        only_of_administrator(&file)?;
+    }
+    let mut bytes = Vec::new();
+    file.take(most as u64 + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+fn only_of_administrator(file: &fs::File) -> io::Result<()> {
+    let found = file.metadata()?;
+    let why = if found.uid() != 0 {
+        format!("it belongs to user {}; run: chown root", found.uid())
+    } else if found.mode() & 0o022 != 0 {
+        "others than root can write to it; run: chmod go-w".to_owned()
+    } else {
+        return Ok(());
+    };
+    Err(io::Error::new(io::ErrorKind::PermissionDenied, why))
 }
 
 /// A link to nowhere is a mistake and not an absent file: a policy must not vanish with its target.

@@ -1,5 +1,6 @@
 //! The life of the daemon: start, serve, reload, stop.
 
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,14 +9,18 @@ use mooring_core::identity::Cost;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::broker::{Broker, Parts};
-use crate::clock::SystemClock;
-use crate::folders::{Folders, Mode};
-use crate::launch::ChildLauncher;
+use crate::bus;
+use crate::clock::{Clock, SystemClock};
+use crate::failure::Failure;
+use crate::folders::{Folders, Mode, STATE};
+use crate::keys;
+use crate::launch::unit::SOCKET;
+use crate::launch::{ChildLauncher, UnitLauncher};
 use crate::lock::Lock;
 use crate::notify::{Manager, State};
+use crate::people::{ADMINISTRATOR, Many, People};
 use crate::rules::{self, Watch};
 use crate::store::Store;
-use crate::{bus, launch};
 
 /// How long stopping may take in all.
 const STOP_TIMEOUT: Duration = Duration::from_secs(4);
@@ -25,12 +30,15 @@ const BLOCKING_TIMEOUT: Duration = Duration::from_millis(500);
 type Anything = Box<dyn std::error::Error + Send + Sync>;
 
 /// Reads configuration and policy and tells what is wrong.
-pub fn check_config() -> ExitCode {
-    let folders = match Folders::session(|name| std::env::var_os(name)) {
-        Ok(folders) => folders,
-        Err(error) => return say(&error.into()),
+pub fn check_config(mode: Mode) -> ExitCode {
+    let folders = match mode {
+        Mode::System => Folders::system(ADMINISTRATOR),
+        Mode::Session => match Folders::session(|name| std::env::var_os(name)) {
+            Ok(folders) => folders,
+            Err(error) => return say(&error.into()),
+        },
     };
-    let problems = rules::check(&folders);
+    let problems = rules::check(&folders, SystemClock.now());
     for problem in &problems {
         eprintln!("{problem}");
     }
@@ -41,8 +49,8 @@ pub fn check_config() -> ExitCode {
     }
 }
 
-/// Runs for one person, on the session bus, until told to stop.
-pub fn session() -> ExitCode {
+/// Runs for one person on the session bus, or for everybody on the system bus, until told to stop.
+pub fn run(mode: Mode) -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -50,7 +58,7 @@ pub fn session() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return say(&error.into()),
     };
-    let ended = runtime.block_on(serve());
+    let ended = runtime.block_on(serve(mode));
     runtime.shutdown_timeout(BLOCKING_TIMEOUT);
     match ended {
         Ok(()) => ExitCode::SUCCESS,
@@ -63,42 +71,72 @@ fn say(error: &Anything) -> ExitCode {
     ExitCode::FAILURE
 }
 
-async fn serve() -> Result<(), Anything> {
+async fn serve(mode: Mode) -> Result<(), Anything> {
     // Before anything can be asked of us: from the first moment a signal ends us tidily.
     let signals = Signals::catch()?;
-    let folders = Folders::session(|name| std::env::var_os(name))?;
-    folders.make()?;
-    // Held to the end: one broker a person.
-    let _lock = Lock::take(&folders.state)?;
-    let broker = Broker::new(Parts {
-        mode: Mode::Session,
-        store: Store::open(&folders.state.join("broker.db"))?,
-        folders,
-        clock: Arc::new(SystemClock),
-        launcher: Box::new(launcher()),
-        cost: Cost::REAL,
-        uid: nix::unistd::getuid().as_raw(),
-        system_bus: None,
-    })?;
     let manager = Manager::from_env();
-    let connection = zbus::connection::Builder::session().build().await?;
-    let publisher = bus::serve(&connection, &broker).await?;
+    let bus = match mode {
+        Mode::Session => zbus::connection::Builder::session(),
+        Mode::System => zbus::connection::Builder::system(),
+    };
+    let connect = bus.runtime(bus::pace::Paced::default()).build();
+    // Held to the end: one broker a person, or a device.
+    let (people, _lock, folders, connection) = match mode {
+        Mode::Session => {
+            let folders = Folders::session(|name| std::env::var_os(name))?;
+            folders.make()?;
+            let lock = Lock::take(&folders.state)?;
+            let broker = session(&folders).await?;
+            (People::One(broker), lock, folders, connect.await?)
+        }
+        Mode::System => {
+            let lock = Lock::take(Path::new(STATE))?;
+            let connection = connect.await?;
+            let launcher = UnitLauncher::listen(connection.clone(), Path::new(SOCKET))
+                .map_err(|e| format!("{SOCKET}: {e}"))?;
+            let people = People::Many(Many::load(Arc::new(launcher))?);
+            (people, lock, Folders::system(ADMINISTRATOR), connection)
+        }
+    };
+    let people = Arc::new(people);
+    let serving = bus::serve(&connection, people.clone()).await?;
     manager.tell(State::Ready);
-    tracing::info!(version = env!("CARGO_PKG_VERSION"), "ready");
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        mode = mode.name(),
+        "ready"
+    );
     let ended = tokio::select! {
-        ended = until_told(&broker, &manager, signals) => ended,
-        ended = publisher.run() => ended.map_err(Into::into),
+        ended = until_told(&people, &folders, &manager, signals) => ended,
+        ended = serving.run() => ended.map_err(Into::into),
+        never = manager.beat() => match never {},
         () = connection.closed() => Err(lost().into()),
     };
     manager.tell(State::Stopping);
     tracing::info!("stops");
-    if tokio::time::timeout(STOP_TIMEOUT, broker.stop())
+    if tokio::time::timeout(STOP_TIMEOUT, people.stop())
         .await
         .is_err()
     {
-        tracing::warn!("the worker does not end; it is left to its closed connection");
+        tracing::warn!("a worker does not end; it is left to its closed connection");
     }
     ended
+}
+
+async fn session(folders: &Folders) -> Result<Arc<Broker>, Failure> {
+    let store = Store::open(&folders.state.join("broker.db"))?;
+    keys::unlock(Mode::Session, folders, &store).await;
+    Broker::new(Parts {
+        mode: Mode::Session,
+        store,
+        folders: folders.clone(),
+        clock: Arc::new(SystemClock),
+        launcher: Box::new(ChildLauncher::find()),
+        cost: Cost::REAL,
+        uid: nix::unistd::getuid().as_raw(),
+        system_bus: None,
+        numbers: Arc::default(),
+    })
 }
 
 /// That the bus is gone, and how many descriptors there are: who runs out of them loses what comes
@@ -123,10 +161,6 @@ fn lost() -> String {
     }
 }
 
-fn launcher() -> impl launch::Launcher {
-    ChildLauncher::find()
-}
-
 /// The signals that mean something to the daemon.
 struct Signals {
     terminate: Signal,
@@ -146,11 +180,12 @@ impl Signals {
 
 /// Reloads when asked to or when files change; ends when told to stop.
 async fn until_told(
-    broker: &Broker,
+    people: &People,
+    folders: &Folders,
     manager: &Manager,
     mut signals: Signals,
 ) -> Result<(), Anything> {
-    let mut watch = match Watch::start(&broker.folders) {
+    let mut watch = match Watch::start(folders) {
         Ok(watch) => Some(watch),
         Err(error) => {
             tracing::warn!(%error, "changes of the configuration are not noticed by themselves");
@@ -170,7 +205,7 @@ async fn until_told(
             }
         }
         manager.tell(State::Reloading);
-        if let Err(error) = broker.reload() {
+        if let Err(error) = people.reload() {
             tracing::error!(%error, "configuration and policy stay as they were");
         }
         manager.tell(State::Ready);

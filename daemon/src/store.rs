@@ -3,23 +3,27 @@
 //! Every change is one transaction, durable when the call returns (`synchronous=FULL`). Calls
 //! block for the length of an fsync: what follows a change must not be told, or done, before.
 
+mod check;
 mod finished;
 mod rows;
 mod schema;
+mod sealed;
 
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 
 use mooring_core::attempts::Attempts;
 use mooring_core::policy::Source;
 use mooring_core::session::Session;
 use mooring_wire::fault::{self, Process};
-use rusqlite::{Connection, OptionalExtension, Transaction};
+use rusqlite::{Connection, Transaction};
 
 use crate::account::Account;
 use crate::jobs::ended::Ended;
 use crate::jobs::journal::Entry;
+
+pub use sealed::Sealing;
 
 /// Why the state cannot be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -35,17 +39,49 @@ pub enum Error {
         /// What is wrong with it.
         source: serde_json::Error,
     },
+    /// A row is not what was written.
+    #[error("the broker's state is damaged: what it has of {what} {key} is not what was written")]
+    Broken {
+        /// What kind of row.
+        what: String,
+        /// Of what it is.
+        key: String,
+    },
+    /// The file itself is not what was written.
+    #[error("the broker's state is damaged: {0}")]
+    Pages(String),
+    /// It is found damaged before anything was done with it.
+    #[error(
+        "{path}: {source}. Nothing is done with it, and no file was touched. Move it and the files beside \
+         it that begin with its name aside, take `.mooring-collection` out of the account's folders, start \
+         again, and sign in to the same folders (`mooringctl sign-in`, with --adopt): what is there is taken up by comparing bytes. A damaged file means a \
+         disk to look at"
+    )]
+    Refused {
+        /// The file.
+        path: String,
+        /// What is wrong with it.
+        source: Box<Error>,
+    },
     /// The file was written by a newer Mooring.
     #[error("the broker's state is of version {0}, from a newer Mooring")]
     Newer(u32),
+    /// A secret cannot be sealed or opened.
+    #[error("the secrets of {account} are locked: {why}")]
+    Locked {
+        /// The account's ID.
+        account: String,
+        /// Why, and what to do.
+        why: String,
+    },
     /// An outcome of a job cannot be encoded.
     #[error("how a job ended cannot be written down: {0}")]
     Outcome(zbus::Error),
     /// The file cannot be opened as what it has to be.
     #[error(
         "the broker's state {path} cannot be opened ({source}). Nothing was changed. If its disk is sound, \
-         move it and the files beside it that begin with its name aside, start again, and sign in to the \
-         same folders: what is there is taken up by comparing bytes"
+         move it and the files beside it that begin with its name aside, take `.mooring-collection` out of \
+         the account's folders, start again, and sign in to the same folders (with --adopt): what is there is taken up by comparing bytes"
     )]
     Open {
         /// The file.
@@ -60,14 +96,24 @@ pub enum Error {
 
 /// The durable state.
 #[derive(Debug)]
-pub struct Store(Mutex<Connection>);
+pub struct Store {
+    connection: Mutex<Connection>,
+    sealing: RwLock<Sealing>,
+}
 
 impl Store {
-    /// Opens the state, or makes it.
+    /// Opens the state, or makes it. Its secrets are locked until there is a key
+    /// ([`Store::use_key`]).
     ///
     /// # Errors
     /// When it cannot be made, is damaged, or comes from a newer Mooring.
     pub fn open(path: &Path) -> Result<Self, Error> {
+        let shown = path.display().to_string();
+        let refused = |source| Error::Refused {
+            path: shown.clone(),
+            source: Box::new(source),
+        };
+        check::expect_sound_log(path).map_err(refused)?;
         // Made here and not by SQLite, for the mode; its journal takes the mode over.
         std::fs::OpenOptions::new()
             .write(true)
@@ -76,26 +122,35 @@ impl Store {
             .mode(0o600)
             .open(path)?;
         let fail = |source| Error::Open {
-            path: path.display().to_string(),
+            path: shown.clone(),
             source,
         };
         let mut connection = Connection::open(path).map_err(fail)?;
         match schema::prepare(&mut connection) {
             Err(Error::Sqlite(source)) => return Err(fail(source)),
-            prepared => prepared?,
+            Err(newer @ Error::Newer(_)) => return Err(newer),
+            prepared => prepared.map_err(refused)?,
         }
-        Ok(Self(Mutex::new(connection)))
+        Ok(Self {
+            connection: Mutex::new(connection),
+            sealing: RwLock::default(),
+        })
     }
 
-    /// SQLite's own check: what is damaged, or nothing.
+    /// What is damaged, or nothing.
     ///
     /// # Errors
     /// When the state cannot be read.
     pub fn check(&self) -> Result<Option<String>, Error> {
-        let said: String = self
-            .connection()
-            .query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
-        Ok((said != "ok").then_some(said))
+        let connection = self.connection();
+        let looked =
+            check::expect_sound(&connection).and_then(|()| check::expect_whole(&connection));
+        match looked {
+            Err(e @ (Error::Broken { .. } | Error::Pages(_) | Error::Damaged { .. })) => {
+                Ok(Some(e.to_string()))
+            }
+            looked => looked.map(|()| None),
+        }
     }
 
     /// Every account.
@@ -103,11 +158,7 @@ impl Store {
     /// # Errors
     /// When a row is damaged.
     pub fn accounts(&self) -> Result<Vec<Account>, Error> {
-        rows::all(
-            &self.connection(),
-            "account",
-            "SELECT data FROM account ORDER BY id",
-        )
+        rows::accounts(&self.connection(), &self.sealing())
     }
 
     /// Every job that has not ended, oldest first.
@@ -115,11 +166,7 @@ impl Store {
     /// # Errors
     /// When a row is damaged.
     pub fn jobs(&self) -> Result<Vec<Entry>, Error> {
-        rows::all(
-            &self.connection(),
-            "job",
-            "SELECT data FROM job ORDER BY number",
-        )
+        rows::jobs(&self.connection())
     }
 
     /// The highest number that a journaled job ever had.
@@ -127,10 +174,7 @@ impl Store {
     /// # Errors
     /// When the state cannot be read.
     pub fn last_job(&self) -> Result<u64, Error> {
-        let number: i64 =
-            self.connection()
-                .query_row("SELECT last_job FROM counter", [], |row| row.get(0))?;
-        Ok(number.unsigned_abs())
+        Ok(rows::last_job(&self.connection())?.unsigned_abs())
     }
 
     /// Makes an account durable together with the job that brings or changes it.
@@ -139,7 +183,7 @@ impl Store {
     /// When it cannot be written; nothing has changed then.
     pub fn save(&self, account: &Account, job: &Entry) -> Result<(), Error> {
         self.commit(|t| {
-            rows::put_account(t, account)?;
+            rows::put_account(t, &self.sealing(), account)?;
             rows::put_job(t, job)
         })
     }
@@ -157,7 +201,7 @@ impl Store {
     /// # Errors
     /// When it cannot be written; nothing has changed then.
     pub fn save_account(&self, account: &Account) -> Result<(), Error> {
-        self.commit(|t| rows::put_account(t, account))
+        self.commit(|t| rows::put_account(t, &self.sealing(), account))
     }
 
     /// Makes the identity record of an account durable; of one that is not here, nothing.
@@ -166,11 +210,12 @@ impl Store {
     /// When it cannot be written; nothing has changed then.
     pub fn save_record(&self, account: &str, record: &str) -> Result<(), Error> {
         self.commit(|t| {
-            let Some(mut found) = rows::account(t, account)? else {
+            let sealing = self.sealing();
+            let Some(mut found) = rows::account(t, &sealing, account)? else {
                 return Ok(());
             };
             found.record = record.to_owned();
-            rows::put_account(t, &found)
+            rows::put_account(t, &sealing, &found)
         })
     }
 
@@ -180,7 +225,7 @@ impl Store {
     /// When it cannot be written; nothing has changed then.
     pub fn end_job(&self, account: &Account, ended: &Ended) -> Result<(), Error> {
         self.commit(|t| {
-            rows::put_account(t, account)?;
+            rows::put_account(t, &self.sealing(), account)?;
             rows::delete_job(t, ended.number)?;
             finished::put(t, ended)
         })
@@ -206,8 +251,13 @@ impl Store {
             rows::delete_job(t, ended.number)?;
             finished::put(t, ended)
         })?;
-        // The journal beside the database still has the rows: empty it. A reader may keep us from
-        // that, and then the next start does it.
+        self.empty_journal();
+        Ok(())
+    }
+
+    /// The journal beside the database still has the rows: empty it. A reader may keep us from
+    /// that, and then the next start does it.
+    fn empty_journal(&self) {
         let emptied = self
             .connection()
             .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| {
@@ -218,7 +268,6 @@ impl Store {
             Ok(_) => tracing::debug!("the journal of the state is in use and was not emptied"),
             Err(error) => tracing::warn!(%error, "the journal of the state was not emptied"),
         }
-        Ok(())
     }
 
     /// The tries of the password of a storage.
@@ -266,12 +315,7 @@ impl Store {
     /// # Errors
     /// When the row is damaged.
     pub fn last_good_policy(&self) -> Result<Option<Vec<Source>>, Error> {
-        let text: Option<String> = self
-            .connection()
-            .query_row("SELECT sources FROM last_good_policy", [], |row| row.get(0))
-            .optional()?;
-        text.map(|text| rows::read("last good policy", &text))
-            .transpose()
+        rows::policy(&self.connection())
     }
 
     /// Keeps the files of a good policy, or erases what is kept.
@@ -280,7 +324,7 @@ impl Store {
     /// When it cannot be written.
     pub fn save_last_good_policy(&self, sources: Option<&[Source]>) -> Result<(), Error> {
         let text = sources
-            .map(|s| rows::written("last good policy", &s))
+            .map(|s| rows::written(rows::POLICY, "", &s))
             .transpose()?;
         self.commit(|t| {
             t.execute("DELETE FROM last_good_policy", [])?;
@@ -296,19 +340,30 @@ impl Store {
 
     fn connection(&self) -> MutexGuard<'_, Connection> {
         // A panic in between rolled its transaction back: the connection is whole.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.connection
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     fn commit(
         &self,
         change: impl FnOnce(&Transaction<'_>) -> Result<(), Error>,
     ) -> Result<(), Error> {
+        self.commit_between(change, "journal-before", "journal-after")
+    }
+
+    fn commit_between(
+        &self,
+        change: impl FnOnce(&Transaction<'_>) -> Result<(), Error>,
+        before: &str,
+        after: &str,
+    ) -> Result<(), Error> {
         let mut connection = self.connection();
         let transaction = connection.transaction()?;
         change(&transaction)?;
-        fault::point(Process::Broker, "journal-before");
+        fault::point(Process::Broker, before);
         transaction.commit()?;
-        fault::point(Process::Broker, "journal-after");
+        fault::point(Process::Broker, after);
         Ok(())
     }
 }

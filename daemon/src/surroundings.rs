@@ -1,7 +1,7 @@
 //! What the device runs on and how it is connected, as UPower and NetworkManager tell it on the
 //! system bus; and the rest that accounts take because of it.
 //!
-//! Nothing is asked for that no setting cares about, and nothing is polled: both services tell when
+//! Nothing is asked for that no setting and no rule cares about, and nothing is polled: both services tell when
 //! something changes, and the bus tells when they come and go. Without a system bus, or without
 //! the service, the fact is not known; then nothing rests, and `Diagnose` says so.
 
@@ -10,26 +10,31 @@ mod peers;
 use std::sync::Arc;
 
 use mooring_core::rest::{Surroundings, Wish, asks_where, rest};
+use tokio::sync::Mutex;
 use zbus::Connection;
 
 use crate::broker::Broker;
 use crate::published::{AccountView, Holder};
+use crate::rules::InForce;
 
-/// Follows the facts that settings ask for, until the broker stops.
+/// The connection to this machine's system bus, for all brokers of this process.
+static SHARED: Mutex<Option<Connection>> = Mutex::const_new(None);
+
+/// Follows the facts that settings and rules ask for, until the broker stops.
 pub async fn run(broker: Arc<Broker>) {
     let mut rules = broker.rules.changes();
     let mut bus = None;
     loop {
-        let wish = rules.borrow_and_update().settings.rest;
+        let asked = asked(&rules.borrow_and_update());
         tell(&broker, |now| *now = Surroundings::default());
         let changed = async {
-            while rules.borrow_and_update().settings.rest == wish {
+            while self::asked(&rules.borrow_and_update()) == asked {
                 rules.changed().await?;
             }
             Ok::<_, tokio::sync::watch::error::RecvError>(())
         };
         tokio::select! {
-            () = follow(&broker, &mut bus, wish) => {}
+            () = follow(&broker, &mut bus, asked) => {}
             going_on = changed => if going_on.is_err() {
                 return;
             },
@@ -37,9 +42,25 @@ pub async fn run(broker: Arc<Broker>) {
     }
 }
 
+/// The facts that somebody asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Asked {
+    wish: Wish,
+    network: bool,
+}
+
+fn asked(in_force: &InForce) -> Asked {
+    let wish = in_force.settings.rest;
+    let rules = in_force.standing.policy().asks_for_network();
+    Asked {
+        wish,
+        network: rules || wish.asks_for_network(),
+    }
+}
+
 /// Follows for ever.
-async fn follow(broker: &Broker, bus: &mut Option<Connection>, wish: Wish) {
-    if !wish.asks_for_power() && !wish.asks_for_network() {
+async fn follow(broker: &Broker, bus: &mut Option<Connection>, asked: Asked) {
+    if !asked.wish.asks_for_power() && !asked.network {
         *bus = None;
         return std::future::pending().await;
     }
@@ -54,7 +75,7 @@ async fn follow(broker: &Broker, bus: &mut Option<Connection>, wish: Wish) {
         },
     };
     let power = async {
-        if wish.asks_for_power() {
+        if asked.wish.asks_for_power() {
             ended(
                 "power",
                 peers::power(&connection, |f| tell(broker, f)).await,
@@ -63,7 +84,7 @@ async fn follow(broker: &Broker, bus: &mut Option<Connection>, wish: Wish) {
         }
     };
     let network = async {
-        if wish.asks_for_network() {
+        if asked.network {
             ended(
                 "network",
                 peers::network(&connection, |f| tell(broker, f)).await,
@@ -79,7 +100,13 @@ async fn follow(broker: &Broker, bus: &mut Option<Connection>, wish: Wish) {
 async fn connect(address: Option<&str>) -> zbus::Result<Connection> {
     match address {
         Some(address) => zbus::connection::Builder::address(address).build().await,
-        None => Connection::system().await,
+        None => {
+            let mut shared = SHARED.lock().await;
+            match &*shared {
+                Some(connection) if !connection.is_closed() => Ok(connection.clone()),
+                _ => Ok(shared.insert(Connection::system().await?).clone()),
+            }
+        }
     }
 }
 

@@ -16,7 +16,10 @@ const LOCAL: &str = "local";
 /// How wrong passwords of an identity are slowed down.
 pub fn slowing(rules: &Rules, identity: &str) -> Slowing {
     let in_force = rules.in_force();
-    in_force.standing.policy().terms(LOCAL, identity).slowing
+    let policy = in_force.standing.policy();
+    policy
+        .terms(LOCAL, identity, &in_force.circumstances)
+        .slowing
 }
 
 impl Broker {
@@ -24,7 +27,10 @@ impl Broker {
     pub fn session_limit(&self, account: &Account) -> Option<SessionLimit> {
         let in_force = self.rules.in_force();
         let policy = in_force.standing.policy();
-        policy.terms(&account.provider, &account.identity).session
+        let now = &in_force.circumstances;
+        policy
+            .terms(&account.provider, &account.identity, now)
+            .session
     }
 
     /// Checks a password that somebody chose for an identity.
@@ -34,7 +40,10 @@ impl Broker {
     pub fn expect_long_enough(&self, identity: &str, password: &Password) -> Result<(), Failure> {
         let in_force = self.rules.in_force();
         let usual = in_force.settings.min_password;
-        let demanded = in_force.standing.policy().terms(LOCAL, identity).min_length;
+        let policy = in_force.standing.policy();
+        let demanded = policy
+            .terms(LOCAL, identity, &in_force.circumstances)
+            .min_length;
         let (least, said) = match demanded {
             Some((demanded, said)) if demanded > usual => (demanded, format!(". {said}")),
             _ => (usual, String::new()),

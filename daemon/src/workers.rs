@@ -1,8 +1,12 @@
 //! The life of the worker: started when first needed, asked its version, started again when it
 //! dies. Calls to it are [`mooring_wire::WorkerProxy`]'s; what is lost with a worker is its
-//! proofs, and [`Live::generation`] tells when that happened.
+//! proofs, and [`Live::generation`] tells when that happened. One that has nothing to do is ended.
+
+mod kept;
+mod rest;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use mooring_wire::{AccountSpec, Attached, Progress, VERSION, WorkerProxy};
@@ -12,6 +16,9 @@ use zbus::export::ordered_stream::OrderedStreamExt;
 
 use crate::failure::Failure;
 use crate::launch::{self, Later, Launched, Launcher, Life};
+
+use kept::Kept;
+pub use rest::Rest;
 
 /// A call needs a destination, which a peer on the other end of a socket does not look at.
 const PEER: &str = "org.mooring1.Worker";
@@ -42,12 +49,14 @@ pub enum Heard<'a> {
 /// Hears what a worker tells.
 pub type Listener = Arc<dyn Fn(Heard<'_>) + Send + Sync>;
 
-/// Tells that a worker is gone, in whatever way listening to it ends.
-struct TellsGone(Listener);
+/// Tells that a worker is gone, in whatever way listening to it ends; unless it left in order.
+struct TellsGone(Listener, Arc<AtomicBool>);
 
 impl Drop for TellsGone {
     fn drop(&mut self) {
-        (self.0)(Heard::Gone);
+        if !self.1.load(Ordering::Acquire) {
+            (self.0)(Heard::Gone);
+        }
     }
 }
 
@@ -59,9 +68,24 @@ pub struct Live {
     proxy: WorkerProxy<'static>,
     life: std::sync::Mutex<Option<Box<dyn Life>>>,
     listening: tokio::task::AbortHandle,
+    /// Whether all that it watched was handed over.
+    left: Arc<AtomicBool>,
+    kept: Arc<Kept>,
 }
 
 impl Live {
+    /// Opens an account's state, as [`WorkerProxy::attach`], and gives back the watch that a worker
+    /// before left.
+    ///
+    /// # Errors
+    /// As [`WorkerProxy::attach`].
+    pub async fn attach(&self, spec: AccountSpec) -> mooring_wire::Result<Attached> {
+        let id = spec.id.clone();
+        let attached = self.proxy.attach(spec).await?;
+        self.kept.give_back(&id, &self.proxy).await;
+        Ok(attached)
+    }
+
     /// The worker's methods.
     pub fn proxy(&self) -> &WorkerProxy<'static> {
         &self.proxy
@@ -95,16 +119,21 @@ pub struct Workers {
     uid: u32,
     listener: Listener,
     state: Mutex<State>,
+    kept: Arc<Kept>,
+    used: rest::Used,
 }
 
 impl Workers {
     /// A worker that is not started yet.
     pub fn new(launcher: Box<dyn Launcher>, uid: u32, listener: Listener) -> Self {
+        let kept = Arc::new(Kept::new(uid, listener.clone()));
         Self {
             launcher,
             uid,
             listener,
             state: Mutex::default(),
+            kept,
+            used: rest::Used::default(),
         }
     }
 
@@ -114,6 +143,7 @@ impl Workers {
     /// When it cannot be started or does not answer.
     pub async fn live(&self) -> Result<Arc<Live>, Failure> {
         let mut state = self.state.lock().await;
+        self.used.now();
         if let Some(live) = &state.live {
             if !live.connection.is_closed() {
                 return Ok(live.clone());
@@ -129,6 +159,7 @@ impl Workers {
             Ok(live) => {
                 let live = Arc::new(live);
                 state.live = Some(live.clone());
+                self.used.started();
                 Ok(live)
             }
             Err(error) => {
@@ -157,7 +188,7 @@ impl Workers {
     pub async fn attach(&self, spec: &AccountSpec) -> Result<(Arc<Live>, Attached), Failure> {
         self.call(|live| {
             let spec = spec.clone();
-            Box::pin(async move { Ok((live.clone(), live.proxy().attach(spec).await?)) })
+            Box::pin(async move { Ok((live.clone(), live.attach(spec).await?)) })
         })
         .await
     }
@@ -180,7 +211,7 @@ impl Workers {
             let (spec, ask) = (spec.clone(), ask.clone());
             Box::pin(async move {
                 let id = spec.id.clone();
-                live.proxy().attach(spec).await?;
+                live.attach(spec).await?;
                 Ok(ask(live, id).await?)
             })
         })
@@ -197,7 +228,9 @@ impl Workers {
     ) -> Result<T, Failure> {
         for _ in 0..MAX_DEATHS {
             let live = self.live().await?;
-            match call(live.clone()).await {
+            let called = call(live.clone()).await;
+            self.used.now();
+            match called {
                 Err(death) if death.is_death() => {
                     tracing::warn!(error = %death, generation = live.generation, "the worker is gone");
                     self.retire(&live).await;
@@ -226,12 +259,7 @@ impl Workers {
         let Some(live) = self.state.lock().await.live.take() else {
             return;
         };
-        if let Err(error) = live.connection.clone().close().await {
-            tracing::debug!(%error, "the worker's connection was closed already");
-        }
-        if let Some(life) = live.take_life() {
-            life.end().await;
-        }
+        rest::end(&live).await;
     }
 
     async fn start(&self, generation: u64) -> Result<Live, launch::Error> {
@@ -258,9 +286,9 @@ impl Workers {
                 "is of version {version}, and this broker of {VERSION}"
             )));
         }
-        let listener = self.listener.clone();
+        let left = Arc::<AtomicBool>::default();
+        let gone = TellsGone(self.listener.clone(), left.clone());
         let listening = tokio::spawn(async move {
-            let gone = TellsGone(listener);
             let tell = |heard: zbus::Result<Heard<'_>>| match heard {
                 Ok(heard) => (gone.0)(heard),
                 Err(error) => tracing::warn!(%error, "an unreadable signal of the worker"),
@@ -286,6 +314,8 @@ impl Workers {
             proxy,
             life,
             listening,
+            left,
+            kept: self.kept.clone(),
         })
     }
 }

@@ -70,7 +70,7 @@ at_device() {
     home=$world/$1 run=$world/$2
     account=$home/Accounts/$identity state=$home/.local/state/mooring
     mkdir -p -m 0700 "$home" "$run"
-    export HOME=$home XDG_RUNTIME_DIR=$run DBUS_SESSION_BUS_ADDRESS=unix:path=$run/bus
+    export HOME=$home XDG_RUNTIME_DIR=$run DBUS_SESSION_BUS_ADDRESS=unix:path=$run/bus MOORING_BUS=session
 }
 
 start_bus() {

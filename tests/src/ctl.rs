@@ -90,6 +90,12 @@ impl Ctl {
         self
     }
 
+    /// Gives it so long, where what it does takes longer than [`PATIENCE`].
+    pub fn within(mut self, bound: Duration) -> Self {
+        self.bound = bound;
+        self
+    }
+
     /// Starts it.
     ///
     /// # Panics

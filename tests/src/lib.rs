@@ -12,6 +12,7 @@
 mod bus;
 mod ctl;
 mod daemon;
+mod machine;
 mod manifest;
 mod process;
 mod proxies;
@@ -21,9 +22,10 @@ mod world;
 pub use bus::{Bus, next};
 pub use ctl::{Ctl, Output, Running};
 pub use daemon::Daemon;
+pub use machine::Machine;
 pub use manifest::{Entry, Kind, Manifest};
 pub use process::Process;
-pub use world::{Fault, World};
+pub use world::{Fault, World, binary};
 
 use std::time::Duration;
 

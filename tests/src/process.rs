@@ -62,6 +62,16 @@ impl Process {
         self.child.stdout.take()
     }
 
+    /// The standard error, once, if it was piped.
+    pub fn stderr(&mut self) -> Option<std::process::ChildStderr> {
+        self.child.stderr.take()
+    }
+
+    /// The standard input, once, if it was piped.
+    pub fn stdin(&mut self) -> Option<std::process::ChildStdin> {
+        self.child.stdin.take()
+    }
+
     /// Sends a signal.
     ///
     /// # Panics

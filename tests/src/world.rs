@@ -252,6 +252,8 @@ fn environment(folder: &Path) -> Vec<(&'static str, OsString)> {
             "DBUS_SESSION_BUS_ADDRESS",
             Bus::address_in(&folder.join("bus")).into(),
         ),
+        // The machine's own daemon, where there is one, is none of a test's.
+        ("MOORING_BUS", "session".into()),
         ("MOORING_WORKER", binary("mooring-worker").into_os_string()),
         (
             "MOORING_LOG",
@@ -264,7 +266,7 @@ fn environment(folder: &Path) -> Vec<(&'static str, OsString)> {
 }
 
 /// The binary that was built beside this test, or in `$MOORING_BIN_DIR`.
-fn binary(name: &str) -> PathBuf {
+pub fn binary(name: &str) -> PathBuf {
     if let Some(folder) = std::env::var_os("MOORING_BIN_DIR") {
         return Path::new(&folder).join(name);
     }

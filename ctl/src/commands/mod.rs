@@ -1,5 +1,6 @@
 //! One module for each command.
 
+pub mod audit;
 pub mod backup;
 pub mod conflicts;
 pub mod copies;
@@ -16,6 +17,7 @@ pub mod pause;
 pub mod policy;
 pub mod reauthenticate;
 pub mod receipts;
+pub mod report;
 pub mod resolve;
 pub mod restore;
 pub mod resume;
@@ -65,7 +67,7 @@ impl Context<'_> {
     }
 
     /// A warning, as one line.
-    fn warn(&self, sentence: &str) {
+    pub fn warn(&self, sentence: &str) {
         let mark = self.terminal.paint(Tone::Warning, "!");
         self.terminal
             .line(&format!("  {mark} {}", text::full(sentence)));

@@ -156,6 +156,7 @@ fn policy_words(state: &str) -> &'static str {
         "none" => "none",
         "in-force" => "in force (mooringctl policy show)",
         "last-good" => "a file is wrong; the last good policy is in force",
+        "expired" => "the signed bundle expired; it stays in force",
         "invalid" => "a file is wrong, and signing out is refused until it is corrected",
         _ => "in a state that this version does not know",
     }
@@ -208,6 +209,9 @@ fn attention(
     }
     if matches!(policy, "last-good" | "invalid") {
         out.push("A policy file is wrong: `mooringctl policy show` says where.".to_owned());
+    }
+    if policy == "expired" {
+        out.push("The policy bundle expired: `mooringctl policy show` says more.".to_owned());
     }
     out
 }

@@ -1,5 +1,6 @@
 //! `policy`: what device management says, whether a file is sound, and why a verb is denied.
 
+mod bundle;
 mod simulate;
 
 use std::path::{Path, PathBuf};
@@ -23,7 +24,7 @@ const MAX_FILE_BYTES: u64 = 64 * 1024;
 pub enum Policy {
     /// Show the policy in force, and where it comes from
     Show,
-    /// Check a policy file, and apply nothing
+    /// Check a policy file, or a signed bundle of them (FILE.bundle beside FILE.bundle.minisig), and apply nothing
     Check {
         /// The file
         file: PathBuf,
@@ -74,6 +75,7 @@ impl Actor {
 pub async fn run(context: &Context<'_>, command: Policy) -> Result<Value> {
     match command {
         Policy::Show => show(context).await,
+        Policy::Check { file } if bundle::is_one(&file) => bundle::check(context, &file).await,
         Policy::Check { file } => check(context, &file).await,
         Policy::Simulate { file } => simulate::run(context, &file).await,
         Policy::Explain {
@@ -91,12 +93,23 @@ async fn show(context: &Context<'_>) -> Result<Value> {
         "none" => "There is no policy on this device.",
         "in-force" => "A policy is in force.",
         "last-good" => "A policy file is wrong. The last good policy stays in force.",
+        "expired" => {
+            "The signed bundle of policy expired. It stays in force until a newer one comes."
+        }
         "invalid" => "A policy file is wrong. Signing out is refused until it is corrected.",
         _ => "The policy is in a state that this version does not know.",
     };
     terminal.line(words);
     if !policy.enforced && policy.state != "none" {
         terminal.line("It is advice here: you run the daemon yourself.");
+    }
+    if policy.bundle_version != 0 {
+        terminal.line(&bundle::words(
+            &policy.bundle_organisation,
+            policy.bundle_version,
+            policy.bundle_expires,
+            &policy.bundle_key,
+        ));
     }
     section(context, "Problems", &policy.problems);
     section(context, "Files", &policy.files);
@@ -122,7 +135,7 @@ fn section(context: &Context<'_>, title: &str, lines: &[String]) {
 
 async fn check(context: &Context<'_>, file: &Path) -> Result<Value> {
     let shown = text::os(file);
-    let (name, fd) = handed_over(file)?;
+    let (name, fd) = handed_over(file, MAX_FILE_BYTES)?;
     let found = context.daemon.manager.check_policy(&name, fd).await?;
     if found.is_empty() {
         context
@@ -134,8 +147,8 @@ async fn check(context: &Context<'_>, file: &Path) -> Result<Value> {
 }
 
 /// A policy file's name and content, for the daemon.
-fn handed_over(file: &Path) -> Result<(String, zbus::OwnedFd)> {
-    let content = secret::small_file(file, MAX_FILE_BYTES).map_err(|e| {
+fn handed_over(file: &Path, most: u64) -> Result<(String, zbus::OwnedFd)> {
+    let content = secret::small_file(file, most).map_err(|e| {
         let shown = text::os(file);
         Failure::new(Exit::Failed, format!("{shown} cannot be checked: {e}."))
     })?;

@@ -15,6 +15,9 @@ use crate::text;
 pub struct Undelete {
     /// The file, by the path it had; without one, the trash is listed
     file: Option<PathBuf>,
+    /// Bring it back even if its bytes are not those that were deleted; its name then says so
+    #[arg(long, requires = "file")]
+    damaged: bool,
     /// The identity or the ID; may be left out when there is one account
     #[arg(long)]
     account: Option<String>,
@@ -44,10 +47,23 @@ pub async fn run(context: &Context<'_>, args: Undelete) -> Result<Value> {
     })?;
     let start = async {
         let files = context.daemon.files_proxy(&account).await?;
-        Ok(files.undelete(&file.into_os_string().into_vec()).await?)
+        let file = file.into_os_string().into_vec();
+        Ok(match args.damaged {
+            true => files.undelete_damaged(&file).await?,
+            false => files.undelete(&file).await?,
+        })
     };
     let job = terminal.patient(start).await?;
-    context.follow_sync(&account, &job).await
+    let document = context.follow_sync(&account, &job).await?;
+    let message = document.pointer("/outcome/message").and_then(Value::as_str);
+    let waits = document
+        .pointer("/outcome/pending-total")
+        .and_then(Value::as_u64);
+    // What waits was told with its reason already.
+    if let (Some(message), Some(0)) = (message.filter(|m| !m.is_empty()), waits) {
+        terminal.line(&text::sentence(message));
+    }
+    Ok(document)
 }
 
 fn list_trash(context: &Context<'_>, trash: &[(Vec<u8>, String)]) -> Value {

@@ -322,6 +322,6 @@ impl Follower<'_> {
 }
 
 fn bus_gone() -> Failure {
-    Failure::unreachable("The session bus went away.")
+    Failure::unreachable("The bus went away.")
         .hint("The daemon carries on where it stopped when the session is back.")
 }

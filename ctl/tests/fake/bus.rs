@@ -47,6 +47,7 @@ impl Bus {
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .env("HOME", "/nonexistent")
             .env("DBUS_SESSION_BUS_ADDRESS", &self.address)
+            .env("MOORING_BUS", "session")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());

@@ -18,6 +18,9 @@ fn now() -> u64 {
         .as_secs()
 }
 
+/// The one job.
+pub const JOB: &str = "/org/mooring1/jobs/7";
+
 /// Serves a job that was given this password, or none.
 pub async fn start(
     server: &ObjectServer,
@@ -25,7 +28,7 @@ pub async fn start(
     password: Option<Vec<u8>>,
 ) -> Result<OwnedObjectPath> {
     job.try_password(password);
-    let path = OwnedObjectPath::try_from("/org/mooring1/jobs/7").unwrap();
+    let path = OwnedObjectPath::try_from(JOB).unwrap();
     server.at(&path, job).await?;
     Ok(path)
 }

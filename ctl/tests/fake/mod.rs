@@ -8,6 +8,7 @@
 
 pub mod bus;
 pub mod job;
+mod objects;
 pub mod pty;
 pub mod service;
 

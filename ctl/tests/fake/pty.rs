@@ -34,6 +34,7 @@ impl Session {
             .env("TERM", "dumb")
             .env("HOME", "/nonexistent")
             .env("DBUS_SESSION_BUS_ADDRESS", &bus.address)
+            .env("MOORING_BUS", "session")
             .stdin(screen())
             .stdout(screen())
             .stderr(screen());

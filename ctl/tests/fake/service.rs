@@ -91,7 +91,7 @@ async fn serve(
         reads: reads.clone(),
     };
     let connection = zbus::connection::Builder::address(address)
-        .serve_at("/org/mooring1", zbus::fdo::ObjectManager)
+        .serve_at("/org/mooring1", super::objects::Objects)
         .serve_at("/org/mooring1", manager)
         .build()
         .await?;
@@ -256,7 +256,7 @@ impl Manager {
     }
 }
 
-struct Account {
+pub struct Account {
     script: Shared,
     reads: Sender<()>,
 }
@@ -341,7 +341,7 @@ impl Account {
     }
 }
 
-struct Files {
+pub struct Files {
     script: Shared,
     reads: Sender<()>,
 }

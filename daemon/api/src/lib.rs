@@ -22,10 +22,10 @@ pub use proxy::{
 };
 pub use types::ConflictCopy;
 pub use types::{
-    AccountFound, Blocked, Blocker, ChangePasswordOptions, CollectionSpec, CollectionStatus,
-    Denial, Finding, Inhibitor, JobOutcome, Plan, PlanCollection, PlanOptions, PolicyDecision,
-    PolicyStatus, Progress, ReceiptSummary, ResetPasswordOptions, RetryOptions, ReturnCheck,
-    SignInOptions, SignOutOptions,
+    AccountFound, Blocked, Blocker, BundleCheck, ChangePasswordOptions, CollectionSpec,
+    CollectionStatus, Denial, Finding, Inhibitor, JobOutcome, Plan, PlanCollection, PlanOptions,
+    PolicyDecision, PolicyStatus, Progress, ReceiptSummary, ResetPasswordOptions, RetryOptions,
+    ReturnCheck, SignInOptions, SignOutOptions,
 };
 pub use types::{Device, Diagnosis};
 pub use types::{LastBackup, Problem, RestoreOptions, WhyAnswer};

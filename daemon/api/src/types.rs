@@ -447,7 +447,8 @@ pub struct ReceiptSummary {
 #[derive(Debug, Clone, Default, PartialEq, Eq, SerializeDict, DeserializeDict, Type)]
 #[zbus(signature = "dict", rename_all = "kebab-case")]
 pub struct PolicyStatus {
-    /// `none` (no files), `in-force`, `last-good` (a file is bad, the last good policy holds) or
+    /// `none` (no files), `in-force`, `last-good` (a file is bad, the last good policy holds),
+    /// `expired` (the signed bundle should have been renewed; it stays in force) or
     /// `invalid` (a file is bad and there is no last good policy: sign-out is refused).
     pub state: String,
     /// The files it was read from.
@@ -458,6 +459,32 @@ pub struct PolicyStatus {
     pub effective: String,
     /// False in session mode: advice to the person who owns the daemon.
     pub enforced: bool,
+    /// The version of the signed bundle in force; 0 when there is none.
+    pub bundle_version: u64,
+    /// When it has to have been renewed, in seconds since the Unix epoch.
+    pub bundle_expires: u64,
+    /// Whose it is.
+    pub bundle_organisation: String,
+    /// The key that signed it, by the name of its file.
+    pub bundle_key: String,
+}
+
+/// A signed bundle of policy files, by `Manager.CheckBundle`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, SerializeDict, DeserializeDict, Type)]
+#[zbus(signature = "dict", rename_all = "kebab-case")]
+pub struct BundleCheck {
+    /// What is wrong with it; when no key vouches for it, there is nothing else.
+    pub findings: Vec<Finding>,
+    /// Whose it is.
+    pub organisation: String,
+    /// Its version.
+    pub version: u64,
+    /// When it has to have been renewed, in seconds since the Unix epoch.
+    pub expires: u64,
+    /// The key that signed it, by the name of its file.
+    pub key: String,
+    /// Its files.
+    pub files: Vec<String>,
 }
 
 /// What a policy file would change, by `Manager.SimulatePolicy`.

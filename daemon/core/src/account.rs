@@ -22,6 +22,8 @@ pub enum Reason {
     StateDamaged,
     /// The worker cannot be started or keeps failing.
     WorkerFailed,
+    /// What seals the account's secrets cannot be had.
+    SecretsLocked,
     /// The session is older than policy lets it be: the person has to prove who they are.
     Reauthenticate,
 }
@@ -36,6 +38,7 @@ impl Reason {
             Self::DiskTrouble => "disk-trouble",
             Self::StateDamaged => "state-damaged",
             Self::WorkerFailed => "worker-failed",
+            Self::SecretsLocked => "secrets-locked",
             Self::Reauthenticate => "reauthenticate",
         }
     }

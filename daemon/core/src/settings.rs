@@ -21,6 +21,10 @@ pub const POLL_MINUTES: std::ops::RangeInclusive<u16> = 1..=1440;
 /// How often to look for changes when nobody says, in minutes.
 pub const DEFAULT_POLL_MINUTES: u16 = 10;
 
+/// How long a worker can be idle before it ends, in seconds.
+pub const IDLE_EXIT_SECONDS: std::ops::RangeInclusive<u16> = 1..=3600;
+/// How long a worker is idle before it ends when nobody says, in seconds.
+pub const DEFAULT_IDLE_EXIT_SECONDS: u16 = 60;
 /// How long apps can delay a sign-out, in seconds.
 pub const INHIBIT_DELAY_SECONDS: std::ops::RangeInclusive<u8> = 0..=60;
 /// How long apps can delay a sign-out when nobody says, in seconds.
@@ -40,6 +44,9 @@ pub struct Settings {
     /// `[sync] poll-minutes`: how often to look for changes where none are told, within
     /// [`POLL_MINUTES`].
     pub poll_minutes: u16,
+    /// `[sync] idle-exit-seconds`: how long a worker is idle before it ends, within
+    /// [`IDLE_EXIT_SECONDS`].
+    pub idle_exit_seconds: u16,
     /// `[sync] on-battery` and `on-metered`: when nothing is synced by itself.
     pub rest: Wish,
     /// `[jobs] keep-finished`: how many finished jobs stay on the bus, within [`KEEP_FINISHED`].
@@ -59,6 +66,7 @@ impl Default for Settings {
             read_back: true,
             continuous: true,
             poll_minutes: DEFAULT_POLL_MINUTES,
+            idle_exit_seconds: DEFAULT_IDLE_EXIT_SECONDS,
             rest: Wish::default(),
             keep_finished: DEFAULT_KEEP_FINISHED,
             min_password: *MIN_PASSWORD.start(),
@@ -93,6 +101,12 @@ impl Settings {
         }
         match merged.poll_minutes.map(Placed::poll_minutes).transpose() {
             Ok(minutes) => settings.poll_minutes = minutes.unwrap_or(DEFAULT_POLL_MINUTES),
+            Err(problem) => problems.push(problem),
+        }
+        match merged.idle_exit.map(Placed::idle_exit).transpose() {
+            Ok(seconds) => {
+                settings.idle_exit_seconds = seconds.unwrap_or(DEFAULT_IDLE_EXIT_SECONDS);
+            }
             Err(problem) => problems.push(problem),
         }
         match merged.on_battery.map(Placed::on_battery).transpose() {
@@ -132,6 +146,7 @@ pub struct Fragment {
     read_back: Option<bool>,
     continuous: Option<bool>,
     poll_minutes: Option<Placed<i64>>,
+    idle_exit: Option<Placed<i64>>,
     on_battery: Option<Placed<String>>,
     on_metered: Option<Placed<String>>,
     keep_finished: Option<Placed<i64>>,
@@ -147,6 +162,7 @@ impl Fragment {
             read_back: later.read_back.or(self.read_back),
             continuous: later.continuous.or(self.continuous),
             poll_minutes: later.poll_minutes.or(self.poll_minutes),
+            idle_exit: later.idle_exit.or(self.idle_exit),
             on_battery: later.on_battery.or(self.on_battery),
             on_metered: later.on_metered.or(self.on_metered),
             keep_finished: later.keep_finished.or(self.keep_finished),
@@ -225,6 +241,18 @@ impl Placed<i64> {
         }
     }
 
+    fn idle_exit(self) -> Result<u16, Problem> {
+        match u16::try_from(self.value) {
+            Ok(seconds) if IDLE_EXIT_SECONDS.contains(&seconds) => Ok(seconds),
+            _ => {
+                let (least, most) = (IDLE_EXIT_SECONDS.start(), IDLE_EXIT_SECONDS.end());
+                let message =
+                    format!("`idle-exit-seconds` lies between {least} and {most}: change it");
+                Err(self.refuse(message))
+            }
+        }
+    }
+
     fn keep_finished(self) -> Result<u16, Problem> {
         match u16::try_from(self.value) {
             Ok(number) if KEEP_FINISHED.contains(&number) => Ok(number),
@@ -294,6 +322,7 @@ fn read(reader: &mut Reader<'_>, source: &Source, document: &DeTable<'_>) -> Fra
             "read-back",
             "continuous",
             "poll-minutes",
+            "idle-exit-seconds",
             "on-battery",
             "on-metered",
         ];
@@ -306,6 +335,8 @@ fn read(reader: &mut Reader<'_>, source: &Source, document: &DeTable<'_>) -> Fra
         fragment.continuous = reader.flag(&sync, "continuous");
         let number = reader.number(&sync, "poll-minutes");
         fragment.poll_minutes = number.map(|number| Placed::new(source, number));
+        let seconds = reader.number(&sync, "idle-exit-seconds");
+        fragment.idle_exit = seconds.map(|seconds| Placed::new(source, seconds));
     }
     if let Some(password) = reader.section(&root, "password", "[password]") {
         reader.expect_keys(&password, &["min-length"]);
@@ -370,6 +401,7 @@ mod tests {
         assert!(taken.read_back.is_some());
         assert!(taken.continuous.is_some());
         assert!(taken.poll_minutes.is_some());
+        assert!(taken.idle_exit.is_some());
         assert!(taken.on_battery.is_some() && taken.on_metered.is_some());
         assert!(taken.keep_finished.is_some());
         assert!(taken.inhibit_delay.is_some());
@@ -406,6 +438,13 @@ mod tests {
             assert_eq!(
                 found,
                 ["mooring.toml:2:17: `keep-finished` lies between 1 and 256: change it"]
+            );
+        }
+        for wrong in ["0", "3601", "-1"] {
+            let found = complaints(&format!("[sync]\nidle-exit-seconds = {wrong}\n"));
+            assert_eq!(
+                found,
+                ["mooring.toml:2:21: `idle-exit-seconds` lies between 1 and 3600: change it"]
             );
         }
         let found = complaints("[jobs]\nkeep-finished = 99999999999999999999\n");

@@ -212,6 +212,15 @@ pub fn conflict_name(name: &[u8], device: &str, date: &str, hash: &Hash, digits:
             (*used <= DEVICE_MAX).then_some(c)
         })
         .collect();
+    let mark = format!(
+        "{CONFLICT_MARK}{device} {date} {})",
+        &hex[..digits.min(hex.len())]
+    );
+    marked_name(name, &mark)
+}
+
+/// A name with a mark behind its stem, `stemMARK.ext`, at most 255 bytes.
+pub fn marked_name(name: &[u8], mark: &str) -> Vec<u8> {
     // A leading dot is part of the stem: `.profile` has no extension.
     let dot = name
         .iter()
@@ -219,10 +228,6 @@ pub fn conflict_name(name: &[u8], device: &str, date: &str, hash: &Hash, digits:
         .filter(|&at| at > 0)
         .unwrap_or(name.len());
     let (stem, extension) = name.split_at(dot);
-    let mark = format!(
-        "{CONFLICT_MARK}{device} {date} {})",
-        &hex[..digits.min(hex.len())]
-    );
     let room = NAME_MAX.saturating_sub(mark.len());
     let extension = &extension[..extension.len().min(room / 2)];
     let mut out = shorten(stem, room - extension.len()).to_vec();

@@ -40,7 +40,7 @@ impl AccountObject {
         #[zbus(header)] header: Header<'_>,
         #[zbus(connection)] connection: &Connection,
     ) -> Result<Plan> {
-        let _caller = self.shared.gate.admit(&header, connection).await?;
+        let _caller = self.shared.admit(&header, connection, &self.id).await?;
         let account = self.shared.published().account(&self.id)?.account.clone();
         let keep = arguments::keep(options.keep, &account)?;
         Ok(self.shared.broker.plan_sign_out(&self.id, &keep).await?)
@@ -53,7 +53,7 @@ impl AccountObject {
         #[zbus(header)] header: Header<'_>,
         #[zbus(connection)] connection: &Connection,
     ) -> Result<OwnedObjectPath> {
-        let caller = self.shared.gate.admit(&header, connection).await?;
+        let caller = self.shared.admit(&header, connection, &self.id).await?;
         let account = self.shared.published().account(&self.id)?.account.clone();
         let request = arguments::sign_out(digest, options, &account).await?;
         let number = self
@@ -75,7 +75,7 @@ impl AccountObject {
         #[zbus(header)] header: Header<'_>,
         #[zbus(connection)] connection: &Connection,
     ) -> Result<()> {
-        let _caller = self.shared.gate.admit(&header, connection).await?;
+        let _caller = self.shared.admit(&header, connection, &self.id).await?;
         let change = arguments::change_password(options).await?;
         Ok(self.shared.broker.change_password(&self.id, change).await?)
     }
@@ -86,7 +86,7 @@ impl AccountObject {
         #[zbus(header)] header: Header<'_>,
         #[zbus(connection)] connection: &Connection,
     ) -> Result<()> {
-        let _caller = self.shared.gate.admit(&header, connection).await?;
+        let _caller = self.shared.admit(&header, connection, &self.id).await?;
         let reset = arguments::reset_password(options).await?;
         Ok(self.shared.broker.reset_password(&self.id, reset).await?)
     }
@@ -97,7 +97,7 @@ impl AccountObject {
         #[zbus(header)] header: Header<'_>,
         #[zbus(connection)] connection: &Connection,
     ) -> Result<()> {
-        let _caller = self.shared.gate.admit(&header, connection).await?;
+        let _caller = self.shared.admit(&header, connection, &self.id).await?;
         let password = arguments::held_password(password).await?;
         self.shared
             .broker
@@ -113,7 +113,7 @@ impl AccountObject {
         #[zbus(header)] header: Header<'_>,
         #[zbus(connection)] connection: &Connection,
     ) -> Result<String> {
-        let _caller = self.shared.gate.admit(&header, connection).await?;
+        let _caller = self.shared.admit(&header, connection, &self.id).await?;
         let said = self.shared.broker.repair(&self.id, dry).await?;
         self.shared.told().await;
         Ok(said)
@@ -181,6 +181,20 @@ impl FilesObject {
             id: id.to_owned(),
         }
     }
+
+    /// Begins the sync that brings a file back from the trash.
+    async fn begin_undelete(
+        &self,
+        uid: u32,
+        file: Vec<u8>,
+        damaged: bool,
+    ) -> Result<OwnedObjectPath> {
+        let wish = Wish::Undelete { file, damaged };
+        let broker = &self.shared.broker;
+        let number = broker.begin_sync(&self.id, uid, wish).await?;
+        self.shared.told().await;
+        Ok(job_path(number))
+    }
 }
 
 #[interface(name = "org.mooring1.Account.Files", introspection_docs = false)]
@@ -190,7 +204,7 @@ impl FilesObject {
         #[zbus(header)] header: Header<'_>,
         #[zbus(connection)] connection: &Connection,
     ) -> Result<OwnedObjectPath> {
-        let caller = self.shared.gate.admit(&header, connection).await?;
+        let caller = self.shared.admit(&header, connection, &self.id).await?;
         let number = self.shared.broker.sync(&self.id, caller.uid()).await?;
         self.shared.told().await;
         Ok(job_path(number))
@@ -202,7 +216,7 @@ impl FilesObject {
         #[zbus(header)] header: Header<'_>,
         #[zbus(connection)] connection: &Connection,
     ) -> Result<OwnedObjectPath> {
-        let caller = self.shared.gate.admit(&header, connection).await?;
+        let caller = self.shared.admit(&header, connection, &self.id).await?;
         let wish = Wish::Answer {
             delete: arguments::answer(answer)?,
         };
@@ -217,7 +231,7 @@ impl FilesObject {
         #[zbus(header)] header: Header<'_>,
         #[zbus(connection)] connection: &Connection,
     ) -> Result<Vec<(Vec<u8>, String)>> {
-        let _caller = self.shared.gate.admit(&header, connection).await?;
+        let _caller = self.shared.admit(&header, connection, &self.id).await?;
         Ok(self.shared.broker.trash(&self.id).await?)
     }
 
@@ -226,7 +240,7 @@ impl FilesObject {
         #[zbus(header)] header: Header<'_>,
         #[zbus(connection)] connection: &Connection,
     ) -> Result<Vec<mooring_api::ConflictCopy>> {
-        let _caller = self.shared.gate.admit(&header, connection).await?;
+        let _caller = self.shared.admit(&header, connection, &self.id).await?;
         Ok(self.shared.broker.conflicts(&self.id).await?)
     }
 
@@ -236,14 +250,20 @@ impl FilesObject {
         #[zbus(header)] header: Header<'_>,
         #[zbus(connection)] connection: &Connection,
     ) -> Result<OwnedObjectPath> {
-        let caller = self.shared.gate.admit(&header, connection).await?;
-        let wish = Wish::Undelete {
-            file: arguments::file(file)?,
-        };
-        let broker = &self.shared.broker;
-        let number = broker.begin_sync(&self.id, caller.uid(), wish).await?;
-        self.shared.told().await;
-        Ok(job_path(number))
+        let caller = self.shared.admit(&header, connection, &self.id).await?;
+        let file = arguments::file(file)?;
+        self.begin_undelete(caller.uid(), file, false).await
+    }
+
+    async fn undelete_damaged(
+        &self,
+        file: Vec<u8>,
+        #[zbus(header)] header: Header<'_>,
+        #[zbus(connection)] connection: &Connection,
+    ) -> Result<OwnedObjectPath> {
+        let caller = self.shared.admit(&header, connection, &self.id).await?;
+        let file = arguments::file(file)?;
+        self.begin_undelete(caller.uid(), file, true).await
     }
 
     async fn pause(
@@ -251,7 +271,7 @@ impl FilesObject {
         #[zbus(header)] header: Header<'_>,
         #[zbus(connection)] connection: &Connection,
     ) -> Result<()> {
-        let _caller = self.shared.gate.admit(&header, connection).await?;
+        let _caller = self.shared.admit(&header, connection, &self.id).await?;
         self.shared.broker.pause(&self.id, true).await?;
         self.shared.told().await;
         Ok(())
@@ -262,7 +282,7 @@ impl FilesObject {
         #[zbus(header)] header: Header<'_>,
         #[zbus(connection)] connection: &Connection,
     ) -> Result<()> {
-        let _caller = self.shared.gate.admit(&header, connection).await?;
+        let _caller = self.shared.admit(&header, connection, &self.id).await?;
         self.shared.broker.pause(&self.id, false).await?;
         self.shared.told().await;
         Ok(())
@@ -288,7 +308,7 @@ impl FilesObject {
         #[zbus(header)] header: Header<'_>,
         #[zbus(connection)] connection: &Connection,
     ) -> Result<OwnedObjectPath> {
-        let caller = self.shared.gate.admit(&header, connection).await?;
+        let caller = self.shared.admit(&header, connection, &self.id).await?;
         let to = arguments::folder("folder for backups", &to)?;
         let broker = &self.shared.broker;
         let number = broker.backup(&self.id, to, caller.uid()).await?;
@@ -303,7 +323,7 @@ impl FilesObject {
         #[zbus(header)] header: Header<'_>,
         #[zbus(connection)] connection: &Connection,
     ) -> Result<OwnedObjectPath> {
-        let caller = self.shared.gate.admit(&header, connection).await?;
+        let caller = self.shared.admit(&header, connection, &self.id).await?;
         let restore = arguments::restore(&from, options)?;
         let broker = &self.shared.broker;
         let number = broker.copies(&self.id, restore, caller.uid()).await?;
@@ -316,7 +336,7 @@ impl FilesObject {
         #[zbus(header)] header: Header<'_>,
         #[zbus(connection)] connection: &Connection,
     ) -> Result<OwnedObjectPath> {
-        let caller = self.shared.gate.admit(&header, connection).await?;
+        let caller = self.shared.admit(&header, connection, &self.id).await?;
         let broker = &self.shared.broker;
         let number = broker
             .copies(&self.id, Copies::Verify, caller.uid())
@@ -331,7 +351,7 @@ impl FilesObject {
         #[zbus(header)] header: Header<'_>,
         #[zbus(connection)] connection: &Connection,
     ) -> Result<mooring_api::WhyAnswer> {
-        let _caller = self.shared.gate.admit(&header, connection).await?;
+        let _caller = self.shared.admit(&header, connection, &self.id).await?;
         let file = arguments::folder("file", &file)?;
         Ok(self.shared.broker.why(&self.id, file).await?)
     }

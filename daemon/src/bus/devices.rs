@@ -28,7 +28,7 @@ impl DevicesObject {
         #[zbus(header)] header: Header<'_>,
         #[zbus(connection)] connection: &Connection,
     ) -> Result<Vec<Device>> {
-        let _caller = self.shared.gate.admit(&header, connection).await?;
+        let _caller = self.shared.admit(&header, connection, &self.id).await?;
         Ok(self.shared.broker.devices(&self.id).await?)
     }
 
@@ -38,7 +38,7 @@ impl DevicesObject {
         #[zbus(header)] header: Header<'_>,
         #[zbus(connection)] connection: &Connection,
     ) -> Result<String> {
-        let _caller = self.shared.gate.admit(&header, connection).await?;
+        let _caller = self.shared.admit(&header, connection, &self.id).await?;
         let device = arguments::sign_in_id(device)?;
         Ok(self.shared.broker.ask_device(&self.id, device).await?)
     }

@@ -22,6 +22,9 @@ pub fn to_api(failure: &Failure) -> Error {
             Error::TooManyAttempts(message)
         }
         Failure::CodeVoid(cause) => Error::from_kind(to_api(cause).kind(), message),
+        Failure::SecretsLocked(_) | Failure::Store(crate::store::Error::Locked { .. }) => {
+            Error::SecretsLocked(message)
+        }
         Failure::ReauthRequired(_) => Error::ReauthRequired(message),
         Failure::PlanStale(_) => Error::PlanStale(message),
         Failure::Cancelled(_) => Error::Cancelled(message),

@@ -189,6 +189,7 @@ fn account() -> Account {
         storage_id: String::new(),
         sign_in_id: String::new(),
         device: String::new(),
+        left_with: String::new(),
         collections: vec![Chosen {
             collection: Collection::Photos,
             root: b"/home/alice/Photos".to_vec(),

@@ -1,147 +1,216 @@
 //! The one gate that every method passes, and whose default is *no*.
 //!
-//! [`METHODS`] lists every method with its class; one that is not listed cannot be called, and a
-//! test holds the list to the introspection XML. What a method does needs a [`Caller`], and only
-//! the gate makes one.
+//! [`ACTIONS`](super::actions::ACTIONS) lists every method with its action; one that is not listed
+//! cannot be called, and a test holds the list to the introspection XML. What a method does needs a
+//! [`Caller`], and only the gate makes one.
 
 pub mod calls;
+mod clients;
 
 use zbus::Connection;
 use zbus::fdo::DBusProxy;
-use zbus::message::Header;
-use zbus::names::BusName;
+use zbus::message::{Flags, Header};
+use zbus::names::{BusName, OwnedUniqueName, UniqueName};
 
 use crate::failure::Failure;
 use crate::folders::Mode;
+use crate::people::ADMINISTRATOR;
+use crate::polkit::{About, Polkit};
 
-use calls::{Calls, Underway};
-
-/// What a method does, as far as permission goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Class {
-    /// Looks, and changes nothing.
-    Read,
-    /// Does something to an account of the caller.
-    OwnAccount,
-    /// Does something to the daemon.
-    Admin,
-}
-
-/// Every method that can be called.
-pub const METHODS: &[(&str, &str, Class)] = &[
-    ("org.mooring1.Manager", "Inspect", Class::OwnAccount),
-    ("org.mooring1.Manager", "SignIn", Class::OwnAccount),
-    ("org.mooring1.Manager", "Reload", Class::Admin),
-    ("org.mooring1.Manager", "ShowPolicy", Class::Read),
-    ("org.mooring1.Manager", "CheckPolicy", Class::Read),
-    ("org.mooring1.Manager", "ExplainPolicy", Class::Read),
-    ("org.mooring1.Manager", "SimulatePolicy", Class::OwnAccount),
-    ("org.mooring1.Manager", "ListReceipts", Class::OwnAccount),
-    ("org.mooring1.Manager", "ReadReceipt", Class::OwnAccount),
-    ("org.mooring1.Manager", "Diagnose", Class::OwnAccount),
-    ("org.mooring1.Manager", "Inhibit", Class::OwnAccount),
-    ("org.mooring1.Manager", "ListInhibitors", Class::Read),
-    ("org.mooring1.Account", "PlanSignOut", Class::OwnAccount),
-    ("org.mooring1.Account", "SignOut", Class::OwnAccount),
-    ("org.mooring1.Account", "ChangePassword", Class::OwnAccount),
-    ("org.mooring1.Account", "ResetPassword", Class::OwnAccount),
-    ("org.mooring1.Account", "Reauthenticate", Class::OwnAccount),
-    ("org.mooring1.Account", "Repair", Class::OwnAccount),
-    ("org.mooring1.Account.Files", "Sync", Class::OwnAccount),
-    ("org.mooring1.Account.Files", "Backup", Class::OwnAccount),
-    ("org.mooring1.Account.Files", "Restore", Class::OwnAccount),
-    ("org.mooring1.Account.Files", "Verify", Class::OwnAccount),
-    ("org.mooring1.Account.Files", "Why", Class::OwnAccount),
-    ("org.mooring1.Account.Files", "Resolve", Class::OwnAccount),
-    ("org.mooring1.Account.Files", "ListTrash", Class::OwnAccount),
-    (
-        "org.mooring1.Account.Files",
-        "ListConflicts",
-        Class::OwnAccount,
-    ),
-    ("org.mooring1.Account.Files", "Undelete", Class::OwnAccount),
-    ("org.mooring1.Account.Files", "Pause", Class::OwnAccount),
-    ("org.mooring1.Account.Files", "Resume", Class::OwnAccount),
-    ("org.mooring1.Account.Devices", "List", Class::OwnAccount),
-    ("org.mooring1.Account.Devices", "SignOut", Class::OwnAccount),
-    ("org.mooring1.Job", "Cancel", Class::OwnAccount),
-    ("org.mooring1.Job", "Retry", Class::OwnAccount),
-    ("org.mooring1.Job", "Authenticate", Class::OwnAccount),
-];
+use super::actions::{Action, action_of};
+use calls::{Calls, Size, Underway};
+use clients::Clients;
 
 /// Someone who passed the gate. Kept until the call is answered: so long it is under way.
 #[derive(Debug)]
 #[must_use]
 pub struct Caller {
-    uid: u32,
+    owner: u32,
     _underway: Underway,
 }
 
 impl Caller {
-    /// The user.
+    /// The user whose accounts the call is about: the caller's own, unless an administrator calls.
     pub fn uid(&self) -> u32 {
-        self.uid
+        self.owner
     }
 
-    /// Checks that a job is the caller's.
+    /// Checks that a job is one of these.
     ///
     /// # Errors
     /// [`Failure::NotAuthorized`].
     pub fn expect(&self, uid: u32) -> Result<(), Failure> {
-        if self.uid == uid {
+        if self.owner == uid {
             Ok(())
         } else {
-            Err(Failure::NotAuthorized(
-                "this job belongs to another user".to_owned(),
-            ))
+            Err(refused("this job belongs to another user".to_owned()))
         }
     }
 }
 
-/// The gate.
+/// The gate in front of what belongs to one person.
 #[derive(Debug, Clone)]
 pub struct Gate {
     mode: Mode,
-    uid: u32,
+    owner: u32,
     calls: Calls,
+    clients: Clients,
+}
+
+/// A call that is known, and whose sender is, and of which nothing is decided.
+struct Known<'m> {
+    action: Action,
+    sender: &'m UniqueName<'m>,
+    uid: u32,
+    interactive: bool,
+    underway: Underway,
 }
 
 impl Gate {
-    /// The gate of a broker that runs in this mode as this user.
-    pub fn new(mode: Mode, uid: u32) -> Self {
-        let calls = Calls::default();
-        Self { mode, uid, calls }
+    /// The gate in front of what belongs to this user, of a broker that runs in this mode.
+    pub fn new(mode: Mode, owner: u32) -> Self {
+        Self {
+            mode,
+            owner,
+            calls: Calls::default(),
+            clients: Clients::default(),
+        }
     }
 
-    /// Lets a call in, or not. Who calls is asked of the bus, for the sender of this message.
+    /// The same gate in front of what belongs to another.
+    pub fn of(&self, owner: u32) -> Self {
+        Self {
+            owner,
+            ..self.clone()
+        }
+    }
+
+    /// Lets a call in, or not. Who calls is asked of the bus, for the sender of this message. What
+    /// the organisation says (`policy`, of the call's action) comes before what polkit says: what it
+    /// denies is no question for anybody's password.
     ///
     /// # Errors
     /// [`Failure::NotAuthorized`], also when the bus cannot say who calls; [`Failure::Busy`] when too
-    /// many calls are under way.
+    /// many calls are under way; what `policy` says.
     pub async fn admit(
         &self,
         header: &Header<'_>,
         connection: &Connection,
+        about: About,
+        policy: impl FnOnce(Action) -> Result<(), Failure>,
     ) -> Result<Caller, Failure> {
+        let known = self.identify(header, connection).await?;
+        let action = self.decide(known.action, known.uid)?;
+        if self.mode == Mode::System {
+            policy(known.action)?;
+            self.permit(&known, action, connection, about).await?;
+        }
+        Ok(Caller {
+            owner: self.owner,
+            _underway: known.underway,
+        })
+    }
+
+    /// Lets a call in, or not, that is about what belongs to whoever calls.
+    ///
+    /// # Errors
+    /// As [`Gate::admit`].
+    pub async fn admit_to_own(
+        &self,
+        header: &Header<'_>,
+        connection: &Connection,
+    ) -> Result<Caller, Failure> {
+        let known = self.identify(header, connection).await?;
+        let owner = match self.mode {
+            Mode::Session => self.owner,
+            Mode::System => known.uid,
+        };
+        let gate = self.of(owner);
+        let action = gate.decide(known.action, known.uid)?;
+        if self.mode == Mode::System {
+            gate.permit(&known, action, connection, About::default())
+                .await?;
+        }
+        Ok(Caller {
+            owner,
+            _underway: known.underway,
+        })
+    }
+
+    async fn identify<'m>(
+        &self,
+        header: &'m Header<'m>,
+        connection: &Connection,
+    ) -> Result<Known<'m>, Failure> {
         let interface = header.interface().map_or("", |name| name.as_str());
         let member = header.member().map_or("", |name| name.as_str());
-        let class = class(interface, member)
+        let action = action_of(interface, member)
             .ok_or_else(|| refused(format!("{interface}.{member} is not open to anyone")))?;
         let sender = header
             .sender()
             .ok_or_else(|| refused("nobody calls".to_owned()))?;
         // First of all: whoever floods is answered without a question to the bus.
-        let underway = self.calls.begin(sender, header.unix_fds().unwrap_or(0))?;
-        let bus = DBusProxy::new(connection).await.map_err(unknown)?;
-        let uid = bus
-            .get_connection_unix_user(BusName::Unique(sender.as_ref()))
-            .await
-            .map_err(unknown)?;
-        self.decide(class, uid)?;
-        Ok(Caller {
-            uid,
-            _underway: underway,
+        let underway = self.calls.begin(sender, Size::of(header))?;
+        let uid = match self.mode {
+            Mode::Session => user(sender, connection).await,
+            Mode::System => self.clients.uid(sender, connection).await,
+        };
+        let flags = header.primary().flags();
+        Ok(Known {
+            action,
+            sender,
+            uid: uid.map_err(unknown)?,
+            interactive: flags.contains(Flags::ALLOW_INTERACTIVE_AUTH),
+            underway,
         })
+    }
+
+    /// Asks polkit. It says yes to root without being asked, and so root needs no polkit.
+    async fn permit(
+        &self,
+        known: &Known<'_>,
+        action: Action,
+        connection: &Connection,
+        about: About,
+    ) -> Result<(), Failure> {
+        if known.uid == ADMINISTRATOR {
+            return Ok(());
+        }
+        let about = about.owned_by(self.owner);
+        Polkit::new(connection)
+            .permit(known.sender, action, known.interactive, &about)
+            .await
+    }
+
+    /// Whether whoever calls may see what this gate stands in front of. On a session bus everybody
+    /// is the same person, or could be.
+    ///
+    /// # Errors
+    /// [`Failure::NotAuthorized`] when the bus cannot say who calls.
+    pub async fn shows_to(
+        &self,
+        header: &Header<'_>,
+        connection: &Connection,
+    ) -> Result<Sight, Failure> {
+        if self.mode == Mode::Session {
+            return Ok(Sight(None));
+        }
+        let sender = header
+            .sender()
+            .ok_or_else(|| refused("nobody calls".to_owned()))?;
+        let uid = self.clients.uid(sender, connection).await;
+        Ok(Sight(Some(uid.map_err(unknown)?)))
+    }
+
+    /// Who is to be told of what belongs to this user; none for everybody on the bus.
+    pub fn audience(&self) -> Option<Vec<OwnedUniqueName>> {
+        match self.mode {
+            Mode::Session => None,
+            Mode::System => {
+                let sees = |uid| Sight(Some(uid)).sees(self.owner);
+                Some(self.clients.of(sees))
+            }
+        }
     }
 
     /// The process that calls, for people to see; 0 when the bus does not say.
@@ -156,26 +225,39 @@ impl Gate {
         bus.get_connection_unix_process_id(name).await.unwrap_or(0)
     }
 
-    fn decide(&self, class: Class, uid: u32) -> Result<(), Failure> {
-        match (self.mode, class) {
-            // One person, who owns the daemon: all or nothing.
-            (Mode::Session, Class::Read | Class::OwnAccount | Class::Admin) if uid == self.uid => {
-                Ok(())
-            }
-            (Mode::Session, _) => Err(refused(format!(
+    /// What somebody needs to be permitted, if they may be asked at all: in session mode nothing
+    /// more, since one person owns the daemon, all or nothing.
+    fn decide(&self, action: Action, uid: u32) -> Result<Action, Failure> {
+        match self.mode {
+            Mode::Session if uid == self.owner => Ok(action),
+            Mode::Session => Err(refused(format!(
                 "this daemon serves user {} only, not {uid}",
-                self.uid
+                self.owner
             ))),
+            Mode::System if uid == self.owner => Ok(action),
+            // Whatever it is, with the accounts of somebody else it is an administrator's.
+            Mode::System => Ok(Action::Administer),
         }
     }
 }
 
-/// The class of a method; none for what is not listed.
-fn class(interface: &str, member: &str) -> Option<Class> {
-    METHODS
-        .iter()
-        .find(|(i, m, _)| *i == interface && *m == member)
-        .map(|(_, _, class)| *class)
+/// Whose things somebody sees.
+#[derive(Debug, Clone, Copy)]
+pub struct Sight(Option<u32>);
+
+impl Sight {
+    /// Whether what belongs to this user is seen.
+    pub fn sees(self, owner: u32) -> bool {
+        self.0
+            .is_none_or(|uid| uid == owner || uid == ADMINISTRATOR)
+    }
+}
+
+/// The user of a client.
+async fn user(sender: &UniqueName<'_>, connection: &Connection) -> zbus::Result<u32> {
+    let bus = DBusProxy::new(connection).await?;
+    let name = BusName::Unique(sender.as_ref());
+    Ok(bus.get_connection_unix_user(name).await?)
 }
 
 fn refused(message: String) -> Failure {
@@ -189,37 +271,34 @@ fn unknown(error: impl std::fmt::Display) -> Failure {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used)]
-    use std::collections::BTreeSet;
-
     use super::*;
 
     #[test]
-    fn the_list_is_the_contract() {
-        let listed: BTreeSet<(String, String)> = METHODS
-            .iter()
-            .map(|(i, m, _)| ((*i).to_owned(), (*m).to_owned()))
-            .collect();
-        assert_eq!(listed.len(), METHODS.len());
-        let mut contract = BTreeSet::new();
-        for (interface, xml) in mooring_api::INTROSPECTION {
-            for rest in xml.split("<method name=\"").skip(1) {
-                let member = rest.split('"').next().unwrap();
-                contract.insert((interface.to_owned(), member.to_owned()));
+    fn only_the_owner_passes_on_a_session_bus() {
+        let gate = Gate::new(Mode::Session, 1000);
+        for action in Action::ALL {
+            assert_eq!(gate.decide(action, 1000).unwrap(), action);
+            for other in [0, 999, 1001, u32::MAX] {
+                assert!(gate.decide(action, other).is_err());
             }
         }
-        assert_eq!(listed, contract);
     }
 
     #[test]
-    fn only_the_owner_passes() {
-        let gate = Gate::new(Mode::Session, 1000);
-        for class in [Class::Read, Class::OwnAccount, Class::Admin] {
-            assert!(gate.decide(class, 1000).is_ok());
+    fn what_is_somebody_elses_takes_an_administrator() {
+        let gate = Gate::new(Mode::System, 1000);
+        for action in Action::ALL {
+            assert_eq!(gate.decide(action, 1000).unwrap(), action);
             for other in [0, 999, 1001, u32::MAX] {
-                assert!(gate.decide(class, other).is_err());
+                assert_eq!(gate.decide(action, other).unwrap(), Action::Administer);
             }
         }
-        assert_eq!(class("org.mooring1.Manager", "Nothing"), None);
-        assert_eq!(class("", "SignIn"), None);
+    }
+
+    #[test]
+    fn ones_own_is_seen_and_by_the_administrator() {
+        let sees = |uid| Sight(Some(uid)).sees(1000);
+        assert!(sees(1000) && sees(ADMINISTRATOR));
+        assert!(!sees(1001) && !sees(u32::MAX));
     }
 }

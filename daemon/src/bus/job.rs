@@ -10,6 +10,7 @@ use super::gate::Caller;
 use super::{Shared, account_path};
 use crate::failure::Failure;
 use crate::jobs::Command;
+use crate::polkit::About;
 use crate::published::JobView;
 use crate::secret;
 
@@ -28,6 +29,22 @@ impl JobObject {
         let published = self.shared.published();
         let gone = || fdo::Error::UnknownObject(format!("there is no job {}", self.number));
         published.jobs.get(&self.number).map(look).ok_or_else(gone)
+    }
+
+    async fn admit(
+        &self,
+        header: &Header<'_>,
+        connection: &Connection,
+    ) -> std::result::Result<Caller, Failure> {
+        let identity = self.shared.published().jobs.get(&self.number).map(|view| {
+            let published = self.shared.published();
+            let account = published.accounts.get(&view.account);
+            account.map_or_else(String::new, |view| view.account.identity.clone())
+        });
+        let about = identity.map_or_else(About::default, |name| About::identity(&name));
+        let gate = &self.shared.gate;
+        // Policy was asked when it began, and is asked again where it matters.
+        gate.admit(header, connection, about, |_| Ok(())).await
     }
 
     fn expect_own(&self, caller: &Caller) -> std::result::Result<(), Failure> {
@@ -56,7 +73,7 @@ impl JobObject {
         #[zbus(header)] header: Header<'_>,
         #[zbus(connection)] connection: &Connection,
     ) -> Result<()> {
-        let caller = self.shared.gate.admit(&header, connection).await?;
+        let caller = self.admit(&header, connection).await?;
         self.ask(&caller, Command::Cancel).await
     }
 
@@ -66,7 +83,7 @@ impl JobObject {
         #[zbus(header)] header: Header<'_>,
         #[zbus(connection)] connection: &Connection,
     ) -> Result<()> {
-        let caller = self.shared.gate.admit(&header, connection).await?;
+        let caller = self.admit(&header, connection).await?;
         let keep_here = options.keep_here.unwrap_or(false);
         self.ask(&caller, Command::Retry { keep_here }).await
     }
@@ -77,7 +94,7 @@ impl JobObject {
         #[zbus(header)] header: Header<'_>,
         #[zbus(connection)] connection: &Connection,
     ) -> Result<()> {
-        let caller = self.shared.gate.admit(&header, connection).await?;
+        let caller = self.admit(&header, connection).await?;
         let secret = secret::read("password", password.into()).await?;
         let password = Password::new(secret).map_err(Failure::from)?;
         self.ask(&caller, Command::Authenticate(password)).await

@@ -1,32 +1,36 @@
 //! The object of the daemon as a whole.
 
 use std::os::unix::ffi::OsStrExt;
+use std::sync::Arc;
 
 use mooring_api::{
-    AccountFound, CollectionSpec, Finding, Inhibitor, PolicyChange, PolicyDecision,
+    AccountFound, BundleCheck, CollectionSpec, Finding, Inhibitor, PolicyChange, PolicyDecision,
     PolicySimulation, PolicyStatus, ReceiptSummary, Result, SignInOptions,
 };
 use mooring_core::policy::{Actor, MAX_FILE_BYTES, Problem, Simulation, Source, Verb, check};
 use zbus::message::Header;
 use zbus::{Connection, OwnedFd, OwnedObjectPath, interface};
 
-use super::{Shared, arguments, job_path};
+use super::persons::Persons;
+use super::{arguments, job_path};
 use crate::account::Chosen;
 use crate::failure::Failure;
+use crate::folders::Mode;
+use crate::people::ADMINISTRATOR;
 use crate::questions::Question;
 use crate::{inhibitors, plan, secret};
 
 /// The longest name of a policy file that is checked, in bytes.
-const MAX_NAME_BYTES: usize = 255;
+pub(super) const MAX_NAME_BYTES: usize = 255;
 
 /// Signing in, policy, receipts.
 pub(super) struct ManagerObject {
-    shared: Shared,
+    persons: Arc<Persons>,
 }
 
 impl ManagerObject {
-    pub(super) fn new(shared: Shared) -> Self {
-        Self { shared }
+    pub(super) fn new(persons: Arc<Persons>) -> Self {
+        Self { persons }
     }
 }
 
@@ -37,10 +41,9 @@ impl ManagerObject {
         provider: &str,
         options: SignInOptions,
         #[zbus(header)] header: Header<'_>,
-        #[zbus(connection)] connection: &Connection,
     ) -> Result<AccountFound> {
-        let _caller = self.shared.gate.admit(&header, connection).await?;
-        let broker = &self.shared.broker;
+        let (_caller, shared) = self.persons.admit(&header).await?;
+        let broker = &shared.broker;
         let wanted = arguments::inspect(provider, &options)?;
         let found = broker.inspect(&wanted).await?;
         Ok(AccountFound {
@@ -61,34 +64,29 @@ impl ManagerObject {
         identity: &str,
         options: SignInOptions,
         #[zbus(header)] header: Header<'_>,
-        #[zbus(connection)] connection: &Connection,
     ) -> Result<OwnedObjectPath> {
-        let caller = self.shared.gate.admit(&header, connection).await?;
-        let broker = &self.shared.broker;
+        let (caller, shared) = self.persons.admit(&header).await?;
+        let broker = &shared.broker;
+        if self.persons.people().mode() == Mode::System && caller.uid() == ADMINISTRATOR {
+            let why = "accounts are people's: sign in as yourself, not as root".to_owned();
+            return Err(Failure::NotAuthorized(why).into());
+        }
         let request = arguments::sign_in(provider, identity, options).await?;
         let number = broker.sign_in(request, caller.uid()).await?;
-        self.shared.told().await;
+        shared.told().await;
         Ok(job_path(number))
     }
 
-    async fn reload(
-        &self,
-        #[zbus(header)] header: Header<'_>,
-        #[zbus(connection)] connection: &Connection,
-    ) -> Result<()> {
-        let _caller = self.shared.gate.admit(&header, connection).await?;
-        self.shared.broker.reload()?;
-        self.shared.told().await;
+    async fn reload(&self, #[zbus(header)] header: Header<'_>) -> Result<()> {
+        let (_caller, shared) = self.persons.admit(&header).await?;
+        self.persons.people().reload()?;
+        shared.told().await;
         Ok(())
     }
 
-    async fn show_policy(
-        &self,
-        #[zbus(header)] header: Header<'_>,
-        #[zbus(connection)] connection: &Connection,
-    ) -> Result<PolicyStatus> {
-        let _caller = self.shared.gate.admit(&header, connection).await?;
-        let broker = &self.shared.broker;
+    async fn show_policy(&self, #[zbus(header)] header: Header<'_>) -> Result<PolicyStatus> {
+        let (_caller, shared) = self.persons.admit(&header).await?;
+        let broker = &shared.broker;
         let in_force = broker.rules.in_force();
         let problems = in_force.standing.problems().iter();
         let problems = problems.chain(&in_force.settings_problems);
@@ -99,7 +97,23 @@ impl ManagerObject {
             problems: problems.map(Problem::to_string).chain(missing).collect(),
             effective: in_force.standing.policy().to_toml(),
             enforced: broker.mode.enforced(),
+            ..in_force
+                .standing
+                .bundle()
+                .map(of_bundle)
+                .unwrap_or_default()
         })
+    }
+
+    async fn check_bundle(
+        &self,
+        name: &str,
+        bundle: OwnedFd,
+        signature: OwnedFd,
+        #[zbus(header)] header: Header<'_>,
+    ) -> Result<BundleCheck> {
+        let (_caller, shared) = self.persons.admit(&header).await?;
+        Ok(super::bundle::check(&shared.broker, name, bundle, signature).await?)
     }
 
     async fn check_policy(
@@ -107,9 +121,8 @@ impl ManagerObject {
         name: &str,
         file: OwnedFd,
         #[zbus(header)] header: Header<'_>,
-        #[zbus(connection)] connection: &Connection,
     ) -> Result<Vec<Finding>> {
-        let _caller = self.shared.gate.admit(&header, connection).await?;
+        let (_caller, _) = self.persons.admit(&header).await?;
         Ok(match policy_file(name, file).await? {
             Ok(source) => check(&source).into_iter().map(finding).collect(),
             Err(problem) => vec![finding(problem)],
@@ -121,11 +134,10 @@ impl ManagerObject {
         name: &str,
         file: OwnedFd,
         #[zbus(header)] header: Header<'_>,
-        #[zbus(connection)] connection: &Connection,
     ) -> Result<PolicySimulation> {
-        let _caller = self.shared.gate.admit(&header, connection).await?;
+        let (_caller, shared) = self.persons.admit(&header).await?;
         let source = policy_file(name, file).await?;
-        let broker = &self.shared.broker;
+        let broker = &shared.broker;
         let simulated = source.map_err(|problem| vec![problem]);
         let simulated = simulated.and_then(|source| broker.simulate(source));
         Ok(match simulated {
@@ -143,15 +155,15 @@ impl ManagerObject {
         account: &str,
         actor: &str,
         #[zbus(header)] header: Header<'_>,
-        #[zbus(connection)] connection: &Connection,
     ) -> Result<PolicyDecision> {
-        let _caller = self.shared.gate.admit(&header, connection).await?;
+        let (_caller, shared) = self.persons.admit(&header).await?;
         let invalid =
             |error: mooring_core::policy::Unknown| Failure::InvalidArgument(error.to_string());
         let verb: Verb = verb.parse().map_err(invalid)?;
         let actor: Actor = actor.parse().map_err(invalid)?;
-        let account = self.shared.published().account(account)?.account.clone();
-        let broker = &self.shared.broker;
+        let shared = self.persons.with_account(&shared, account).await;
+        let account = shared.published().account(account)?.account.clone();
+        let broker = &shared.broker;
         Ok(plan::told(
             &broker.decide(&account, verb, actor),
             verb,
@@ -163,10 +175,9 @@ impl ManagerObject {
     async fn list_receipts(
         &self,
         #[zbus(header)] header: Header<'_>,
-        #[zbus(connection)] connection: &Connection,
     ) -> Result<Vec<ReceiptSummary>> {
-        let _caller = self.shared.gate.admit(&header, connection).await?;
-        let receipts = self.shared.broker.list_receipts().await?;
+        let (_caller, shared) = self.persons.admit(&header).await?;
+        let receipts = shared.broker.list_receipts().await?;
         let summary = |(receipt, path): (mooring_core::receipt::Receipt, std::path::PathBuf)| {
             ReceiptSummary {
                 when: mooring_core::receipt::seconds(&receipt.signed_out_at).unwrap_or(0),
@@ -180,23 +191,17 @@ impl ManagerObject {
         Ok(receipts.into_iter().map(summary).collect())
     }
 
-    async fn read_receipt(
-        &self,
-        id: &str,
-        #[zbus(header)] header: Header<'_>,
-        #[zbus(connection)] connection: &Connection,
-    ) -> Result<String> {
-        let _caller = self.shared.gate.admit(&header, connection).await?;
-        Ok(self.shared.broker.receipts.read(id)?)
+    async fn read_receipt(&self, id: &str, #[zbus(header)] header: Header<'_>) -> Result<String> {
+        let (_caller, shared) = self.persons.admit(&header).await?;
+        Ok(shared.broker.receipts.read(id)?)
     }
 
     async fn diagnose(
         &self,
         #[zbus(header)] header: Header<'_>,
-        #[zbus(connection)] connection: &Connection,
     ) -> Result<Vec<mooring_api::Diagnosis>> {
-        let _caller = self.shared.gate.admit(&header, connection).await?;
-        Ok(self.shared.broker.diagnose().await)
+        let (_caller, shared) = self.persons.admit(&header).await?;
+        Ok(shared.broker.diagnose().await)
     }
 
     async fn inhibit(
@@ -208,20 +213,15 @@ impl ManagerObject {
         #[zbus(header)] header: Header<'_>,
         #[zbus(connection)] connection: &Connection,
     ) -> Result<OwnedFd> {
-        let gate = &self.shared.gate;
-        let caller = gate.admit(&header, connection).await?;
-        let pid = gate.process(&header, connection).await;
+        let (caller, shared) = self.persons.admit(&header).await?;
+        let pid = shared.gate.process(&header, connection).await;
         let lock = arguments::inhibit((what, who, why, mode), caller.uid(), pid)?;
-        Ok(self.shared.broker.inhibit(lock)?.into())
+        Ok(shared.broker.inhibit(lock)?.into())
     }
 
-    async fn list_inhibitors(
-        &self,
-        #[zbus(header)] header: Header<'_>,
-        #[zbus(connection)] connection: &Connection,
-    ) -> Result<Vec<Inhibitor>> {
-        let _caller = self.shared.gate.admit(&header, connection).await?;
-        let held = self.shared.broker.inhibitors.list();
+    async fn list_inhibitors(&self, #[zbus(header)] header: Header<'_>) -> Result<Vec<Inhibitor>> {
+        let (_caller, shared) = self.persons.admit(&header).await?;
+        let held = shared.broker.inhibitors.list();
         Ok(held.into_iter().map(inhibitor).collect())
     }
 
@@ -232,12 +232,12 @@ impl ManagerObject {
 
     #[zbus(property(emits_changed_signal = "const"))]
     fn mode(&self) -> &'static str {
-        self.shared.broker.mode.name()
+        self.persons.people().mode().name()
     }
 
     #[zbus(property)]
-    fn policy_state(&self) -> String {
-        self.shared.published().policy_state.to_owned()
+    async fn policy_state(&self) -> String {
+        self.persons.policy_state().await
     }
 }
 
@@ -256,6 +256,16 @@ fn inhibitor(lock: inhibitors::Inhibitor) -> Inhibitor {
         why: lock.why,
         mode: lock.mode.name().to_owned(),
         pid: lock.pid,
+    }
+}
+
+fn of_bundle(bundle: &mooring_core::policy::bundle::Bundle) -> PolicyStatus {
+    PolicyStatus {
+        bundle_version: bundle.version,
+        bundle_expires: bundle.expires,
+        bundle_organisation: bundle.organisation.clone(),
+        bundle_key: bundle.key.clone(),
+        ..PolicyStatus::default()
     }
 }
 
@@ -300,7 +310,7 @@ fn simulated_as_told(questions: &[Question], simulation: Simulation) -> PolicySi
 }
 
 /// A finding about this file; one about another file names it.
-fn of_file(name: &str, problem: Problem) -> Finding {
+pub(super) fn of_file(name: &str, problem: Problem) -> Finding {
     if problem.file == name {
         return finding(problem);
     }

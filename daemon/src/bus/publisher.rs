@@ -11,16 +11,19 @@ use mooring_api::{JobOutcome, ROOT_PATH};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use zbus::fdo::Properties;
+use zbus::names::UniqueName;
 use zbus::object_server::{Interface, SignalEmitter};
-use zbus::{Connection, OwnedVariant, Variant};
+use zbus::{Connection, ObjectPath, Variant};
 
 use super::account::{AccountObject, AccountObjectSignals, FilesObject};
 use super::devices::DevicesObject;
 use super::job::{JobObject, JobObjectSignals};
 use super::manager::ManagerObject;
+use super::objects::{self, ACCOUNT_INTERFACES, JOB_INTERFACES, Objects, Values};
 use super::{Shared, account_path, job_path};
 use crate::announcements::Announcement;
 use crate::broker::Broker;
+use crate::folders::Mode;
 use crate::published::{JobState, Published};
 
 /// The shortest time between two signals that tell nothing but progress.
@@ -33,19 +36,19 @@ pub(super) fn version(broker: &Broker) -> u64 {
     broker.published.borrow().version
 }
 
-type Told = HashMap<String, OwnedVariant>;
-
 /// The task that tells what changed.
 pub struct Publisher {
     connection: Connection,
     shared: Shared,
     changes: watch::Receiver<Published>,
     told_version: watch::Sender<u64>,
+    /// Whether it tells of the daemon as a whole too.
+    is_device: bool,
     /// Nothing was told yet.
     first: bool,
     accounts: BTreeSet<String>,
     jobs: BTreeMap<u64, JobState>,
-    told: BTreeMap<(String, String), Told>,
+    told: BTreeMap<(String, String), Values>,
     next_progress: Instant,
 }
 
@@ -54,12 +57,14 @@ impl Publisher {
         connection: Connection,
         shared: Shared,
         told_version: watch::Sender<u64>,
+        is_device: bool,
     ) -> Self {
         Self {
             changes: shared.broker.published.subscribe(),
             connection,
             shared,
             told_version,
+            is_device,
             first: true,
             accounts: BTreeSet::new(),
             jobs: BTreeMap::new(),
@@ -112,25 +117,30 @@ impl Publisher {
     }
 
     async fn add(&mut self, now: &Published) -> zbus::Result<()> {
-        let server = self.connection.object_server();
         for id in now.accounts.keys() {
             if self.accounts.insert(id.clone()) {
-                let path = account_path(id);
+                let (path, shared) = (account_path(id), &self.shared);
+                let server = self.connection.object_server();
+                self.fence(&path).await?;
                 server
-                    .at(&path, AccountObject::new(self.shared.clone(), id))
+                    .at(&path, AccountObject::new(shared.clone(), id))
                     .await?;
                 server
-                    .at(&path, FilesObject::new(self.shared.clone(), id))
+                    .at(&path, FilesObject::new(shared.clone(), id))
                     .await?;
                 server
-                    .at(&path, DevicesObject::new(self.shared.clone(), id))
+                    .at(&path, DevicesObject::new(shared.clone(), id))
                     .await?;
+                self.appeared(&path, &ACCOUNT_INTERFACES).await?;
             }
         }
         for (number, job) in &now.jobs {
             if !self.jobs.contains_key(number) {
+                let path = job_path(*number);
                 let object = JobObject::new(self.shared.clone(), *number);
-                server.at(&job_path(*number), object).await?;
+                self.fence(&path).await?;
+                self.connection.object_server().at(&path, object).await?;
+                self.appeared(&path, &JOB_INTERFACES).await?;
                 // One that an earlier process ended was told of by it.
                 let told = if self.first {
                     job.state
@@ -143,8 +153,57 @@ impl Publisher {
         Ok(())
     }
 
-    async fn remove(&mut self, now: &Published) -> zbus::Result<()> {
+    /// Prepares the place of an object that not everybody is to see.
+    async fn fence(&self, path: &ObjectPath<'_>) -> zbus::Result<()> {
+        if self.shared.broker.mode == Mode::Session {
+            return Ok(());
+        }
+        let (server, owner) = (self.connection.object_server(), self.shared.broker.uid);
+        objects::fenced(server, &self.shared.gate, owner, path).await
+    }
+
+    /// An object is there with all its interfaces.
+    async fn appeared(&self, path: &ObjectPath<'_>, interfaces: &[&str]) -> zbus::Result<()> {
         let server = self.connection.object_server();
+        if self.shared.broker.mode == Mode::System {
+            objects::built(server, path).await?;
+        }
+        let all = objects::interfaces(server, &self.connection, path, interfaces).await?;
+        for emitter in self.emitters(ROOT_PATH)? {
+            Objects::interfaces_added(&emitter, path.as_ref(), all.clone()).await?;
+        }
+        Ok(())
+    }
+
+    /// An object is gone.
+    async fn disappeared(
+        &mut self,
+        path: &ObjectPath<'_>,
+        interfaces: &[&str],
+    ) -> zbus::Result<()> {
+        self.told.retain(|(told, _), _| *told != path.as_str());
+        for emitter in self.emitters(ROOT_PATH)? {
+            Objects::interfaces_removed(&emitter, path.as_ref(), interfaces).await?;
+        }
+        Ok(())
+    }
+
+    /// What tells of an object: one signal for all, or one for each client that may hear it.
+    fn emitters(&self, path: &str) -> zbus::Result<Vec<SignalEmitter<'static>>> {
+        let emitter = SignalEmitter::new(&self.connection, path)?.into_owned();
+        Ok(match self.shared.gate.audience() {
+            None => vec![emitter],
+            Some(clients) => clients
+                .into_iter()
+                .map(|client| {
+                    let client = UniqueName::from(client);
+                    emitter.to_owned().set_destination(client.into())
+                })
+                .collect(),
+        })
+    }
+
+    async fn remove(&mut self, now: &Published) -> zbus::Result<()> {
         let gone: Vec<String> = self
             .accounts
             .iter()
@@ -153,11 +212,12 @@ impl Publisher {
             .collect();
         for id in gone {
             let path = account_path(&id);
+            let server = self.connection.object_server();
             server.remove::<DevicesObject, _>(&path).await?;
             server.remove::<FilesObject, _>(&path).await?;
             server.remove::<AccountObject, _>(&path).await?;
-            self.told.retain(|(told, _), _| *told != path.as_str());
             self.accounts.remove(&id);
+            self.disappeared(&path, &ACCOUNT_INTERFACES).await?;
         }
         let gone: Vec<u64> = self
             .jobs
@@ -167,16 +227,19 @@ impl Publisher {
             .collect();
         for number in gone {
             let path = job_path(number);
+            let server = self.connection.object_server();
             server.remove::<JobObject, _>(&path).await?;
-            self.told.retain(|(told, _), _| *told != path.as_str());
             self.jobs.remove(&number);
+            self.disappeared(&path, &JOB_INTERFACES).await?;
         }
         Ok(())
     }
 
     async fn change(&mut self) -> zbus::Result<Option<Instant>> {
         let mut later = None;
-        self.compare::<ManagerObject>(ROOT_PATH, &mut later).await?;
+        if self.is_device {
+            self.compare::<ManagerObject>(ROOT_PATH, &mut later).await?;
+        }
         for id in self.accounts.clone() {
             let path = account_path(&id);
             self.compare::<AccountObject>(path.as_str(), &mut later)
@@ -202,13 +265,8 @@ impl Publisher {
         later: &mut Option<Instant>,
     ) -> zbus::Result<()> {
         let server = self.connection.object_server();
-        let object = server.interface::<_, I>(path).await?;
-        let emitter = object.signal_emitter();
-        let now = object
-            .get()
-            .await
-            .get_all(server, &self.connection, None, emitter)
-            .await?;
+        let at = ObjectPath::try_from(path)?;
+        let now = objects::all_of::<I>(server, &self.connection, &at).await?;
         let name = I::name();
         let key = (path.to_owned(), name.to_string());
         let Some(before) = self.told.get(&key) else {
@@ -233,7 +291,10 @@ impl Publisher {
             .filter_map(|property| now.get(property).map(|value| (property, value)))
             .map(|(property, value)| Ok((property, Variant::try_from(value)?)))
             .collect::<zbus::Result<HashMap<_, _>>>()?;
-        Properties::properties_changed(emitter, name, changed, (&[][..]).into()).await?;
+        for emitter in self.emitters(path)? {
+            let (name, changed) = (name.clone(), changed.clone());
+            Properties::properties_changed(&emitter, name, changed, (&[][..]).into()).await?;
+        }
         self.told.insert(key, now);
         Ok(())
     }
@@ -241,8 +302,9 @@ impl Publisher {
     /// Tells apps of sign-outs that begin, and of those that were given up.
     async fn warn_apps(&self, words: Vec<Announcement>) -> zbus::Result<()> {
         for Announcement { account, begins } in words {
-            let emitter = SignalEmitter::new(&self.connection, account_path(&account))?;
-            emitter.signing_out(begins).await?;
+            for emitter in self.emitters(account_path(&account).as_str())? {
+                emitter.signing_out(begins).await?;
+            }
         }
         Ok(())
     }
@@ -262,8 +324,9 @@ impl Publisher {
             .map(|(number, job)| (*number, job.outcome.clone()))
             .collect();
         for (number, outcome) in ended {
-            let emitter = SignalEmitter::new(&self.connection, job_path(number))?;
-            emitter.finished(outcome).await?;
+            for emitter in self.emitters(job_path(number).as_str())? {
+                emitter.finished(outcome.clone()).await?;
+            }
             self.jobs.insert(number, JobState::Finished);
         }
         Ok(())

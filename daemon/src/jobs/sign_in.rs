@@ -24,8 +24,8 @@ pub use request::{Asked, Found, Request, Wanted};
 
 /// The kind on the bus.
 pub const KIND: &str = "sign-in";
-/// The most accounts on one device.
-const MAX_ACCOUNTS: usize = 16;
+/// The most accounts on one device: as many as one worker takes.
+const MAX_ACCOUNTS: usize = 256;
 
 /// The stages of a sign-in.
 pub fn stages() -> Vec<&'static str> {
@@ -91,6 +91,7 @@ impl Broker {
     /// [`Failure::Busy`] when this device is signed in there already.
     pub async fn sign_in(self: &Arc<Self>, request: Request, uid: u32) -> Result<u64, Failure> {
         self.expect_sign_in(&request.wanted)?;
+        self.expect_unlocked().await?;
         let found = self.inspect(&request.wanted).await?;
         request.expect_consent(&found)?;
         if let (None, Some(password)) = (&found.record, &request.password) {
@@ -146,6 +147,7 @@ impl Broker {
             storage_id: String::new(),
             sign_in_id: random::hex::<16>()?,
             device: self.device_name(request.device.as_deref())?,
+            left_with: String::new(),
             collections: found.collections.clone(),
             adopt: request.adopt,
             record: String::new(),
@@ -208,6 +210,10 @@ async fn begin(mut job: Job, mut account: Account, entry: Entry, proof: Proof) {
         Err(failure) => return vanish(job, failed(ending(&failure))),
     }
     account.signed_in_at = job.broker.clock.now();
+    account.left_with = match job.broker.left_with(&account).await {
+        Ok(id) => id,
+        Err(failure) => return vanish(job, failed(ending(&failure))),
+    };
     if let Err(error) = job.broker.store.save(&account, &entry) {
         return vanish(job, failed(ending(&error.into())));
     }

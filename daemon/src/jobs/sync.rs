@@ -26,8 +26,14 @@ pub enum Wish {
     Undelete {
         /// Where it was.
         file: Vec<u8>,
+        /// Even if it is damaged; then its name says so.
+        damaged: bool,
     },
 }
+
+/// What is said of a file that came back without a check.
+const UNCHECKED: &str = "it was not checked: the trash does not know which bytes it had (only an \
+                         earlier Mooring, or a full storage, notes none)";
 
 pub(super) const KIND: &str = "sync";
 
@@ -111,7 +117,7 @@ pub(super) async fn run(mut job: Job, account: Account, wish: Wish) {
     let broker = job.broker.clone();
     let synced = job.drive(true, sync(&broker, &account, &wish)).await;
     let outcome = match synced {
-        Ok(report) => {
+        Ok((report, checked)) => {
             broker.recovered(&account.id);
             if let Err(failure) = broker.refresh(&account).await {
                 tracing::warn!(account = account.id, error = %failure, "no counts after a sync");
@@ -120,7 +126,11 @@ pub(super) async fn run(mut job: Job, account: Account, wish: Wish) {
             if report.pending_total == 0 {
                 job.show(|view| view.stage = "synced");
             }
-            outcome(report)
+            let mut outcome = outcome(report);
+            if !checked && outcome.message.is_empty() {
+                outcome.message = UNCHECKED.to_owned();
+            }
+            outcome
         }
         Err(failure) => {
             if !matches!(failure, Failure::Cancelled(_)) {
@@ -132,19 +142,27 @@ pub(super) async fn run(mut job: Job, account: Account, wish: Wish) {
     job.end(account, outcome);
 }
 
-async fn sync(broker: &Broker, account: &Account, wish: &Wish) -> Result<SyncReport, Failure> {
+/// Answers, too, whether what came back from the trash, if anything did, was checked.
+async fn sync(
+    broker: &Broker,
+    account: &Account,
+    wish: &Wish,
+) -> Result<(SyncReport, bool), Failure> {
     let read_back = broker.rules.in_force().settings.read_back;
     let wish = wish.clone();
     let asked = broker.workers.ask(account.spec(), move |live, id| {
         let wish = wish.clone();
         Box::pin(async move {
-            if let Wish::Undelete { file } = &wish {
-                live.proxy().undelete(&id, file).await?;
-            }
-            match wish {
-                Wish::Answer { delete } => live.proxy().answer(&id, delete, read_back).await,
-                Wish::Sync | Wish::Undelete { .. } => live.proxy().sync(&id, read_back).await,
-            }
+            let (worker, mut checked) = (live.proxy(), true);
+            let report = match &wish {
+                Wish::Answer { delete } => worker.answer(&id, *delete, read_back).await?,
+                Wish::Sync => worker.sync(&id, read_back).await?,
+                Wish::Undelete { file, damaged } => {
+                    (_, checked) = worker.undelete(&id, file, *damaged).await?;
+                    worker.sync(&id, read_back).await?
+                }
+            };
+            Ok((report, checked))
         })
     });
     asked.await

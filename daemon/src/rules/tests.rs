@@ -8,6 +8,9 @@ use super::*;
 const GOOD: &str = "[organisation]\nname = \"Example\"\ncontact = \"help@example.org\"\n\
     [[rule]]\nname = \"stay\"\nsign-out = \"deny\"\nreason = \"Exams.\"\n";
 
+/// Some Tuesday of 2026.
+const NOW: u64 = 1_795_543_200;
+
 struct Place {
     _folder: tempfile::TempDir,
     folders: Folders,
@@ -17,11 +20,7 @@ struct Place {
 fn place() -> Place {
     let folder = tempfile::tempdir().unwrap();
     let home = folder.path().to_owned();
-    let folders = Folders {
-        config: home.join("config/mooring"),
-        state: home.join("state"),
-        home,
-    };
+    let folders = Folders::below(&home.join("config/mooring"), &home.join("state"), &home);
     folders.make().unwrap();
     let store = Store::open(&folders.state.join("broker.db")).unwrap();
     Place {
@@ -34,17 +33,17 @@ fn place() -> Place {
 #[test]
 fn no_files_are_no_policy() {
     let place = place();
-    let rules = Rules::load(place.folders.clone(), &place.store).unwrap();
+    let rules = Rules::load(place.folders.clone(), 0, &place.store, NOW).unwrap();
     assert_eq!(rules.in_force().standing.state(), State::None);
 }
 
 #[test]
 fn a_bad_file_keeps_the_last_good_policy_over_a_restart() {
     let place = place();
-    fs::create_dir_all(place.folders.policy()).unwrap();
-    let file = place.folders.policy().join("10-school.toml");
+    fs::create_dir_all(&place.folders.policies[0]).unwrap();
+    let file = place.folders.policies[0].join("10-school.toml");
     fs::write(&file, GOOD).unwrap();
-    let rules = Rules::load(place.folders.clone(), &place.store).unwrap();
+    let rules = Rules::load(place.folders.clone(), 0, &place.store, NOW).unwrap();
     assert_eq!(
         rules.in_force().standing.state(),
         State::InForce,
@@ -52,9 +51,9 @@ fn a_bad_file_keeps_the_last_good_policy_over_a_restart() {
         rules.in_force()
     );
     fs::write(&file, "[[rule]\n").unwrap();
-    rules.reload(&place.store).unwrap();
+    rules.reload(&place.store, NOW).unwrap();
     assert_eq!(rules.in_force().standing.state(), State::LastGood);
-    let again = Rules::load(place.folders.clone(), &place.store).unwrap();
+    let again = Rules::load(place.folders.clone(), 0, &place.store, NOW).unwrap();
     assert_eq!(again.in_force().standing.state(), State::LastGood);
     assert_eq!(again.in_force().standing.policy().rules().len(), 1);
 }
@@ -62,11 +61,11 @@ fn a_bad_file_keeps_the_last_good_policy_over_a_restart() {
 #[test]
 fn what_is_no_file_is_a_problem_and_not_an_absence() {
     let place = place();
-    fs::create_dir_all(place.folders.policy()).unwrap();
-    let path = place.folders.policy().join("a.toml");
-    let rules = Rules::load(place.folders.clone(), &place.store).unwrap();
+    fs::create_dir_all(&place.folders.policies[0]).unwrap();
+    let path = place.folders.policies[0].join("a.toml");
+    let rules = Rules::load(place.folders.clone(), 0, &place.store, NOW).unwrap();
     let state = || {
-        rules.reload(&place.store).unwrap();
+        rules.reload(&place.store, NOW).unwrap();
         rules.in_force().standing.state()
     };
     std::os::unix::fs::symlink("nowhere", &path).unwrap();
@@ -78,8 +77,8 @@ fn what_is_no_file_is_a_problem_and_not_an_absence() {
     fs::create_dir(&path).unwrap();
     assert_eq!(state(), State::Invalid);
     fs::remove_dir(&path).unwrap();
-    fs::write(place.folders.policy().join(".#b.toml"), "junk").unwrap();
-    fs::write(place.folders.policy().join("b.toml~"), "junk").unwrap();
+    fs::write(place.folders.policies[0].join(".#b.toml"), "junk").unwrap();
+    fs::write(place.folders.policies[0].join("b.toml~"), "junk").unwrap();
     assert_eq!(state(), State::None);
 }
 
@@ -89,13 +88,13 @@ fn bad_settings_keep_the_ones_before() {
     fs::create_dir_all(&place.folders.config).unwrap();
     let file = place.folders.config.join("mooring.toml");
     fs::write(&file, "[jobs]\nkeep-finished = 3\n").unwrap();
-    let rules = Rules::load(place.folders.clone(), &place.store).unwrap();
+    let rules = Rules::load(place.folders.clone(), 0, &place.store, NOW).unwrap();
     assert_eq!(rules.in_force().settings.keep_finished, 3);
     fs::write(&file, "[jobs]\nkeep-finished = \"x\"\n").unwrap();
-    rules.reload(&place.store).unwrap();
+    rules.reload(&place.store, NOW).unwrap();
     assert_eq!(rules.in_force().settings.keep_finished, 3);
     assert_eq!(rules.in_force().settings_problems.len(), 1);
-    assert_eq!(check(&place.folders).len(), 1);
+    assert_eq!(check(&place.folders, NOW).len(), 1);
 }
 
 #[tokio::test]
@@ -106,18 +105,18 @@ async fn folders_that_appear_later_are_watched_from_then_on() {
     let changed = async |watch: &mut Watch| {
         assert!(tokio::time::timeout(bound, watch.changed()).await.unwrap());
     };
-    fs::create_dir_all(place.folders.policy()).unwrap();
+    fs::create_dir_all(&place.folders.policies[0]).unwrap();
     changed(&mut watch).await;
-    let file = place.folders.policy().join("a.toml");
+    let file = place.folders.policies[0].join("a.toml");
     fs::write(&file, GOOD).unwrap();
     changed(&mut watch).await;
     // As editors do it.
-    let new = place.folders.policy().join(".a.toml.new");
+    let new = place.folders.policies[0].join(".a.toml.new");
     fs::write(&new, GOOD).unwrap();
     fs::rename(&new, &file).unwrap();
     changed(&mut watch).await;
     fs::remove_dir_all(&place.folders.config).unwrap();
     changed(&mut watch).await;
-    fs::create_dir_all(place.folders.policy()).unwrap();
+    fs::create_dir_all(&place.folders.policies[0]).unwrap();
     changed(&mut watch).await;
 }

@@ -12,6 +12,7 @@ use notify::event::{AccessKind, AccessMode, EventKind};
 use notify::{Event, RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::mpsc;
 
+use super::bundle;
 use crate::folders::Folders;
 
 /// An editor writes a file in several steps: changes are taken up after this much quiet.
@@ -19,12 +20,16 @@ const QUIET: Duration = Duration::from_millis(100);
 /// ...but not later than this after the first.
 const PATIENCE: Duration = Duration::from_secs(2);
 
+/// How late it may be noticed that a bundle has expired.
+const EXPIRY: Duration = Duration::from_secs(3_600);
+
 /// How often the watches are set anew for folders that appear meanwhile.
 const MAX_ROUNDS: u32 = 8;
 
 /// Tells when the files may have changed.
 pub struct Watch {
-    wanted: [PathBuf; 3],
+    wanted: Vec<PathBuf>,
+    bundle: PathBuf,
     watched: BTreeSet<PathBuf>,
     watcher: RecommendedWatcher,
     events: mpsc::Receiver<()>,
@@ -36,11 +41,10 @@ impl Watch {
     /// # Errors
     /// When the system gives no inotify instance.
     pub fn start(folders: &Folders) -> notify::Result<Self> {
-        let wanted = [
-            folders.config.clone(),
-            folders.config.join("mooring.d"),
-            folders.policy(),
-        ];
+        let mut wanted = vec![folders.config.clone(), folders.config.join("mooring.d")];
+        wanted.extend_from_slice(&folders.policies);
+        wanted.push(bundle::folder(folders));
+        wanted.push(bundle::key_folder(folders));
         let (sender, events) = mpsc::channel(1);
         let concerned = wanted.clone();
         let watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
@@ -51,6 +55,7 @@ impl Watch {
         })?;
         let mut watch = Self {
             wanted,
+            bundle: bundle::path(folders),
             watched: BTreeSet::new(),
             watcher,
             events,
@@ -61,8 +66,14 @@ impl Watch {
 
     /// Waits for a change, and then for quiet. Answers false when watching has ended.
     pub async fn changed(&mut self) -> bool {
-        if self.events.recv().await.is_none() {
-            return false;
+        loop {
+            match tokio::time::timeout(EXPIRY, self.events.recv()).await {
+                Ok(Some(())) => break,
+                Ok(None) => return false,
+                // Nothing changed but the time, which only a bundle is subject to.
+                Err(_) if self.bundle.exists() => return true,
+                Err(_) => {}
+            }
         }
         let quiet = async {
             while let Ok(Some(())) = tokio::time::timeout(QUIET, self.events.recv()).await {}

@@ -1,61 +1,215 @@
 //! Values as rows, and back.
 
 use mooring_core::attempts::Attempts;
+use mooring_core::policy::Source;
+use mooring_core::seal;
 use mooring_core::session::Session;
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::Error;
+use super::sealed::{self, Sealing};
 use crate::account::Account;
 use crate::jobs::journal::Entry;
+use crate::sealed::Kind;
 
+/// What rows are called, in their seals and in messages.
+pub(super) const ACCOUNT: &str = "account";
+pub(super) const JOB: &str = "job";
+pub(super) const ATTEMPTS: &str = "password tries";
+pub(super) const SESSION: &str = "age of a session";
+pub(super) const POLICY: &str = "last good policy";
+pub(super) const COUNTER: &str = "number of the last job";
 /// Storages whose password tries are remembered; the oldest go first.
 const MAX_ATTEMPTS: u32 = 1024;
 
-pub(super) fn read<T: DeserializeOwned>(what: &str, text: &str) -> Result<T, Error> {
+/// What is in a row that was sealed under this key (`core/seal.rs`).
+pub(super) fn read<T: DeserializeOwned>(what: &str, key: &str, sealed: &str) -> Result<T, Error> {
+    let text = seal::open(what, key, sealed).map_err(|_| broken(what, key))?;
     serde_json::from_str(text).map_err(|source| Error::Damaged {
         what: what.to_owned(),
         source,
     })
 }
 
-pub(super) fn written<T: Serialize>(what: &str, value: &T) -> Result<String, Error> {
-    serde_json::to_string(value).map_err(|source| Error::Damaged {
+pub(super) fn written<T: Serialize>(what: &str, key: &str, value: &T) -> Result<String, Error> {
+    let text = serde_json::to_string(value).map_err(|source| Error::Damaged {
         what: what.to_owned(),
         source,
+    })?;
+    Ok(seal::seal(what, key, &text))
+}
+
+pub(super) fn broken(what: &str, key: &str) -> Error {
+    Error::Broken {
+        what: what.to_owned(),
+        key: key.to_owned(),
+    }
+}
+
+/// Passes when the numbers of a row are those that were written with this sum.
+pub(super) fn expect_sum(what: &str, key: &str, numbers: &[i64], sum: &str) -> Result<(), Error> {
+    if self::sum(what, key, numbers) == sum {
+        Ok(())
+    } else {
+        Err(broken(what, key))
+    }
+}
+
+pub(super) fn sum(what: &str, key: &str, numbers: &[i64]) -> String {
+    let words: Vec<String> = numbers.iter().map(i64::to_string).collect();
+    seal::sum(what, key, &words.join(" "))
+}
+
+/// The accounts as their rows have them, ordered by their IDs: a record that is sealed is not in them.
+pub(super) fn account_rows(connection: &Connection) -> Result<Vec<Account>, Error> {
+    let mut statement = connection.prepare("SELECT id, data FROM account ORDER BY id")?;
+    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    rows.map(|row| {
+        let (id, data): (String, String) = row?;
+        read(ACCOUNT, &id, &data)
     })
+    .collect()
 }
 
-pub(super) fn all<T: DeserializeOwned>(
-    connection: &Connection,
-    what: &str,
-    query: &str,
-) -> Result<Vec<T>, Error> {
-    let mut statement = connection.prepare(query)?;
-    let rows = statement.query_map([], |row| row.get::<_, String>(0))?;
-    rows.map(|text| read(what, &text?)).collect()
+/// The accounts, ordered by their IDs, with their records where those can be opened.
+pub(super) fn accounts(connection: &Connection, sealing: &Sealing) -> Result<Vec<Account>, Error> {
+    let mut accounts = account_rows(connection)?;
+    for account in &mut accounts {
+        unseal(connection, sealing, account)?;
+    }
+    Ok(accounts)
 }
 
-pub(super) fn account(t: &Transaction<'_>, id: &str) -> Result<Option<Account>, Error> {
+/// Puts the record in that is sealed. While it is locked, the account is without.
+fn unseal(connection: &Connection, sealing: &Sealing, account: &mut Account) -> Result<(), Error> {
+    if !account.record.is_empty() {
+        return Ok(());
+    }
+    match sealed::get(connection, sealing, &account.id, Kind::IdentityRecord) {
+        Ok(Some(record)) => account.record = String::from_utf8_lossy(&record).into_owned(),
+        Ok(None) | Err(Error::Locked { .. }) => {}
+        Err(error) => return Err(error),
+    }
+    Ok(())
+}
+
+/// The jobs, oldest first.
+pub(super) fn jobs(connection: &Connection) -> Result<Vec<Entry>, Error> {
+    let mut statement =
+        connection.prepare("SELECT number, account, data FROM job ORDER BY number")?;
+    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+    rows.map(|row| {
+        let (number, account, data): (i64, String, String) = row?;
+        read(JOB, &job_key(number, &account), &data)
+    })
+    .collect()
+}
+
+pub(super) fn job_key(number: i64, account: &str) -> String {
+    format!("{number} {account}")
+}
+
+/// The highest number that a journaled job ever had.
+pub(super) fn last_job(connection: &Connection) -> Result<i64, Error> {
+    let found = connection.query_row("SELECT last_job, sum FROM counter", [], |row| {
+        Ok((row.get(0)?, row.get::<_, String>(1)?))
+    });
+    let (number, sum) = found?;
+    expect_sum(COUNTER, "", &[number], &sum)?;
+    Ok(number)
+}
+
+fn account_row(t: &Transaction<'_>, id: &str) -> Result<Option<Account>, Error> {
     let text: Option<String> = t
         .query_row("SELECT data FROM account WHERE id = ?1", [id], |row| {
             row.get(0)
         })
         .optional()?;
-    text.map(|text| read("account", &text)).transpose()
+    text.map(|text| read(ACCOUNT, id, &text)).transpose()
+}
+
+pub(super) fn account(
+    t: &Transaction<'_>,
+    sealing: &Sealing,
+    id: &str,
+) -> Result<Option<Account>, Error> {
+    let mut found = account_row(t, id)?;
+    if let Some(account) = &mut found {
+        unseal(t, sealing, account)?;
+    }
+    Ok(found)
 }
 
 /// Whoever writes an account may have read it before its identity record moved on: that stays.
-pub(super) fn put_account(t: &Transaction<'_>, account: &Account) -> Result<(), Error> {
+///
+/// A record that was not changed stays as it is, sealed or not: nothing else about an account needs
+/// the key.
+pub(super) fn put_account(
+    t: &Transaction<'_>,
+    sealing: &Sealing,
+    account: &Account,
+) -> Result<(), Error> {
     let mut account = account.clone();
-    if let Some(before) = self::account(t, &account.id)? {
-        account.keep_newer_record(&before.record);
+    let row = account_row(t, &account.id)?;
+    let mut before = row.as_ref().map_or_else(String::new, |r| r.record.clone());
+    if let Some(row) = &row {
+        let mut opened = row.clone();
+        unseal(t, sealing, &mut opened)?;
+        account.keep_newer_record(&opened.record);
+        before = opened.record;
+    }
+    let record = std::mem::take(&mut account.record);
+    let changed = !record.is_empty() && record != before;
+    if !changed && let Some(row) = row {
+        account.record = row.record;
     }
     t.execute(
         "INSERT INTO account (id, data) VALUES (?1, ?2)
          ON CONFLICT (id) DO UPDATE SET data = excluded.data",
-        params![account.id, written("account", &account)?],
+        params![account.id, written(ACCOUNT, &account.id, &account)?],
+    )?;
+    if changed {
+        let record = record.as_bytes();
+        sealed::put(t, sealing, &account.id, Kind::IdentityRecord, record)?;
+    }
+    Ok(())
+}
+
+/// Whether a record lies open in its row, as before there was a key.
+pub(super) fn has_open_records(connection: &Connection) -> Result<bool, Error> {
+    let accounts = account_rows(connection)?;
+    Ok(accounts.iter().any(|account| !account.record.is_empty()))
+}
+
+/// Seals every record that lies open in its row.
+pub(super) fn seal_records(t: &Transaction<'_>, sealing: &Sealing) -> Result<usize, Error> {
+    let accounts = account_rows(t)?;
+    let open: Vec<Account> = accounts
+        .into_iter()
+        .filter(|account| !account.record.is_empty())
+        .collect();
+    for account in &open {
+        put_account_sealed(t, sealing, account)?;
+    }
+    Ok(open.len())
+}
+
+fn put_account_sealed(
+    t: &Transaction<'_>,
+    sealing: &Sealing,
+    account: &Account,
+) -> Result<(), Error> {
+    let record = account.record.as_bytes();
+    sealed::put(t, sealing, &account.id, Kind::IdentityRecord, record)?;
+    let without = Account {
+        record: String::new(),
+        ..account.clone()
+    };
+    t.execute(
+        "UPDATE account SET data = ?2 WHERE id = ?1",
+        params![account.id, written(ACCOUNT, &account.id, &without)?],
     )?;
     Ok(())
 }
@@ -72,9 +226,17 @@ pub(super) fn put_job(t: &Transaction<'_>, job: &Entry) -> Result<(), Error> {
     t.execute(
         "INSERT INTO job (number, account, data) VALUES (?1, ?2, ?3)
          ON CONFLICT (number) DO UPDATE SET data = excluded.data",
-        params![number, job.account, written("job", job)?],
+        params![
+            number,
+            job.account,
+            written(JOB, &job_key(number, &job.account), job)?
+        ],
     )?;
-    t.execute("UPDATE counter SET last_job = max(last_job, ?1)", [number])?;
+    let last = last_job(t)?.max(number);
+    t.execute(
+        "UPDATE counter SET last_job = ?1, sum = ?2",
+        params![last, sum(COUNTER, "", &[last])],
+    )?;
     Ok(())
 }
 
@@ -83,21 +245,32 @@ pub(super) fn delete_job(t: &Transaction<'_>, number: u64) -> Result<(), Error> 
     Ok(())
 }
 
+pub(super) fn policy(connection: &Connection) -> Result<Option<Vec<Source>>, Error> {
+    let query = "SELECT sources FROM last_good_policy";
+    let text: Option<String> = connection
+        .query_row(query, [], |row| row.get(0))
+        .optional()?;
+    text.map(|text| read(POLICY, "", &text)).transpose()
+}
+
 pub(super) fn attempts(connection: &Connection, storage_id: &str) -> Result<Attempts, Error> {
-    let found = connection
+    let found: Option<([i64; 3], String)> = connection
         .query_row(
-            "SELECT failures, last_failure, not_before FROM attempts WHERE storage_id = ?1",
+            "SELECT failures, last_failure, not_before, sum FROM attempts WHERE storage_id = ?1",
             [storage_id],
-            |row| {
-                Ok(Attempts {
-                    failures: row.get(0)?,
-                    last_failure: row.get::<_, i64>(1)?.unsigned_abs(),
-                    not_before: row.get::<_, i64>(2)?.unsigned_abs(),
-                })
-            },
+            |row| Ok(([row.get(0)?, row.get(1)?, row.get(2)?], row.get(3)?)),
         )
         .optional()?;
-    Ok(found.unwrap_or_default())
+    let Some((numbers, sum)) = found else {
+        return Ok(Attempts::default());
+    };
+    expect_sum(ATTEMPTS, storage_id, &numbers, &sum)?;
+    let [failures, last_failure, not_before] = numbers;
+    Ok(Attempts {
+        failures: u32::try_from(failures).map_err(|_| broken(ATTEMPTS, storage_id))?,
+        last_failure: last_failure.unsigned_abs(),
+        not_before: not_before.unsigned_abs(),
+    })
 }
 
 pub(super) fn put_attempts(
@@ -110,16 +283,22 @@ pub(super) fn put_attempts(
         last_failure,
         not_before,
     } = attempts;
+    let numbers = [
+        i64::from(failures),
+        signed(last_failure),
+        signed(not_before),
+    ];
     t.execute(
-        "INSERT INTO attempts (storage_id, failures, last_failure, not_before)
-         VALUES (?1, ?2, ?3, ?4)
+        "INSERT INTO attempts (storage_id, failures, last_failure, not_before, sum)
+         VALUES (?1, ?2, ?3, ?4, ?5)
          ON CONFLICT (storage_id) DO UPDATE SET failures = excluded.failures,
-         last_failure = excluded.last_failure, not_before = excluded.not_before",
+         last_failure = excluded.last_failure, not_before = excluded.not_before, sum = excluded.sum",
         params![
             storage_id,
-            failures,
-            signed(last_failure),
-            signed(not_before)
+            numbers[0],
+            numbers[1],
+            numbers[2],
+            sum(ATTEMPTS, storage_id, &numbers)
         ],
     )?;
     t.execute(
@@ -136,18 +315,19 @@ pub(super) fn delete_attempts(t: &Transaction<'_>, storage_id: &str) -> Result<(
 }
 
 pub(super) fn session(connection: &Connection, account: &str) -> Result<Option<Session>, Error> {
-    Ok(connection
+    let found: Option<([i64; 2], String)> = connection
         .query_row(
-            "SELECT age, seen FROM session WHERE account = ?1",
+            "SELECT age, seen, sum FROM session WHERE account = ?1",
             [account],
-            |row| {
-                Ok(Session {
-                    age: row.get::<_, i64>(0)?.unsigned_abs(),
-                    seen: row.get::<_, i64>(1)?.unsigned_abs(),
-                })
-            },
+            |row| Ok(([row.get(0)?, row.get(1)?], row.get(2)?)),
         )
-        .optional()?)
+        .optional()?;
+    let Some((numbers, sum)) = found else {
+        return Ok(None);
+    };
+    expect_sum(SESSION, account, &numbers, &sum)?;
+    let [age, seen] = numbers.map(i64::unsigned_abs);
+    Ok(Some(Session { age, seen }))
 }
 
 pub(super) fn put_session(
@@ -155,10 +335,17 @@ pub(super) fn put_session(
     account: &str,
     session: Session,
 ) -> Result<(), Error> {
+    let numbers = [signed(session.age), signed(session.seen)];
     t.execute(
-        "INSERT INTO session (account, age, seen) VALUES (?1, ?2, ?3)
-         ON CONFLICT (account) DO UPDATE SET age = excluded.age, seen = excluded.seen",
-        params![account, signed(session.age), signed(session.seen)],
+        "INSERT INTO session (account, age, seen, sum) VALUES (?1, ?2, ?3, ?4)
+         ON CONFLICT (account) DO UPDATE SET age = excluded.age, seen = excluded.seen,
+         sum = excluded.sum",
+        params![
+            account,
+            numbers[0],
+            numbers[1],
+            sum(SESSION, account, &numbers)
+        ],
     )?;
     Ok(())
 }

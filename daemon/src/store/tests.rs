@@ -18,6 +18,7 @@ fn account() -> Account {
         storage_id: "07".into(),
         sign_in_id: "s".into(),
         device: "laptop".into(),
+        left_with: String::new(),
         collections: vec![Chosen {
             collection: Collection::Photos,
             root: b"/home/p".to_vec(),
@@ -131,13 +132,90 @@ fn a_newer_state_is_left_alone() {
     drop(Store::open(&path).unwrap());
     rusqlite::Connection::open(&path)
         .unwrap()
-        .pragma_update(None, "user_version", 2)
+        .pragma_update(None, "user_version", 3)
         .unwrap();
-    assert!(matches!(Store::open(&path), Err(Error::Newer(2))));
+    assert!(matches!(Store::open(&path), Err(Error::Newer(3))));
     std::fs::write(
         &path,
         "this is no database, but long enough to be taken for one",
     )
     .unwrap();
     assert!(Store::open(&path).is_err());
+}
+
+#[test]
+fn a_state_from_before_there_were_seals_is_sealed_once_and_loses_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("broker.db");
+    let old = rusqlite::Connection::open(&path).unwrap();
+    old.execute_batch(schema::TABLES).unwrap();
+    old.execute_batch(schema::ADDED).unwrap();
+    let text = |value: serde_json::Result<String>| value.unwrap();
+    let (account, job) = (account(), entry(7));
+    let data = text(serde_json::to_string(&account));
+    old.execute("INSERT INTO account VALUES ('a1', ?1)", [data])
+        .unwrap();
+    let data = text(serde_json::to_string(&job));
+    old.execute("INSERT INTO job VALUES (7, 'a1', ?1)", [data])
+        .unwrap();
+    old.execute_batch(
+        "INSERT INTO attempts VALUES ('07', 3, 20, 40); INSERT INTO session VALUES ('a1', 5, 6);
+         INSERT INTO last_good_policy VALUES (1, '[]'); UPDATE counter SET last_job = 9;
+         PRAGMA user_version = 1;",
+    )
+    .unwrap();
+    drop(old);
+    for _ in 0..2 {
+        let store = Store::open(&path).unwrap();
+        assert!(store.accounts().unwrap() == [account.clone()]);
+        assert_eq!(store.jobs().unwrap(), [entry(7)]);
+        assert_eq!(store.last_job().unwrap(), 9);
+        assert_eq!(store.attempts("07").unwrap().failures, 3);
+        assert_eq!(store.session("a1").unwrap().unwrap().age, 5);
+        assert_eq!(store.last_good_policy().unwrap(), Some(Vec::new()));
+        assert_eq!(store.check().unwrap(), None);
+    }
+}
+
+#[test]
+fn a_row_that_says_something_else_is_refused_at_the_start_and_found_by_a_check() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("broker.db");
+    let store = Store::open(&path).unwrap();
+    store.save(&account(), &entry(1)).unwrap();
+    let tries = Attempts {
+        failures: 7,
+        last_failure: 1,
+        not_before: 9,
+    };
+    store.save_attempts("07", tries).unwrap();
+    drop(store);
+    let changes = [
+        (
+            "UPDATE account SET data = replace(data, '\"paused\":false', '\"paused\":true')",
+            "account",
+        ),
+        (
+            "UPDATE account SET data = replace(data, 'alice', 'alicf')",
+            "account",
+        ),
+        ("UPDATE job SET number = 3", "job"),
+        ("UPDATE attempts SET failures = 3", "password tries"),
+        ("UPDATE counter SET last_job = 0", "number of the last job"),
+    ];
+    let good = std::fs::read(&path).unwrap();
+    for (change, named) in changes {
+        std::fs::write(&path, &good).unwrap();
+        let store = Store::open(&path).unwrap();
+        let other = rusqlite::Connection::open(&path).unwrap();
+        assert_eq!(other.execute(change, []).unwrap(), 1);
+        drop(other);
+        assert!(store.check().unwrap().unwrap().contains(named), "{change}");
+        drop(store);
+        let refused = Store::open(&path).unwrap_err().to_string();
+        assert!(
+            refused.contains(named) && refused.contains("aside"),
+            "{refused}"
+        );
+    }
 }

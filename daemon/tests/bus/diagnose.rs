@@ -36,7 +36,7 @@ async fn what_is_wrong_is_said_and_hides_nothing_else() {
     running.signed_in().await;
     world.write_policy("nonsense = 1");
     running.manager.reload().await.unwrap();
-    let receipts = world.folders().receipts();
+    let receipts = world.folders().receipts;
     std::fs::write(receipts.join("20200101T000000Z-alice-00000000.toml"), "?").unwrap();
     world
         .fake

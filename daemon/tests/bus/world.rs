@@ -17,6 +17,7 @@ use mooringd::broker::{Broker, Parts};
 use mooringd::bus;
 use mooringd::clock::Clock;
 use mooringd::folders::{Folders, Mode};
+use mooringd::people::People;
 use mooringd::published::{JobState, JobView, Published};
 use mooringd::store::Store;
 use tempfile::TempDir;
@@ -84,12 +85,8 @@ impl World {
     }
 
     pub fn folders(&self) -> Folders {
-        let home = self.home.path().to_owned();
-        Folders {
-            config: home.join("config/mooring"),
-            state: home.join("state"),
-            home,
-        }
+        let home = self.home.path();
+        Folders::below(&home.join("config/mooring"), &home.join("state"), home)
     }
 
     pub async fn connect(&self) -> Connection {
@@ -107,20 +104,27 @@ impl World {
     pub async fn start_as(&self, uid: u32) -> Running {
         let folders = self.folders();
         folders.make().unwrap();
+        let store = Store::open(&folders.state.join("broker.db")).unwrap();
+        let key = mooringd::sealed::Key::from_bytes(&[7; 32]).unwrap();
+        store
+            .use_key(key, mooringd::keys::Place::Credential)
+            .unwrap();
         let broker = Broker::new(Parts {
             mode: Mode::Session,
-            store: Store::open(&folders.state.join("broker.db")).unwrap(),
+            store,
             folders,
             clock: self.clock.clone(),
             launcher: Box::new(self.fake.clone()),
             cost: CHEAP,
             uid,
             system_bus: Some(self.address.clone()),
+            numbers: Arc::default(),
         })
         .unwrap();
         let connection = self.connect().await;
-        let publisher = bus::serve(&connection, &broker).await.unwrap();
-        let publishing = tokio::spawn(async move { publisher.run().await.unwrap() });
+        let people = Arc::new(People::One(broker.clone()));
+        let serving = bus::serve(&connection, people).await.unwrap();
+        let publishing = tokio::spawn(async move { serving.run().await.unwrap() });
         let client = self.connect().await;
         let manager = ManagerProxy::new(&client).await.unwrap();
         Running {
@@ -133,7 +137,7 @@ impl World {
     }
 
     pub fn write_policy(&self, text: &str) {
-        let folder = self.folders().policy();
+        let folder = self.folders().policies.remove(0);
         std::fs::create_dir_all(&folder).unwrap();
         std::fs::write(folder.join("10-test.toml"), text).unwrap();
     }
@@ -309,7 +313,7 @@ pub fn number(path: &OwnedObjectPath) -> u64 {
 }
 
 pub fn receipt_files(world: &World) -> Vec<PathBuf> {
-    let folder = world.folders().receipts();
+    let folder = world.folders().receipts;
     std::fs::read_dir(folder)
         .unwrap()
         .map(|entry| entry.unwrap().path())

@@ -16,10 +16,14 @@ pub use types::{
     DrainReport, EraseReport, Inspected, Left, PlanFacts, Progress, RemoveReport, RestoreReport,
     ReturnCheck, SyncReport, VerifyReport, WhyReport,
 };
-pub use types::{Device, DeviceRequest};
+pub use types::{Device, DeviceRequest, HandOver};
+
+use zbus::OwnedFd;
 
 /// Compared by the broker with what `Worker.Hello` answers.
 pub const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), "/1");
+/// The name of the sealed memory in which a worker leaves what its watch knows (`memfd_create(2)`).
+pub const WATCH_MAP: &str = "mooring-watch";
 /// The worker's one object.
 pub const WORKER_PATH: &str = "/org/mooring1/worker";
 
@@ -115,14 +119,24 @@ pub trait Worker {
     fn conflicts(&self, account: &str) -> Result<Vec<ConflictCopy>>;
 
     /// Brings a file of the trash back into the storage; the next sync brings it here. Takes and
-    /// answers an absolute local path: another one where the old name was taken.
-    fn undelete(&self, account: &str, file: &[u8]) -> Result<Vec<u8>>;
+    /// answers an absolute local path: another one where the old name was taken, or where the file
+    /// is damaged and comes back all the same. Answers, too, whether it could be checked.
+    fn undelete(&self, account: &str, file: &[u8], damaged: bool) -> Result<(Vec<u8>, bool)>;
 
     /// Watches the folders of an active account, and those of its storage where that is a local
     /// filesystem; from the answer on, `changed` tells of every change, also of a lost watch.
     /// Answers whether all of them are watched: where not, only a look finds changes. Ends by
     /// itself when the account begins to leave.
     fn watch(&self, account: &str) -> Result<bool>;
+
+    /// Ends the watch of an account, so that it can go on in another worker: what changes meanwhile
+    /// waits in the kernel. Then this worker watches nothing of the account any more. `Busy` while
+    /// something is done with it, or when its watch cannot go; then it goes on here.
+    fn hand_over(&self, account: &str) -> Result<HandOver>;
+
+    /// Goes on with a watch that another worker handed over: the kernel's watches and the map.
+    /// Answers whether that is done; where not, everything has to be looked at.
+    fn take_up(&self, account: &str, watch: OwnedFd, map: OwnedFd) -> Result<bool>;
 
     /// How the collections stand, from the state alone (no look at the files).
     fn counts(&self, account: &str) -> Result<Vec<CollectionFacts>>;

@@ -27,6 +27,8 @@ pub struct AccountSpec {
     pub sign_in_id: String,
     /// The name of this device.
     pub device: String,
+    /// The ID of the receipt with which this device left the storage last; empty when it has none.
+    pub left_with: String,
     /// Its collections.
     pub collections: Vec<CollectionSpec>,
 }
@@ -49,6 +51,16 @@ pub struct Attached {
     pub epoch: String,
     /// When the account last synced completely, in seconds since the Unix epoch, or 0.
     pub last_sync: u64,
+}
+
+/// What `hand_over` leaves.
+#[derive(Debug, Default, Serialize, Deserialize, Type)]
+pub struct HandOver {
+    /// Whether something changed that may not have been acted on.
+    pub changed: bool,
+    /// The kernel's watches (inotify) and the map to them (a sealed memfd), or nothing: then nothing
+    /// was watched.
+    pub watch: Vec<zbus::OwnedFd>,
 }
 
 /// Numbers about a set of files.

@@ -27,6 +27,8 @@ pub struct Spec {
     pub sign_in_id: String,
     /// The name of this device.
     pub device: String,
+    /// The receipt with which this device left the storage last; empty when it has none.
+    pub left_with: String,
     /// The person's home, for `Kept from ACCOUNT`.
     pub home: PathBuf,
     /// The collections and their local roots.

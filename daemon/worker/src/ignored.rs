@@ -60,6 +60,11 @@ pub struct BadLine {
     pub why: String,
 }
 
+/// Whether a file in this very folder says anything, and not only those above it.
+pub fn is_of(rules: &Rules, folder: &[u8]) -> bool {
+    rules.as_ref().is_some_and(|level| level.folder == folder)
+}
+
 /// The line that ignores a name of a folder, if one does. What lies below an ignored folder is
 /// ignored with it.
 pub fn ignores(rules: &Rules, folder: &[u8], name: &[u8], is_dir: bool) -> Option<Origin> {

@@ -12,6 +12,8 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::stat::{Mode, umask};
 use tokio::sync::mpsc;
 
+/// Where the broker of system mode waits for workers.
+const BROKER: &str = "/run/mooring/worker.sock";
 /// Progress that may wait for the broker.
 const PROGRESS_AHEAD: usize = 64;
 /// Changes that may wait for the broker; whoever notices more waits too.
@@ -48,15 +50,7 @@ fn run() -> Result<(), Box<dyn std::error::Error>> {
         hard,
     )?;
 
-    let stdin = io::stdin().as_fd().try_clone_to_owned()?;
-    let broker = UnixStream::from(stdin);
-    if broker.peer_addr().is_err() {
-        return Err(
-            "mooring-worker is started by mooringd, not by hand: its standard input must \
-                    be the broker's socket"
-                .into(),
-        );
-    }
+    let broker = broker()?;
     let home = PathBuf::from(std::env::var_os("HOME").ok_or("HOME is not set")?);
     let state = std::env::var_os("XDG_STATE_HOME")
         .map(PathBuf::from)
@@ -66,6 +60,36 @@ fn run() -> Result<(), Box<dyn std::error::Error>> {
         .enable_all()
         .build()?;
     runtime.block_on(serve(broker, home, state.join("mooring/accounts")))
+}
+
+/// The connection to the broker: its socket in system mode, else the one it was started with.
+fn broker() -> Result<UnixStream, Box<dyn std::error::Error>> {
+    let mut arguments = std::env::args_os().skip(1);
+    match (arguments.next(), arguments.next()) {
+        (None, _) => {
+            let stdin = io::stdin().as_fd().try_clone_to_owned()?;
+            let broker = UnixStream::from(stdin);
+            match broker.peer_addr() {
+                Ok(_) => Ok(broker),
+                Err(_) => Err(
+                    "mooring-worker is started by mooringd, not by hand: its standard \
+                               input must be the broker's socket"
+                        .into(),
+                ),
+            }
+        }
+        (Some(flag), None) if flag == "--system" => {
+            // As root it could do more than any person, with files of any person.
+            if nix::unistd::geteuid().is_root() {
+                return Err("mooring-worker does not run as root".into());
+            }
+            UnixStream::connect(BROKER).map_err(|e| format!("{BROKER}: {e}").into())
+        }
+        (Some(other), _) => {
+            let other = other.to_string_lossy();
+            Err(format!("{other}: mooring-worker knows --system and nothing else").into())
+        }
+    }
 }
 
 async fn serve(

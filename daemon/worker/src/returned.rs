@@ -226,7 +226,8 @@ fn read_base<F: Files>(
     pass(&mut each)
 }
 
-/// The newest receipt that this device wrote for this identity into this storage. Receipts that
+/// The receipt that this device keeps of its last sign-out; of a device that keeps none (it was set
+/// up anew), the newest of this device's name for this identity in this storage. Receipts that
 /// cannot be read are passed over: they are somebody else's, or damaged, and the check then says
 /// that there is none.
 fn newest_receipt<F: Files>(account: &Account<F>) -> Result<Option<Receipt>> {
@@ -256,10 +257,13 @@ fn newest_receipt<F: Files>(account: &Account<F>) -> Result<Option<Receipt>> {
                 continue;
             }
         };
-        let ours = receipt.device == account.spec.device
-            && receipt.identity == account.spec.identity
+        let same = receipt.identity == account.spec.identity
             && receipt.storage.id == account.spec.storage_id
             && receipt.proof.base == format!("{id}.base");
+        if same && receipt.id == account.spec.left_with {
+            return Ok(Some(receipt));
+        }
+        let ours = same && receipt.device == account.spec.device;
         // Two sign-outs of one second are told apart by when their receipts were written.
         let when = (receipt.signed_out_at.clone(), entry.stat.mtime);
         if ours && newest.as_ref().is_none_or(|(latest, _)| *latest < when) {

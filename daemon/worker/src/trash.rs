@@ -1,27 +1,28 @@
 //! The trash: what a deletion took away, kept for thirty days in the storage's `.mooring/trash`,
 //! as `DATE/COLLECTION/PATH`. A file deleted there goes from here only once a copy of it lies in
-//! the trash and was read back.
+//! the trash and was read back. The trash knows what bytes were buried (`sums.rs`), and gives back no
+//! others under their name.
 
+mod back;
 mod bury;
 mod expire;
+mod sums;
 
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use mooring_core::collection::Collection;
-use mooring_core::receipt::readable;
 
 use crate::account::Account;
-use crate::conflict::{name_by_content, rename_on};
 use crate::durable;
 use crate::error::{Error, Result, about_one_file};
 use crate::files::{Files, Kind};
-use crate::leave::locate;
 use crate::place::{STORE, open_storage, os, path, under};
 use crate::staging::date;
 use crate::state::{Key, join};
 
+pub use back::{Back, Damaged, undelete, undelete_path};
 pub use bury::{bury_copy, bury_local, bury_remote};
 pub use expire::expire;
 
@@ -32,12 +33,22 @@ fn trash_path() -> PathBuf {
     Path::new(STORE).join("trash")
 }
 
-/// A folder in today's trash for the files of a folder of a collection.
-fn open_today<F: Files>(account: &Account<F>, storage: &F::Dir, key: &Key) -> io::Result<F::Dir> {
+/// Today's trash, for the files of a folder of a collection.
+struct Today<F: Files> {
+    /// Where they go.
+    folder: F::Dir,
+    /// What is noted of their bytes.
+    sums: F::Dir,
+}
+
+fn open_today<F: Files>(account: &Account<F>, storage: &F::Dir, key: &Key) -> io::Result<Today<F>> {
     let files = &account.files;
     let today = trash_path().join(date(files.now()));
     let below = under(today.join(key.collection.folder()), &key.folder);
-    durable::ensure_dir(files, storage, &below, true)
+    Ok(Today {
+        folder: durable::ensure_dir(files, storage, &below, true)?,
+        sums: durable::ensure_dir(files, storage, &today.join(sums::FOLDER), true)?,
+    })
 }
 
 /// Something in the trash.
@@ -117,58 +128,20 @@ pub fn listed<F: Files>(account: &Account<F>) -> Result<Vec<(Vec<u8>, String)>> 
     list(account)?.into_iter().map(shown).collect()
 }
 
-/// [`undelete`] by an absolute local path. Answers the one under which it will be back.
-///
-/// # Errors
-/// As [`undelete`].
-pub fn undelete_path<F: Files>(account: &Account<F>, file: &[u8]) -> Result<Vec<u8>> {
-    let key = locate(account, file)?;
-    let below = undelete(account, &key)?;
-    let root = account.spec.root(key.collection)?;
-    Ok(join(root.as_os_str().as_bytes(), &below))
-}
-
-/// Brings a file of the trash back into the storage's collection, from where the next sync brings
-/// it here. Answers the path it has there now, below the collection.
-///
-/// # Errors
-/// [`Error::Refused`] when neither the trash nor the storage has such a file, or something is in its
-/// way.
-pub fn undelete<F: Files>(account: &Account<F>, key: &Key) -> Result<Vec<u8>> {
-    let trash = Trash::open(account)?;
-    let place = crate::place::open(account, key.collection)?;
-    let Some((dir, below)) = trash.find(key)? else {
-        // A predecessor that died after this very step has done it.
-        if is_there(account, &place.remote, key) {
-            return Ok(key.path());
-        }
-        return Err(Error::Refused(format!(
-            "the trash has no {}: `mooringctl undelete` lists what it has",
-            readable(&key.path())
-        )));
-    };
-    bring_back(account, &place.remote, &dir, key).map_err(|e| match about_one_file(&e) {
-        Some(why) => Error::Refused(format!(
-            "{} cannot come back, it stays in the trash: {}",
-            readable(&key.path()),
-            why.0
-        )),
-        None => fail(account, &below, e),
-    })
-}
-
-fn is_there<F: Files>(account: &Account<F>, root: &F::Dir, key: &Key) -> bool {
-    let dir = account.files.open_dir(root, path(&key.folder));
-    let stat = dir.and_then(|dir| account.files.stat(&dir, os(&key.name)));
-    stat.is_ok_and(|stat| stat.kind == Kind::File)
-}
-
 /// The trash as it is now, for looking up names in it.
 pub struct Trash<'a, F: Files> {
     account: &'a Account<F>,
     storage: F::Dir,
     /// The newest first.
     days: Vec<String>,
+}
+
+/// Where a file lies in the trash.
+struct Found<F: Files> {
+    dir: F::Dir,
+    below: PathBuf,
+    /// What is noted of that day's files; an earlier Mooring noted nothing.
+    sums: Option<F::Dir>,
 }
 
 impl<'a, F: Files> Trash<'a, F> {
@@ -195,12 +168,12 @@ impl<'a, F: Files> Trash<'a, F> {
         Ok(self.find(key)?.is_some())
     }
 
-    /// The newest day's folder that has a file of this name, and its path.
-    fn find(&self, key: &Key) -> Result<Option<(F::Dir, PathBuf)>> {
+    /// The newest file of this name.
+    fn find(&self, key: &Key) -> Result<Option<Found<F>>> {
         let files = &self.account.files;
         for day in &self.days {
-            let day = trash_path().join(day).join(key.collection.folder());
-            let below = under(day, &key.folder);
+            let day = trash_path().join(day);
+            let below = under(day.join(key.collection.folder()), &key.folder);
             let dir = match files.open_dir(&self.storage, &below) {
                 // Not there, or something else: a file, say, that had the folder's name that day.
                 Err(e) if about_one_file(&e).is_some() => continue,
@@ -212,32 +185,15 @@ impl<'a, F: Files> Trash<'a, F> {
                     result
                         .map(drop)
                         .map_err(|e| fail(self.account, &below, e))?;
-                    return Ok(Some((dir, below)));
+                    let sums =
+                        durable::open_if_there(files, &self.storage, &day.join(sums::FOLDER));
+                    let sums = sums.map_err(|e| fail(self.account, &day, e))?;
+                    return Ok(Some(Found { dir, below, sums }));
                 }
             }
         }
         Ok(None)
     }
-}
-
-fn bring_back<F: Files>(
-    account: &Account<F>,
-    remote: &F::Dir,
-    trash: &F::Dir,
-    key: &Key,
-) -> io::Result<Vec<u8>> {
-    let files = &account.files;
-    let to = durable::ensure_dir(files, remote, path(&key.folder), true)?;
-    let mut name = key.name.clone();
-    match rename_on(files, (trash, os(&key.name)), (&to, os(&name))) {
-        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
-            name = name_by_content(account, key, (trash, os(&key.name)), &to)?;
-        }
-        result => result?,
-    }
-    files.sync_dir(&to)?;
-    files.sync_dir(trash)?;
-    Ok(join(&key.folder, &name))
 }
 
 /// The days that the trash has, oldest first.

@@ -14,6 +14,7 @@ use mooring_worker::delete::Answer;
 use mooring_worker::error::Result;
 use mooring_worker::files::Files;
 use mooring_worker::state::Key;
+use mooring_worker::trash::Damaged;
 use mooring_worker::{plan, signin, sync, trash};
 use stage::{CONTACTS, PHOTOS, STORAGE, Stage};
 
@@ -40,6 +41,11 @@ fn trashed(stage: &Stage) -> BTreeSet<PathBuf> {
         .collect()
 }
 
+fn undelete(stage: &Stage, key: &Key) -> Vec<u8> {
+    let back = trash::undelete(&stage.account(), key, Damaged::Stays).unwrap();
+    back.path
+}
+
 #[test]
 fn a_deletion_is_carried_over_and_can_be_undone() {
     let stage = Stage::in_step(&["here.jpg", "there.jpg", "stays.jpg"]);
@@ -59,18 +65,12 @@ fn a_deletion_is_carried_over_and_can_be_undone() {
         folder: Vec::new(),
         name: b"there.jpg".to_vec(),
     };
-    assert_eq!(
-        trash::undelete(&stage.account(), &key).unwrap(),
-        b"there.jpg"
-    );
+    assert_eq!(undelete(&stage, &key), b"there.jpg");
     signin::sync_now(&stage.account(), true).unwrap();
     let photos = stage.contents(PHOTOS);
     assert_eq!(photos[Path::new("there.jpg")], b"content of there.jpg");
     // As a job does that a crash made begin again.
-    assert_eq!(
-        trash::undelete(&stage.account(), &key).unwrap(),
-        b"there.jpg"
-    );
+    assert_eq!(undelete(&stage, &key), b"there.jpg");
 }
 
 #[test]
@@ -395,4 +395,96 @@ fn every_point_of_death_of_deletions() {
             assert_ended_well(&stage, &when);
         }
     }
+}
+
+/// A file that was deleted on both kinds of ways, and what lies in the trash.
+fn buried() -> (Stage, Vec<(Key, PathBuf)>) {
+    let stage = Stage::in_step(&["here.jpg", "there.jpg", "stays.jpg"]);
+    remove(&stage, PHOTOS, "here.jpg");
+    remove(&stage, STORED, "there.jpg");
+    signin::sync_now(&stage.account(), true).unwrap();
+    let there = stage.contents(&format!("{STORAGE}/.mooring/trash"));
+    let files = trash::list(&stage.account()).unwrap().into_iter();
+    let files = files.map(|buried| {
+        let name = PathBuf::from(String::from_utf8(buried.key.name.clone()).unwrap());
+        let path = there.keys().find(|path| path.ends_with(&name)).unwrap();
+        let below = Path::new(STORAGE).join(".mooring/trash").join(path);
+        (buried.key, below)
+    });
+    let files = files.collect();
+    (stage, files)
+}
+
+#[test]
+fn a_rotten_file_of_the_trash_does_not_come_back_under_its_name() {
+    let (stage, files) = buried();
+    assert_eq!(files.len(), 2);
+    for (key, path) in files {
+        stage
+            .twin
+            .write_durable(&path, "rotten in the trash")
+            .unwrap();
+        let refused = trash::undelete(&stage.account(), &key, Damaged::Stays).unwrap_err();
+        assert!(refused.to_string().contains("--damaged"), "{refused}");
+        assert!(stage.twin.exists(&path), "it stays where it is");
+        let back = trash::undelete(&stage.account(), &key, Damaged::ComesBack).unwrap();
+        let name = String::from_utf8(back.path).unwrap();
+        assert!(name.ends_with(" (damaged).jpg"), "{name}");
+        assert!(!back.checked);
+        signin::sync_now(&stage.account(), true).unwrap();
+        let photos = stage.contents(PHOTOS);
+        assert_eq!(photos[Path::new(&name)], b"rotten in the trash");
+    }
+}
+
+#[test]
+fn what_an_earlier_mooring_buried_comes_back_unchecked_and_a_rotten_note_is_told() {
+    let (stage, files) = buried();
+    let sums: Vec<_> = stage
+        .contents(&format!("{STORAGE}/.mooring/trash"))
+        .into_iter()
+        .filter(|(path, _)| path.components().any(|c| c.as_os_str() == "sums"))
+        .collect();
+    assert_eq!(sums.len(), 2, "{sums:?}");
+    for (path, line) in sums {
+        let text = String::from_utf8(line).unwrap();
+        let sum = Path::new(STORAGE).join(".mooring/trash").join(path);
+        if text.ends_with("Photos/here.jpg\n") {
+            stage.twin.remove(&sum).unwrap();
+        } else {
+            let rotten = text.replacen("Photos", "Phltos", 1);
+            stage.twin.write_durable(&sum, &rotten).unwrap();
+        }
+    }
+    for (key, _) in files {
+        let back = trash::undelete(&stage.account(), &key, Damaged::Stays);
+        if key.name == b"here.jpg" {
+            let (path, checked) = (b"here.jpg".to_vec(), false);
+            assert_eq!(back.unwrap(), trash::Back { path, checked });
+        } else {
+            let refused = back.unwrap_err().to_string();
+            assert!(refused.contains("noted"), "{refused}");
+        }
+    }
+}
+
+#[test]
+fn two_files_of_one_name_and_day_are_each_checked_by_their_own_bytes() {
+    let stage = Stage::in_step(&["a.jpg"]);
+    remove(&stage, PHOTOS, "a.jpg");
+    signin::sync_now(&stage.account(), true).unwrap();
+    write(&stage, PHOTOS, "a.jpg", "another photo");
+    signin::sync_now(&stage.account(), true).unwrap();
+    remove(&stage, STORED, "a.jpg");
+    signin::sync_now(&stage.account(), true).unwrap();
+    let all = trash::list(&stage.account()).unwrap();
+    assert_eq!(all.len(), 2);
+    for buried in all {
+        let back = trash::undelete(&stage.account(), &buried.key, Damaged::Stays).unwrap();
+        assert!(back.checked, "{back:?}");
+    }
+    signin::sync_now(&stage.account(), true).unwrap();
+    let contents: BTreeSet<_> = stage.contents(PHOTOS).into_values().collect();
+    let wanted = ["content of a.jpg", "another photo"].map(|text| text.as_bytes().to_vec());
+    assert_eq!(contents, wanted.into());
 }

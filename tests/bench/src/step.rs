@@ -141,6 +141,7 @@ fn spec(world: &Path, sign_in: u32) -> Spec {
         storage: world.join("storage"),
         storage_id: "storage-1".into(),
         sign_in_id: format!("s{sign_in}"),
+        left_with: String::new(),
         device: "laptop".into(),
         home: world.join("home"),
         collections: vec![(Collection::Documents, documents(world))],

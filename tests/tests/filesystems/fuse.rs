@@ -23,6 +23,7 @@ use fuser::{
 };
 
 use crate::orders::{Op, Orders};
+use crate::power::Power;
 
 const NOW: Duration = Duration::ZERO;
 const PLAIN: Generation = Generation(0);
@@ -171,6 +172,31 @@ impl Passing {
         }
     }
 
+    /// Tells what keeps apart what is durable.
+    fn power(&self, tell: impl FnOnce(&mut Power) -> io::Result<()>) -> Answer<bool> {
+        let told = self.orders.power(tell).map_err(failed)?;
+        Ok(told.is_some())
+    }
+
+    /// Takes a name away, or leaves that to what keeps apart what is durable.
+    fn remove(&self, path: &Path) -> Answer<()> {
+        self.order(Op::Unlink)?;
+        let whole = self.root.join(path);
+        let folder = fs::symlink_metadata(&whole).map_err(failed)?.is_dir();
+        if folder && fs::read_dir(&whole).map_err(failed)?.next().is_some() {
+            return Err(Errno::ENOTEMPTY);
+        }
+        if self.power(|power| power.remove(path))? {
+            return Ok(());
+        }
+        let removed = if folder {
+            fs::remove_dir(whole)
+        } else {
+            fs::remove_file(whole)
+        };
+        removed.map_err(failed)
+    }
+
     fn keep(&self, file: File) -> FileHandle {
         let handle = self.next.fetch_add(1, Ordering::Relaxed);
         locked(&self.files).insert(handle, Arc::new(file));
@@ -209,6 +235,7 @@ impl Passing {
         }
         if let Some(size) = wish.size {
             self.order(Op::Write)?;
+            self.power(|power| power.before_write(&path))?;
             let file = OpenOptions::new().write(true).open(&path);
             file.and_then(|file| file.set_len(size)).map_err(failed)?;
         }
@@ -232,10 +259,13 @@ impl Passing {
         self.order(Op::Rename)?;
         let flags = nix::fcntl::RenameFlags::from_bits_truncate(flags.bits());
         let (whole_from, whole_to) = (self.root.join(from), self.root.join(to));
+        let exchange = flags.contains(nix::fcntl::RenameFlags::RENAME_EXCHANGE);
+        self.power(|power| power.before_rename(to, exchange))?;
         let cwd = nix::fcntl::AT_FDCWD;
         nix::fcntl::renameat2(cwd, &whole_from, cwd, &whole_to, flags)
             .map_err(|e| Errno::from_i32(e as i32))?;
-        if flags.contains(nix::fcntl::RenameFlags::RENAME_EXCHANGE) {
+        self.power(|power| power.renamed(from, to))?;
+        if exchange {
             let aside = PathBuf::from("\u{1}exchange");
             self.moved(from, &aside);
             self.moved(to, from);
@@ -346,6 +376,7 @@ impl Filesystem for Passing {
             let mut builder = fs::DirBuilder::new();
             builder.mode(mode & !umask);
             builder.create(self.root.join(&path)).map_err(failed)?;
+            self.power(|power| power.made(&path))?;
             self.look(&path)
         };
         answer!(reply, self.child(parent, name).and_then(make), |attr| reply
@@ -353,19 +384,13 @@ impl Filesystem for Passing {
     }
 
     fn unlink(&self, _: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
-        let remove = |path: PathBuf| {
-            self.order(Op::Unlink)?;
-            fs::remove_file(self.root.join(path)).map_err(failed)
-        };
+        let remove = |path: PathBuf| self.remove(&path);
         answer!(reply, self.child(parent, name).and_then(remove), |()| reply
             .ok());
     }
 
     fn rmdir(&self, _: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
-        let remove = |path: PathBuf| {
-            self.order(Op::Unlink)?;
-            fs::remove_dir(self.root.join(path)).map_err(failed)
-        };
+        let remove = |path: PathBuf| self.remove(&path);
         answer!(reply, self.child(parent, name).and_then(remove), |()| reply
             .ok());
     }
@@ -379,7 +404,9 @@ impl Filesystem for Passing {
         reply: ReplyEntry,
     ) {
         let make = |path: PathBuf| {
+            self.order(Op::Create)?;
             symlink(target, self.root.join(&path)).map_err(failed)?;
+            self.power(|power| power.made(&path))?;
             self.look(&path)
         };
         answer!(reply, self.child(parent, name).and_then(make), |attr| reply
@@ -413,7 +440,9 @@ impl Filesystem for Passing {
     ) {
         let done = self.path(inode).and_then(|path| {
             let new = self.child(new_parent, new_name)?;
+            self.order(Op::Create)?;
             fs::hard_link(path, self.root.join(&new)).map_err(failed)?;
+            self.power(|power| power.made(&new))?;
             self.look(&new)
         });
         answer!(reply, done, |attr| reply.entry(&NOW, &attr, PLAIN));
@@ -426,8 +455,12 @@ impl Filesystem for Passing {
             let write = flags.0 & nix::libc::O_ACCMODE != nix::libc::O_RDONLY;
             let mut options = OpenOptions::new();
             options.read(true).write(write);
-            options.truncate(flags.0 & nix::libc::O_TRUNC != 0 && write);
-            let file = options.open(self.root.join(path)).map_err(failed)?;
+            let truncate = flags.0 & nix::libc::O_TRUNC != 0 && write;
+            let path = self.root.join(path);
+            if truncate {
+                self.power(|power| power.before_write(&path))?;
+            }
+            let file = options.truncate(truncate).open(path).map_err(failed)?;
             Ok(self.keep(file))
         });
         answer!(reply, done, |handle| reply
@@ -452,6 +485,7 @@ impl Filesystem for Passing {
                 .create(true)
                 .create_new(flags & nix::libc::O_EXCL != 0);
             let file = options.open(self.root.join(&path)).map_err(failed)?;
+            self.power(|power| power.made(&path))?;
             Ok((self.look(&path)?, self.keep(file)))
         };
         answer!(reply, self.child(parent, name).and_then(make), |(
@@ -495,7 +529,7 @@ impl Filesystem for Passing {
     fn write(
         &self,
         _: &Request,
-        inode: INodeNo,
+        _: INodeNo,
         handle: FileHandle,
         offset: u64,
         data: &[u8],
@@ -506,7 +540,7 @@ impl Filesystem for Passing {
     ) {
         let done = self.file(handle).and_then(|file| {
             self.order(Op::Write)?;
-            self.orders.before_write(&file, inode.0);
+            self.power(|power| power.before_write_to(&file))?;
             file.write_all_at(data, offset).map_err(failed)?;
             Ok(data.len() as u32)
         });
@@ -532,15 +566,28 @@ impl Filesystem for Passing {
     }
 
     fn fsync(&self, _: &Request, inode: INodeNo, _: FileHandle, _: bool, reply: ReplyEmpty) {
-        let done = self.order(Op::Fsync);
-        if done.is_ok() {
-            self.orders.made_durable(inode.0);
-        }
-        answer!(reply, done, |()| reply.ok());
+        let done = self.order(Op::Fsync).and_then(|()| {
+            self.power(|power| {
+                power.synced(inode.0);
+                Ok(())
+            })
+        });
+        answer!(reply, done, |_| reply.ok());
     }
 
-    fn fsyncdir(&self, _: &Request, _: INodeNo, _: FileHandle, _: bool, reply: ReplyEmpty) {
-        answer!(reply, self.order(Op::Fsync), |()| reply.ok());
+    fn fsyncdir(&self, _: &Request, inode: INodeNo, _: FileHandle, _: bool, reply: ReplyEmpty) {
+        let inode = if inode == INodeNo::ROOT {
+            self.root_inode
+        } else {
+            inode.0
+        };
+        let done = self.order(Op::Fsync).and_then(|()| {
+            self.power(|power| {
+                power.folder_synced(inode);
+                Ok(())
+            })
+        });
+        answer!(reply, done, |_| reply.ok());
     }
 
     fn readdir(

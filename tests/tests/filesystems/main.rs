@@ -14,11 +14,16 @@ mod disk;
 #[path = "../scenarios/stage.rs"]
 mod stage;
 
+mod clock;
 mod faults;
 mod fuse;
 mod life_of_the_daemon;
 mod lives;
 mod orders;
 mod place;
+mod power;
+mod power_cuts;
 mod races;
 mod rot;
+mod rot_broker;
+mod rot_trash;

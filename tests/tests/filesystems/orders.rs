@@ -1,12 +1,14 @@
 //! What a [`Fuse`](crate::fuse::Fuse) is told to do wrong.
 
-use std::collections::HashMap;
-use std::fs::File;
 use std::io;
-use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Condvar, Mutex, MutexGuard};
 use std::time::Duration;
+
+use nix::libc::{EIO, EPERM};
+use tokio::sync::Notify;
+
+use crate::power::{Power, Taken};
 
 /// A call that can be told to fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,7 +45,7 @@ struct Failure {
     times: u64,
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Told {
     failures: Vec<Failure>,
     met: u64,
@@ -51,17 +53,35 @@ struct Told {
     folds: bool,
     granularity: u64,
     fixed_mode: bool,
-    /// What a file held when it was last made durable, by its inode.
-    unsynced: Option<HashMap<u64, (File, Vec<u8>)>>,
+    /// What is durable, while that is kept apart.
+    power: Option<Power>,
+    /// So many changes more are made before the power goes.
+    changes_left: Option<u64>,
+    light: Light,
+}
+
+/// Whether there is power.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum Light {
+    #[default]
+    On,
+    /// It went: every call hangs until whoever called is dead.
+    Gone,
+    /// Those that hung are let go, and nothing works.
+    Out,
 }
 
 /// The orders in force; none at first.
-#[derive(Debug, Default)]
-pub struct Orders(Mutex<Told>);
+#[derive(Default)]
+pub struct Orders {
+    told: Mutex<Told>,
+    let_go: Condvar,
+    dark: Notify,
+}
 
 impl Orders {
     fn told(&self) -> MutexGuard<'_, Told> {
-        self.0.lock().unwrap()
+        self.told.lock().unwrap()
     }
 
     /// Calls of this kind fail with `errno` from the `nth` (1 is the next) on, until [`Self::heal`].
@@ -113,28 +133,71 @@ impl Orders {
         self.told().fixed_mode = true;
     }
 
-    /// From now on what is written is only there for good after an fsync.
-    pub fn hold_writes(&self) {
-        self.told().unsynced = Some(HashMap::new());
+    /// From now on nothing is there for good that was not synced; what is there now is. The power
+    /// goes after so many changes, if any.
+    pub fn hold(&self, behind: &Path, changes: Option<u64>) -> io::Result<()> {
+        let power = Power::watch(behind, &behind.with_extension("limbo"))?;
+        let mut told = self.told();
+        told.power = Some(power);
+        told.changes_left = changes;
+        Ok(())
     }
 
-    /// The power is cut: what was written and not made durable is as it was before. Answers how
-    /// many files that were.
-    pub fn cut_power(&self) -> io::Result<usize> {
-        let Some(unsynced) = self.told().unsynced.take() else {
-            return Ok(0);
-        };
-        for (file, before) in unsynced.values() {
-            file.set_len(0)?;
-            file.write_all_at(before, 0)?;
+    /// Waits until the power goes.
+    pub async fn darkness(&self) {
+        self.dark.notified().await;
+    }
+
+    /// Lets go of the calls that hang since the power went, so that the killed can die.
+    pub fn let_go(&self) {
+        self.told().light = Light::Out;
+        self.let_go.notify_all();
+    }
+
+    /// The power was cut and is back: answers what that took. Nobody may be at work.
+    pub fn cut_power(&self, seed: u64) -> io::Result<Taken> {
+        let mut told = self.told();
+        told.light = Light::On;
+        told.changes_left = None;
+        told.power
+            .take()
+            .map_or(Ok(Taken::default()), |power| power.cut(seed))
+    }
+
+    /// What is durable, if that is kept apart.
+    pub fn power<T>(
+        &self,
+        with: impl FnOnce(&mut Power) -> io::Result<T>,
+    ) -> io::Result<Option<T>> {
+        self.told().power.as_mut().map(with).transpose()
+    }
+
+    /// Counts a change, and hangs when the power is gone.
+    fn expect_light(&self, op: Op) -> bool {
+        let mut told = self.told();
+        if told.light == Light::On && Op::Change.covers(op) {
+            match told.changes_left {
+                Some(0) => {
+                    told.light = Light::Gone;
+                    self.dark.notify_one();
+                }
+                Some(n) => told.changes_left = Some(n - 1),
+                None => {}
+            }
         }
-        Ok(unsynced.len())
+        while told.light == Light::Gone {
+            told = self.let_go.wait(told).unwrap();
+        }
+        told.light == Light::On
     }
 
     pub fn meets(&self, op: Op) -> Option<i32> {
+        if !self.expect_light(op) {
+            return Some(EIO);
+        }
         let mut told = self.told();
         if op == Op::Chmod && told.fixed_mode {
-            return Some(nix::libc::EPERM);
+            return Some(EPERM);
         }
         let failure = told.failures.iter_mut().find(|f| f.op.covers(op))?;
         if failure.after > 0 {
@@ -174,28 +237,6 @@ impl Orders {
             bytes[middle] ^= 1;
             drop(told);
             self.told().met += 1;
-        }
-    }
-
-    pub fn before_write(&self, file: &File, inode: u64) {
-        let mut told = self.told();
-        let Some(unsynced) = &mut told.unsynced else {
-            return;
-        };
-        if unsynced.contains_key(&inode) {
-            return;
-        }
-        let kept = file.try_clone().and_then(|copy| {
-            let mut before = vec![0; file.metadata()?.size() as usize];
-            file.read_exact_at(&mut before, 0)?;
-            Ok((copy, before))
-        });
-        unsynced.insert(inode, kept.unwrap());
-    }
-
-    pub fn made_durable(&self, inode: u64) {
-        if let Some(unsynced) = &mut self.told().unsynced {
-            unsynced.remove(&inode);
         }
     }
 }

@@ -13,7 +13,7 @@ use crate::stage::{
 };
 
 /// Turns one bit of a file over.
-fn flip(path: &Path, at: usize) {
+pub fn flip(path: &Path, at: usize) {
     let mut bytes = fs::read(path).unwrap();
     bytes[at] ^= 1 << (at % 8);
     let times = fs::FileTimes::new().set_modified(fs::metadata(path).unwrap().modified().unwrap());
@@ -24,7 +24,7 @@ fn flip(path: &Path, at: usize) {
 }
 
 /// The one file below a folder whose name ends so.
-fn find(folder: &Path, ending: &str) -> PathBuf {
+pub fn find(folder: &Path, ending: &str) -> PathBuf {
     let mut folders = vec![folder.to_owned()];
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(&folder).unwrap().map(Result::unwrap) {
@@ -38,12 +38,12 @@ fn find(folder: &Path, ending: &str) -> PathBuf {
     panic!("no {ending} in {}", folder.display());
 }
 
-async fn doctor(world: &World, more: &[&str]) -> mooring_tests::Output {
+pub async fn doctor(world: &World, more: &[&str]) -> mooring_tests::Output {
     world.ctl(&[&["doctor"], more].concat()).run().await
 }
 
 /// Brings a database's journal into it, so that all of it lies in one file.
-fn gather(database: &Path) {
+pub fn gather(database: &Path) {
     let connection = rusqlite::Connection::open(database).unwrap();
     let busy: i64 = connection
         .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))
@@ -52,7 +52,7 @@ fn gather(database: &Path) {
 }
 
 /// Copies of all contents are on one of the two sides.
-fn nothing_lost(world: &World, before: &Manifest, shown: &str) {
+pub fn nothing_lost(world: &World, before: &Manifest, shown: &str) {
     let (here, there) = (belongings(world), copies(world));
     for (name, entry) in &before.0 {
         let found = here.0.values().chain(there.0.values());
@@ -66,7 +66,7 @@ fn nothing_lost(world: &World, before: &Manifest, shown: &str) {
 
 /// Every region of the database's pages: the header, the head of each page, its pointers, its middle,
 /// and its end.
-fn regions(size: usize) -> Vec<usize> {
+pub fn regions(size: usize) -> Vec<usize> {
     let page = 4096;
     let header = [0, 16, 18, 28, 40, 47, 59, 60, 96];
     let in_page = [

@@ -1,9 +1,11 @@
 //! A client without manners: bytes on the socket of the bus, written as they come, read when it
 //! pleases.
 
+use std::cell::Cell;
 use std::io::{IoSlice, Read, Write};
 use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::net::UnixStream;
+use std::thread::JoinHandle;
 
 use mooring_tests::World;
 use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
@@ -17,6 +19,16 @@ const SERIAL: std::ops::Range<usize> = 8..12;
 pub struct Raw {
     stream: UnixStream,
     serial: u32,
+    /// Whether somebody else reads from it, who has to be told of the end.
+    shut: Cell<bool>,
+}
+
+impl Drop for Raw {
+    fn drop(&mut self) {
+        if self.shut.get() {
+            self.stream.shutdown(std::net::Shutdown::Both).unwrap();
+        }
+    }
 }
 
 impl Raw {
@@ -37,7 +49,11 @@ impl Raw {
             "\0AUTH EXTERNAL {uid}\r\nNEGOTIATE_UNIX_FD\r\nBEGIN\r\n"
         )
         .unwrap();
-        let mut client = Self { stream, serial: 0 };
+        let mut client = Self {
+            stream,
+            serial: 0,
+            shut: Cell::new(false),
+        };
         client.line("OK");
         client.line("AGREE_UNIX_FD");
         let hello = Message::method_call("/org/freedesktop/DBus", "Hello")
@@ -77,6 +93,13 @@ impl Raw {
         let to = self.stream.as_raw_fd();
         let sent = sendmsg::<()>(to, &parts, &control, MsgFlags::empty(), None).unwrap();
         self.stream.write_all(&message[sent..]).unwrap();
+    }
+
+    /// Reads whatever comes, on a thread of its own, until this connection is dropped.
+    pub fn read_on(&self) -> JoinHandle<()> {
+        let mut stream = self.stream.try_clone().unwrap();
+        self.shut.set(true);
+        std::thread::spawn(move || while stream.read(&mut [0; 65_536]).unwrap() > 0 {})
     }
 
     fn numbered(&mut self, message: &[u8]) -> Vec<u8> {

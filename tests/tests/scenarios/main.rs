@@ -6,6 +6,8 @@ mod stage;
 
 mod aftermath;
 mod apps;
+mod at_once;
+mod bundles;
 mod calls;
 mod continuous;
 mod copies;

@@ -36,6 +36,19 @@ async fn a_new_identity_needs_the_password_that_policy_asks_for() {
         .expect_code(0);
 }
 
+/// Digits of the hash that stands before a row's text, and the space behind it.
+const SEAL: usize = 65;
+
+/// A row's text as the daemon writes it.
+fn seal(kind: &str, key: &str, text: &str) -> String {
+    let mut hasher = blake3::Hasher::new();
+    for part in [kind, key, text] {
+        hasher.update(&(part.len() as u64).to_le_bytes());
+        hasher.update(part.as_bytes());
+    }
+    format!("{} {text}", hasher.finalize().to_hex())
+}
+
 #[tokio::test]
 async fn a_session_that_became_too_old_goes_on_with_the_password() {
     let world = World::new();
@@ -44,8 +57,15 @@ async fn a_session_that_became_too_old_goes_on_with_the_password() {
     assert!(daemon.terminate().await.success());
     // As if the person had signed in long ago.
     let store = rusqlite::Connection::open(world.state().join("broker.db")).unwrap();
-    let long_ago = "UPDATE account SET data = json_set(data, '$.signed_in_at', 1)";
-    assert_eq!(store.execute(long_ago, []).unwrap(), 1);
+    let row = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?));
+    let (id, sealed): (String, String) = store
+        .query_row("SELECT id, data FROM account", [], row)
+        .unwrap();
+    let mut account: serde_json::Value = serde_json::from_str(&sealed[SEAL..]).unwrap();
+    account["signed_in_at"] = 1.into();
+    let long_ago = seal("account", &id, &account.to_string());
+    let changed = store.execute("UPDATE account SET data = ?1", [long_ago]);
+    assert_eq!(changed.unwrap(), 1);
     drop(store);
     demand(&world, "session-max-age = \"30d\"");
     let daemon = world.daemon().await;

@@ -14,6 +14,7 @@ use serde_json::Value;
 use crate::chance::Chance;
 use crate::checker::{Checker, Violation, receipt_is_true};
 use crate::device::{Device, IDENTITY};
+use crate::disk::Disk;
 use crate::ledger::Ledger;
 
 /// How long an account may take to come to rest once nobody disturbs it.
@@ -25,6 +26,8 @@ const ROUNDS: usize = 12;
 const CODES: std::ops::RangeInclusive<i32> = 0..=7;
 /// Every so many steps all comes to rest and is compared.
 const REST_EVERY: u64 = 12;
+/// The number of that among the things that happen; those before it are chosen by chance.
+const REST: u64 = 21;
 /// How often a daemon that died is looked for.
 const CARE: Duration = Duration::from_millis(100);
 /// A rule that forbids everything.
@@ -32,8 +35,15 @@ const DENY: &str = "[organisation]\nname = \"Torture\"\ncontact = \"nobody\"\n\n
                     \"stay\"\nreason = \"Because.\"\nsign-out = \"deny\"\nactors = [\"person\", \
                     \"device\", \"organisation\"]\n";
 
+/// What a full disk takes still, at most, in bytes: now a file, now half of one, now only its name.
+const MOST_LEFT: u64 = 200_000;
+
 /// Everything on the stage.
 pub struct Stage {
+    // Goes first: its folder is one of a device.
+    disk: Option<Disk>,
+    /// For so many more things that happen the disk is full.
+    full_for: u64,
     chance: Chance,
     ledger: Arc<Mutex<Ledger>>,
     checker: Checker,
@@ -48,12 +58,20 @@ pub struct Stage {
 
 impl Stage {
     /// Two devices, signed in, at work.
-    pub async fn new(seed: u64, kept: PathBuf) -> Self {
+    pub async fn new(seed: u64, kept: PathBuf, disks: bool) -> Self {
         let devices = vec![Device::new("left").await, Device::new("right").await];
-        let storage = devices[0].world.storage();
+        let disk = disks.then(|| Disk::new(&devices[0].world.folder().join("disk")));
+        let storage = match &disk {
+            // Below it: what is mounted cannot be taken away by a rename.
+            Some(_) => devices[0].world.folder().join("disk/storage"),
+            None => devices[0].world.storage(),
+        };
+        fs::create_dir_all(&storage).expect("the storage");
         let ledger = Arc::new(Mutex::new(Ledger::default()));
         let decoys = decoys(&devices, &storage);
         Self {
+            disk,
+            full_for: 0,
             chance: Chance::new(seed),
             checker: Checker::new(ledger.clone(), decoys),
             ledger,
@@ -98,11 +116,9 @@ impl Stage {
     /// With what is lost, touched, or told wrongly.
     pub async fn step(&mut self, nr: u64) -> Result<(), Violation> {
         let at = usize::try_from(self.chance.below(2)).unwrap_or(0);
-        let what = if nr.is_multiple_of(REST_EVERY) {
-            20
-        } else {
-            self.chance.below(20)
-        };
+        let rests = nr.is_multiple_of(REST_EVERY);
+        let what = if rests { REST } else { self.chance.below(REST) };
+        self.use_disk(rests);
         let begin = Instant::now();
         let told = self.act(at, what).await?;
         for device in &mut self.devices {
@@ -155,6 +171,7 @@ impl Stage {
             }
             18 => ("undelete", self.undelete(at).await?),
             19 => ("storage away", self.storage_away().await),
+            20 => ("storage full", self.storage_full()),
             _ => {
                 self.rest().await?;
                 for device in &mut self.devices {
@@ -432,11 +449,34 @@ impl Stage {
         format!("{} ms", length.as_millis())
     }
 
+    /// The disk is full from now on.
+    fn storage_full(&mut self) -> String {
+        let left = self.chance.below(MOST_LEFT);
+        let Some(disk) = &self.disk else {
+            return "only as root".to_owned();
+        };
+        disk.fill(left);
+        self.full_for = 1 + self.chance.below(4);
+        format!("{left} bytes left, for {} more", self.full_for)
+    }
+
+    /// Time goes by for a full disk; it ends before all comes to rest.
+    fn use_disk(&mut self, rests: bool) {
+        if self.full_for == 0 {
+            return;
+        }
+        self.full_for = if rests { 0 } else { self.full_for - 1 };
+        if let (0, Some(disk)) = (self.full_for, &self.disk) {
+            disk.free();
+        }
+    }
+
     /// Nobody does anything, nothing dies, and all comes to rest and in step.
     ///
     /// # Errors
     /// When it does not, and what is lost.
     pub async fn rest(&mut self) -> Result<(), Violation> {
+        self.use_disk(true);
         for device in &mut self.devices {
             device.works(false, &self.ledger, &mut self.chance);
         }

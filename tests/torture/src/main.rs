@@ -10,6 +10,7 @@ mod act;
 mod chance;
 mod checker;
 mod device;
+mod disk;
 mod ledger;
 mod person;
 mod scan;
@@ -34,18 +35,25 @@ fn main() -> ExitCode {
     };
     let seed = number("SEED").unwrap_or_else(by_clock);
     println!("SEED={seed}, {minutes} minutes");
+    let disks = disk::may_mount();
+    if !disks {
+        println!("not as root: the disk of the storage is never full");
+    }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
     let kept = std::env::temp_dir().join(format!("mooring-torture-{seed}"));
-    runtime
-        .expect("a runtime")
-        .block_on(torture(seed, Duration::from_secs(60 * minutes), kept))
+    runtime.expect("a runtime").block_on(torture(
+        seed,
+        Duration::from_secs(60 * minutes),
+        kept,
+        disks,
+    ))
 }
 
-async fn torture(seed: u64, length: Duration, kept: PathBuf) -> ExitCode {
+async fn torture(seed: u64, length: Duration, kept: PathBuf, disks: bool) -> ExitCode {
     let begin = Instant::now();
-    let mut stage = Stage::new(seed, kept).await;
+    let mut stage = Stage::new(seed, kept, disks).await;
     let mut steps = 0u64;
     while begin.elapsed() < length {
         steps += 1;

@@ -5,7 +5,7 @@ use std::path::Path;
 use mooring_api::{PolicyChange, PolicySimulation};
 use serde_json::{Value, json};
 
-use super::{findings, handed_over, section};
+use super::{MAX_FILE_BYTES, findings, handed_over, section};
 use crate::commands::Context;
 use crate::exit::Result;
 use crate::table::{Align, lay_out};
@@ -17,7 +17,7 @@ use crate::text;
 /// [`crate::exit::Exit::Failed`] when the file has findings; whatever the daemon answers.
 pub async fn run(context: &Context<'_>, file: &Path) -> Result<Value> {
     let shown = text::os(file);
-    let (name, fd) = handed_over(file)?;
+    let (name, fd) = handed_over(file, MAX_FILE_BYTES)?;
     let simulation = context.daemon.manager.simulate_policy(&name, fd).await?;
     if !simulation.findings.is_empty() {
         return Err(findings(context, &shown, &simulation.findings));

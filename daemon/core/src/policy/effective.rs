@@ -71,6 +71,9 @@ fn write_rule(text: &mut String, rule: &Rule) {
         };
         line(key, words(patterns));
     }
+    for (key, condition) in rule.conditions.written() {
+        line(key, condition);
+    }
 }
 
 fn counted(number: usize, what: &str) -> String {

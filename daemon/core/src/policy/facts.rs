@@ -3,6 +3,7 @@
 use std::str::FromStr;
 
 use super::backup::TakenBackup;
+use super::conditions::Circumstances;
 use super::source::quoted;
 use super::spelling::nearest;
 use crate::collection::Collection;
@@ -69,6 +70,8 @@ pub struct Facts {
     pub removes: bool,
     /// The last backup of the account.
     pub backup: Option<TakenBackup>,
+    /// What is known of the device and its person.
+    pub circumstances: Circumstances,
 }
 
 impl Facts {
@@ -84,6 +87,7 @@ impl Facts {
             begins: None,
             removes: false,
             backup: None,
+            circumstances: Circumstances::default(),
         }
     }
 }

@@ -9,6 +9,8 @@
 //! answers a question, and [`Standing`] says which policy is in force when a file is broken.
 
 mod backup;
+pub mod bundle;
+mod conditions;
 mod conflicts;
 mod decide;
 mod demand;
@@ -29,6 +31,7 @@ mod terms;
 pub(crate) mod values;
 
 pub use backup::{Backup, MaxAge, TakenBackup};
+pub use conditions::Circumstances;
 pub use decide::{Decision, decide};
 pub use demand::{Data, Join, Verdict};
 pub use demands::Demands;
@@ -44,6 +47,7 @@ pub use standing::{Damaged, Standing, State, sources_from_text, sources_to_text}
 pub use terms::{Delay, MinLength, SessionAge, SessionLimit, Terms, Tries};
 pub use values::{MAX_LIST, MAX_TEXT};
 
+use conditions::Conditions;
 use reader::{Reader, Section};
 
 /// The most files of one policy.
@@ -78,6 +82,20 @@ impl Policy {
     /// The files it was read from, as their sources named them.
     pub fn files(&self) -> &[String] {
         &self.files
+    }
+
+    /// Whether some rule holds under conditions only.
+    pub fn asks_for_circumstances(&self) -> bool {
+        self.rules
+            .iter()
+            .any(|rule| rule.conditions != Conditions::default())
+    }
+
+    /// Whether some rule asks if the network is metered.
+    pub fn asks_for_network(&self) -> bool {
+        self.rules
+            .iter()
+            .any(|rule| rule.conditions.ask_for_network())
     }
 
     /// Its rules, in the order of files and lines.

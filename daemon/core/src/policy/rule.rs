@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::conditions::{Circumstances, Conditions};
 use super::demand::{Data, Verdict};
 use super::demands::Demands;
 use super::facts::{Actor, Facts};
@@ -54,6 +55,7 @@ pub struct Rule {
     pub(super) actors: Vec<Actor>,
     pub(super) identities: Option<Vec<Pattern>>,
     pub(super) providers: Option<Vec<Pattern>>,
+    pub(super) conditions: Conditions,
 }
 
 impl Rule {
@@ -99,12 +101,24 @@ impl Rule {
 
     /// Whether it is about these facts.
     pub(super) fn is_about(&self, facts: &Facts) -> bool {
-        self.binds(facts.actor, &facts.provider, &facts.identity)
+        let collections = Some(&facts.collections[..]);
+        self.actors.contains(&facts.actor)
+            && self.names(&facts.provider, &facts.identity)
+            && self.conditions.hold(&facts.circumstances, collections)
     }
 
-    /// Whether it is about what this actor does with the account of this identity.
-    pub(super) fn binds(&self, actor: Actor, provider: &str, identity: &str) -> bool {
-        self.actors.contains(&actor) && self.names(provider, identity)
+    /// Whether it is about what this actor does with the account of this identity, whatever it
+    /// brings.
+    pub(super) fn binds(
+        &self,
+        actor: Actor,
+        provider: &str,
+        identity: &str,
+        now: &Circumstances,
+    ) -> bool {
+        self.actors.contains(&actor)
+            && self.names(provider, identity)
+            && self.conditions.hold(now, None)
     }
 
     /// Whether it is about the account of this identity, whoever acts.
@@ -128,7 +142,9 @@ impl Rule {
             (Some(a), Some(b)) => a.iter().any(|x| b.iter().any(|y| x.overlaps(y))),
             _ => true,
         };
-        common(&self.providers, &other.providers) && common(&self.identities, &other.identities)
+        common(&self.providers, &other.providers)
+            && common(&self.identities, &other.identities)
+            && self.conditions.meet(&other.conditions)
     }
 
     /// Whether it is about some identity that the pattern is about.
@@ -144,7 +160,10 @@ impl Rule {
         section: &Section<'_, '_>,
         organisation: &Organisation,
     ) -> Option<Self> {
-        reader.expect_keys(section, &[&KEYS[..], Demands::KEYS].concat());
+        reader.expect_keys(
+            section,
+            &[&KEYS[..], &Conditions::KEYS, Demands::KEYS].concat(),
+        );
         let name = reader.required_text(section, "name", "what-it-does");
         if let Some(name) = &name {
             check_name(reader, name);
@@ -163,6 +182,7 @@ impl Rule {
         let actors = reader.choices(section, "actors", &Actor::ALL);
         let identities = patterns(reader, section, "identities");
         let providers = patterns(reader, section, "providers");
+        let conditions = Conditions::read(reader, section);
         Some(Self {
             name: name?.into_inner(),
             reason: reason?.into_inner(),
@@ -173,6 +193,7 @@ impl Rule {
             actors: actors.unwrap_or_else(|| Actor::DEFAULT.to_vec()),
             identities,
             providers,
+            conditions,
         })
     }
 }

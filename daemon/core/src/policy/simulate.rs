@@ -1,5 +1,6 @@
 //! What a file would change, before it is put into its place.
 
+use super::conditions::Circumstances;
 use super::decide::{Decision, decide};
 use super::facts::Facts;
 use super::source::{Problem, Source};
@@ -46,6 +47,7 @@ pub fn simulate(
     file: Source,
     questions: &[Facts],
     present: &[(String, String)],
+    now: &Circumstances,
 ) -> Result<Simulation, Vec<Problem>> {
     // The file first: what is wrong with it is what was asked.
     unite(std::slice::from_ref(&file))?;
@@ -65,7 +67,7 @@ pub fn simulate(
         replaces,
         changes: changes(before, &after, questions),
         conflicts: after.conflicts().into_iter().filter(new).collect(),
-        missing: after.missing(present),
+        missing: after.missing(present, now),
     })
 }
 
@@ -128,12 +130,15 @@ impl Policy {
     /// that name who requires them, where, why, and whom to ask.
     ///
     /// `present` are the accounts of the device, each a provider and an identity.
-    pub fn missing(&self, present: &[(String, String)]) -> Vec<String> {
+    pub fn missing(&self, present: &[(String, String)], now: &Circumstances) -> Vec<String> {
         let mut missing = Vec::new();
         for rule in &self.rules {
             let Some(required) = &rule.demands.require_account else {
                 continue;
             };
+            if !rule.conditions.hold(now, None) {
+                continue;
+            }
             let here = present.iter().any(|(provider, identity)| {
                 required.names(identity) && rule.names(provider, identity)
             });

@@ -6,6 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::bundle::{Bundle, Held, Holding};
 use super::decide::{Decision, decide};
 use super::facts::Facts;
 use super::source::{Problem, Source};
@@ -20,17 +21,25 @@ pub enum State {
     InForce,
     /// A file is bad; what was good before is in force.
     LastGood,
+    /// The signed bundle should have been renewed; it stays in force.
+    Expired,
     /// A file is bad and nothing was good before: everything is refused.
     Invalid,
 }
 
 impl State {
+    /// Whether every file counts that is there.
+    fn is_good(self) -> bool {
+        matches!(self, Self::None | Self::InForce)
+    }
+
     /// The name on the bus.
     pub fn name(self) -> &'static str {
         match self {
             Self::None => "none",
             Self::InForce => "in-force",
             Self::LastGood => "last-good",
+            Self::Expired => "expired",
             Self::Invalid => "invalid",
         }
     }
@@ -43,6 +52,7 @@ pub struct Standing {
     state: State,
     problems: Vec<Problem>,
     last_good: Option<Vec<Source>>,
+    bundle: Option<Bundle>,
 }
 
 impl Standing {
@@ -64,6 +74,49 @@ impl Standing {
         Self::new(self.last_good.clone(), read)
     }
 
+    /// What stands when the drop-ins that were read are united with the bundle in force.
+    ///
+    /// A bundle of which no version ever counted leaves nobody knowing what is forbidden: then it is
+    /// as with a broken file.
+    pub fn united(
+        last_good: Option<Vec<Source>>,
+        drop_ins: Result<Vec<Source>, Vec<Problem>>,
+        held: &Held,
+    ) -> Self {
+        let read = match (drop_ins, held.holding) {
+            (Ok(_), Holding::Invalid) => Err(held.problems.clone()),
+            (Ok(mut sources), _) => {
+                sources.extend_from_slice(held.files());
+                Ok(sources)
+            }
+            (Err(mut problems), _) => {
+                problems.extend_from_slice(&held.problems);
+                Err(problems)
+            }
+        };
+        let whole = read.is_ok();
+        let mut standing = Self::new(last_good, read);
+        let bundle = held.memory.accepted.clone();
+        if standing.state.is_good() {
+            standing.state = match held.holding {
+                Holding::LastGood => State::LastGood,
+                Holding::Expired => State::Expired,
+                // A bundle without rules is a policy, too.
+                Holding::InForce => State::InForce,
+                Holding::None | Holding::Invalid => standing.state,
+            };
+        }
+        if whole {
+            standing.problems.extend_from_slice(&held.problems);
+        }
+        Self { bundle, ..standing }
+    }
+
+    /// The signed bundle that is part of it.
+    pub fn bundle(&self) -> Option<&Bundle> {
+        self.bundle.as_ref()
+    }
+
     fn good(policy: Policy, sources: Vec<Source>) -> Self {
         let problems = policy.conflicts();
         if sources.is_empty() {
@@ -73,6 +126,7 @@ impl Standing {
                 state: State::None,
                 problems,
                 last_good: None,
+                bundle: None,
             };
         }
         Self {
@@ -80,6 +134,7 @@ impl Standing {
             state: State::InForce,
             problems,
             last_good: Some(sources),
+            bundle: None,
         }
     }
 
@@ -118,6 +173,7 @@ impl Standing {
             state,
             problems,
             last_good: kept,
+            bundle: None,
         }
     }
 

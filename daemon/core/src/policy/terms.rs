@@ -6,6 +6,7 @@ use std::time::Duration;
 use toml::Value;
 
 use super::Policy;
+use super::conditions::Circumstances;
 use super::demand::{Demand, Join};
 use super::demands::Demands;
 use super::facts::Actor;
@@ -187,8 +188,8 @@ pub struct Terms {
 impl Policy {
     /// What is demanded of the account of this identity at this kind of provider: of the person
     /// who uses it, so by rules that bind the person.
-    pub fn terms(&self, provider: &str, identity: &str) -> Terms {
-        let binds = |rule: &&Rule| rule.binds(Actor::Person, provider, identity);
+    pub fn terms(&self, provider: &str, identity: &str, now: &Circumstances) -> Terms {
+        let binds = |rule: &&Rule| rule.binds(Actor::Person, provider, identity, now);
         let rules: Vec<&Rule> = self.rules.iter().filter(binds).collect();
         let all = rules.iter().map(|rule| rule.demands.clone());
         let all = all.fold(Demands::default(), Join::join);
@@ -256,7 +257,9 @@ mod tests {
             "session-max-age = \"1d\"\nidentities = [\"bob\"]",
             "session-max-age = \"1h\"\nactors = [\"device\"]",
         ]);
-        let terms = strict.unwrap().terms("local", "alice");
+        let terms = strict
+            .unwrap()
+            .terms("local", "alice", &Circumstances::default());
         assert_eq!(
             terms.slowing,
             Slowing {
@@ -280,9 +283,15 @@ mod tests {
 
     #[test]
     fn no_rule_is_the_usual() {
-        assert_eq!(Policy::default().terms("local", "alice"), Terms::default());
+        assert_eq!(
+            Policy::default().terms("local", "alice", &Circumstances::default()),
+            Terms::default()
+        );
         let other = policy(&["session-max-age = \"7d\"\nidentities = [\"bob\"]"]).unwrap();
-        assert_eq!(other.terms("local", "alice"), Terms::default());
+        assert_eq!(
+            other.terms("local", "alice", &Circumstances::default()),
+            Terms::default()
+        );
     }
 
     #[test]

@@ -61,7 +61,8 @@ fn misspelt_keys_are_recognised() {
             "a.toml:8:1: there is no key `actor` in [[rule]]: did you mean `actors`?",
             &format!(
                 "a.toml:9:1: there is no key `expires` in [[rule]]: use name, reason, actors, \
-                 identities, providers, {}, or remove it",
+                 identities, providers, people, groups, hosts, systems, system-versions, \
+                 collections, metered, {}, or remove it",
                 Demands::KEYS.join(", ")
             ),
         ]

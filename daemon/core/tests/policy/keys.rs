@@ -2,7 +2,8 @@
 
 use mooring_core::collection::Collection;
 use mooring_core::policy::{
-    Actor, Facts, Ground, Source, Standing, TakenBackup, Verb, check, decide, simulate,
+    Actor, Circumstances, Facts, Ground, Source, Standing, TakenBackup, Verb, check, decide,
+    simulate,
 };
 
 use crate::{HEAD, alice, policy, source};
@@ -124,11 +125,11 @@ fn a_required_account_stays_and_is_missed() {
     );
     let here = |provider: &str, identity: &str| (provider.to_owned(), identity.to_owned());
     assert_eq!(
-        required.missing(&[here("local", "alice")]),
+        required.missing(&[here("local", "alice")], &Circumstances::default()),
         Vec::<String>::new()
     );
     for wrong in [here("local", "bob"), here("oidc", "alice")] {
-        let missing = required.missing(&[wrong]);
+        let missing = required.missing(&[wrong], &Circumstances::default());
         assert!(
             missing[0].contains("al*") && missing[0].contains("a.toml:4"),
             "{missing:?}"
@@ -273,7 +274,7 @@ fn a_simulation_says_what_would_change_and_why() {
         begins: None,
         ..leaving(None)
     }];
-    let run = |file| simulate(&now, file, &questions, &[]).unwrap();
+    let run = |file| simulate(&now, file, &questions, &[], &Circumstances::default()).unwrap();
     let changes = |file| -> Vec<(&'static str, String, String)> {
         let changes = run(file).changes.into_iter();
         changes.map(|c| (c.what, c.before, c.after)).collect()
@@ -309,6 +310,12 @@ fn a_simulation_says_what_would_change_and_why() {
         ("data", "ask")
     );
     assert!(replaced.missing[0].contains("bob"));
-    let broken = simulate(&now, source("b.toml", "[[rule\n"), &questions, &[]);
+    let broken = simulate(
+        &now,
+        source("b.toml", "[[rule\n"),
+        &questions,
+        &[],
+        &Circumstances::default(),
+    );
     assert_eq!(broken.unwrap_err()[0].file, "b.toml");
 }

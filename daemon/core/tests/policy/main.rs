@@ -1,6 +1,8 @@
 //! Policy as its users see it: texts in, decisions and problems out.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
 
+mod bundles;
+mod conditions;
 mod decisions;
 mod hostile;
 mod keys;

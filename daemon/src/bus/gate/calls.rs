@@ -4,14 +4,54 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use zbus::message::Header;
+
 use crate::failure::Failure;
 
 /// The most calls of one client that are under way.
 pub const MAX_CALLS_OF_CLIENT: usize = 32;
 /// The most calls of all clients.
 pub const MAX_CALLS: usize = 128;
+/// Of these, how many are kept for clients that have none under way: a few that make many leave
+/// room for whoever makes one.
+pub const KEPT_FOR_FIRST: usize = 32;
+/// The longest body of a call, in bytes: no method takes more than a few paths.
+pub const MAX_BODY_BYTES: u32 = 128 * 1024;
 /// The most descriptors that come with a call: no method takes more than three.
 pub const MAX_DESCRIPTORS: u32 = 4;
+
+/// What a call brings.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Size {
+    descriptors: u32,
+    body: u32,
+}
+
+impl Size {
+    /// That of a message.
+    pub(super) fn of(header: &Header<'_>) -> Self {
+        Self {
+            descriptors: header.unix_fds().unwrap_or(0),
+            body: header.primary().body_len(),
+        }
+    }
+
+    fn check(&self) -> Result<(), Failure> {
+        if self.descriptors > MAX_DESCRIPTORS {
+            return Err(Failure::InvalidArgument(format!(
+                "at most {MAX_DESCRIPTORS} file descriptors come with a call, not {}",
+                self.descriptors
+            )));
+        }
+        if self.body > MAX_BODY_BYTES {
+            return Err(Failure::InvalidArgument(format!(
+                "the arguments of a call are at most {MAX_BODY_BYTES} bytes, not {}",
+                self.body
+            )));
+        }
+        Ok(())
+    }
+}
 
 /// The calls under way.
 #[derive(Debug, Clone, Default)]
@@ -25,17 +65,13 @@ pub(super) struct Underway {
 }
 
 impl Calls {
-    /// Counts a call of a client (its unique name), which brings so many descriptors.
+    /// Counts a call of a client (its unique name).
     ///
     /// # Errors
-    /// [`Failure::Busy`] when there are too many, [`Failure::InvalidArgument`] for too many
-    /// descriptors.
-    pub(super) fn begin(&self, client: &str, descriptors: u32) -> Result<Underway, Failure> {
-        if descriptors > MAX_DESCRIPTORS {
-            return Err(Failure::InvalidArgument(format!(
-                "at most {MAX_DESCRIPTORS} file descriptors come with a call, not {descriptors}"
-            )));
-        }
+    /// [`Failure::Busy`] when there are too many, [`Failure::InvalidArgument`] for one that brings
+    /// too much.
+    pub(super) fn begin(&self, client: &str, size: Size) -> Result<Underway, Failure> {
+        size.check()?;
         let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let own = open.get(client).copied().unwrap_or(0);
         if own >= MAX_CALLS_OF_CLIENT {
@@ -44,7 +80,12 @@ impl Calls {
             )));
         }
         let all: usize = open.values().sum();
-        if all >= MAX_CALLS {
+        let most = if own == 0 {
+            MAX_CALLS
+        } else {
+            MAX_CALLS - KEPT_FOR_FIRST
+        };
+        if all >= most {
             return Err(Failure::Busy(format!(
                 "{all} calls are under way, which is the most: try again in a moment"
             )));
@@ -76,16 +117,26 @@ mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used)]
     use super::*;
 
+    fn most() -> Size {
+        Size {
+            descriptors: MAX_DESCRIPTORS,
+            body: MAX_BODY_BYTES,
+        }
+    }
+
     #[test]
     fn one_client_takes_nothing_from_another() {
         let calls = Calls::default();
         let mut open: Vec<Underway> = (0..MAX_CALLS_OF_CLIENT)
-            .map(|_| calls.begin(":1.1", 0).unwrap())
+            .map(|_| calls.begin(":1.1", Size::default()).unwrap())
             .collect();
-        assert!(matches!(calls.begin(":1.1", 0), Err(Failure::Busy(_))));
-        let other = calls.begin(":1.2", MAX_DESCRIPTORS).unwrap();
+        assert!(matches!(
+            calls.begin(":1.1", Size::default()),
+            Err(Failure::Busy(_))
+        ));
+        let other = calls.begin(":1.2", most()).unwrap();
         open.pop();
-        open.push(calls.begin(":1.1", 0).unwrap());
+        open.push(calls.begin(":1.1", Size::default()).unwrap());
         drop((open, other));
         assert!(calls.0.lock().unwrap().is_empty(), "nobody is remembered");
     }
@@ -94,16 +145,43 @@ mod tests {
     fn all_together_are_bounded() {
         let calls = Calls::default();
         let open: Vec<Underway> = (0..MAX_CALLS)
-            .map(|n| calls.begin(&format!(":1.{n}"), 0).unwrap())
+            .map(|n| calls.begin(&format!(":1.{n}"), Size::default()).unwrap())
             .collect();
-        assert!(matches!(calls.begin(":2.1", 0), Err(Failure::Busy(_))));
+        assert!(matches!(
+            calls.begin(":2.1", Size::default()),
+            Err(Failure::Busy(_))
+        ));
         drop(open);
-        assert!(calls.begin(":2.1", 0).is_ok());
+        assert!(calls.begin(":2.1", Size::default()).is_ok());
     }
 
     #[test]
-    fn descriptors_of_a_call_are_few() {
-        let answer = Calls::default().begin(":1.1", MAX_DESCRIPTORS + 1);
+    fn a_few_with_many_calls_leave_room_for_one_with_its_first() {
+        let calls = Calls::default();
+        let clients = MAX_CALLS / MAX_CALLS_OF_CLIENT;
+        let open: Vec<Underway> = (0..MAX_CALLS)
+            .filter_map(|n| {
+                calls
+                    .begin(&format!(":1.{}", n % clients), Size::default())
+                    .ok()
+            })
+            .collect();
+        assert_eq!(open.len(), MAX_CALLS - KEPT_FOR_FIRST);
+        assert!(calls.begin(":2.1", Size::default()).is_ok());
+    }
+
+    #[test]
+    fn what_a_call_brings_is_bounded() {
+        let answer = Calls::default().begin(
+            ":1.1",
+            Size {
+                descriptors: MAX_DESCRIPTORS + 1,
+                ..most()
+            },
+        );
+        assert!(matches!(answer, Err(Failure::InvalidArgument(_))));
+        let body = MAX_BODY_BYTES + 1;
+        let answer = Calls::default().begin(":1.1", Size { body, ..most() });
         assert!(matches!(answer, Err(Failure::InvalidArgument(_))));
     }
 }

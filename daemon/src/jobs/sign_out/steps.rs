@@ -159,7 +159,7 @@ impl Run {
                 let spec = spec.clone();
                 Box::pin(async move {
                     let id = spec.id.clone();
-                    let attached = live.proxy().attach(spec).await?;
+                    let attached = live.attach(spec).await?;
                     if removal(&attached)? == Removal::NotBegun {
                         live.proxy().stay(&id).await?;
                         return Ok(true);

@@ -5,6 +5,7 @@
 //! report and in the backup's own `BACKUP.toml`.
 
 mod about;
+mod copy;
 mod measure;
 mod partial;
 mod roots;

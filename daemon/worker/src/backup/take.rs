@@ -1,6 +1,5 @@
 //! Taking: every file copied into the partial backup, which is then durable and read back.
 
-use std::cell::Cell;
 use std::ffi::OsStr;
 use std::io::{self, BufWriter, Write};
 use std::mem;
@@ -8,10 +7,10 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use mooring_core::receipt::timestamp;
-use mooring_core::sync::Hash;
 use mooring_wire::{BackupReport, Counts};
 
 use super::about::{ABOUT, About, Entry, report};
+use super::copy::{Copied, Copier, Load, about_the_target};
 use super::measure::list;
 use super::read_back;
 use super::roots::Root;
@@ -19,14 +18,15 @@ use crate::account::Account;
 use crate::durable::{self, FOLDER_MODE};
 use crate::error::{Error, FileTrouble, Result};
 use crate::files::{Files, Kind, seconds};
-use crate::hash::{self, CARRIED_MODE, Failed, Source};
-use crate::large;
-use crate::place::{is_own, os, path};
+use crate::hash::{CARRIED_MODE, Failed, Source};
+use crate::place::{is_own, path};
 use crate::state::join;
 use crate::sums::{self, Line, NAMES, SUMS, stored_name};
 
 /// How often a file that changes while it is read is tried in all.
 const TRIES: u32 = 3;
+/// Small files of a folder copied between two looks at whether to stop.
+const BATCH: usize = 256;
 
 /// What is known before the first file is taken.
 pub(super) struct Plan {
@@ -38,22 +38,11 @@ pub(super) struct Plan {
     pub(super) remarks: Vec<String>,
 }
 
-/// A file to be taken: where it is, and where it goes.
-struct Load {
-    size: u64,
-    root: usize,
-    folder: Vec<u8>,
-    name: Vec<u8>,
-    to_folder: Vec<u8>,
-}
-
 struct Taking<'a, F: Files> {
     account: &'a Account<F>,
     roots: &'a [Root<F::Dir>],
-    partial: F::Dir,
+    copier: Copier<'a, F>,
     shown: &'a Path,
-    /// Whether each file has to be made durable by itself.
-    sync: bool,
     list: BufWriter<F::File>,
     names: String,
     not_backed_up: Vec<Entry>,
@@ -81,9 +70,13 @@ pub(super) fn take<F: Files>(
     let mut taking = Taking {
         account,
         roots,
-        partial: dir.clone(),
+        copier: Copier {
+            account,
+            roots,
+            partial: dir.clone(),
+            sync: !plan.known_good,
+        },
         shown,
-        sync: !plan.known_good,
         list: BufWriter::new(list),
         names: String::new(),
         not_backed_up: Vec::new(),
@@ -98,7 +91,7 @@ pub(super) fn take<F: Files>(
     }
     for last in (1..TRIES).map(|nr| nr + 1 == TRIES) {
         for load in mem::take(&mut again) {
-            taking.file(load, last, &mut again)?;
+            taking.files(vec![load], last, &mut again)?;
         }
     }
     let about = taking.finish(plan.remarks)?;
@@ -111,26 +104,6 @@ pub(super) fn take<F: Files>(
     };
     let counts = read_back(account, (&dir, shown), from)?;
     Ok(report(shown, counts, &about))
-}
-
-/// Whether the disk that is written to refuses this name or size only, and then why: an older
-/// filesystem takes less than the one here.
-fn about_the_target(error: &io::Error) -> Option<FileTrouble> {
-    let why = match error.kind() {
-        io::ErrorKind::AlreadyExists => return Some(taken()),
-        io::ErrorKind::InvalidFilename => "the name is too long for the backup's disk",
-        io::ErrorKind::InvalidInput => "the name is not allowed on the backup's disk",
-        io::ErrorKind::FileTooLarge => "too large for the filesystem of the backup's disk",
-        _ => return None,
-    };
-    Some(FileTrouble(why.to_owned()))
-}
-
-fn taken() -> FileTrouble {
-    FileTrouble(
-        "its name is taken by another file: the backup's disk does not tell capitals apart"
-            .to_owned(),
-    )
 }
 
 impl<F: Files> Taking<'_, F> {
@@ -158,6 +131,7 @@ impl<F: Files> Taking<'_, F> {
                 self.not_backed_up.push(Entry::new(&shown, &why));
                 continue;
             }
+            let mut loads = Vec::new();
             for entry in entries {
                 let name = entry.name.as_bytes();
                 let shown = join(root.path.as_os_str().as_bytes(), &join(&folder, name));
@@ -172,17 +146,17 @@ impl<F: Files> Taking<'_, F> {
                         self.left_out.push(Entry::new(&shown, why));
                     }
                     Kind::File => {
-                        let load = Load {
+                        loads.push(Load {
                             size: entry.stat.size,
                             root: nr,
                             folder: folder.clone(),
                             name: name.to_vec(),
                             to_folder: to_folder.clone(),
-                        };
-                        self.file(load, false, again)?;
+                        });
                     }
                 }
             }
+            self.files(loads, false, again)?;
         }
         Ok(())
     }
@@ -194,7 +168,8 @@ impl<F: Files> Taking<'_, F> {
             .open_dir(&self.roots[root].dir, path(folder))
             .and_then(|dir| files.stat_dir(&dir))
             .map_or(FOLDER_MODE, |stat| stat.mode & CARRIED_MODE | FOLDER_MODE);
-        if let Err(e) = durable::ensure_dir_with(files, &self.partial, path(to), mode, false) {
+        if let Err(e) = durable::ensure_dir_with(files, &self.copier.partial, path(to), mode, false)
+        {
             return about_the_target(&e).map(Some).ok_or_else(|| self.fail(e));
         }
         self.made.push(to.to_vec());
@@ -205,14 +180,38 @@ impl<F: Files> Taking<'_, F> {
         Ok(None)
     }
 
-    /// Takes one file; one that changes meanwhile goes to `again`, or is named when this was the
-    /// `last` try.
-    fn file(&mut self, load: Load, last: bool, again: &mut Vec<Load>) -> Result<()> {
+    /// Takes files of one folder. Those that change meanwhile go to `again`, or are named when this
+    /// was the `last` try.
+    fn files(&mut self, loads: Vec<Load>, last: bool, again: &mut Vec<Load>) -> Result<()> {
+        let is_large = |load: &Load| self.copier.is_large(load);
+        let (large, mut small): (Vec<_>, Vec<_>) = loads.into_iter().partition(is_large);
+        while !small.is_empty() {
+            self.account.check_stop()?;
+            let rest = small.split_off(small.len().min(BATCH));
+            let copied = self.copier.copy_small(&small);
+            for (load, copied) in mem::replace(&mut small, rest).into_iter().zip(copied) {
+                self.settle(load, copied, last, again)?;
+            }
+        }
+        for load in large {
+            let copied = self.copier.copy_large(&load, |bytes| self.tell(bytes));
+            self.settle(load, copied, last, again)?;
+        }
+        Ok(())
+    }
+
+    /// Writes down what became of a file.
+    fn settle(
+        &mut self,
+        load: Load,
+        copied: Copied,
+        last: bool,
+        again: &mut Vec<Load>,
+    ) -> Result<()> {
         let root = &self.roots[load.root];
-        let stored = stored_name(&load.name);
-        match self.copy(&load, &stored) {
+        match copied {
             Ok((hash, size)) => {
-                let to = join(&load.to_folder, &stored);
+                let to = join(&load.to_folder, &stored_name(&load.name));
                 let real = join(&load.folder, &load.name);
                 let real = join(root.collection.folder().as_bytes(), &real);
                 if real != to {
@@ -234,39 +233,6 @@ impl<F: Files> Taking<'_, F> {
             Err(Failed::All(e)) => return Err(self.fail(e)),
         }
         Ok(())
-    }
-
-    fn copy(&self, load: &Load, stored: &[u8]) -> std::result::Result<(Hash, u64), Failed> {
-        let files = &self.account.files;
-        let from = files
-            .open_dir(&self.roots[load.root].dir, path(&load.folder))
-            .map_err(Failed::reading)?;
-        let to = files
-            .open_dir(&self.partial, path(&load.to_folder))
-            .map_err(Failed::All)?;
-        let (from, to) = ((&from, os(&load.name)), (&to, os(stored)));
-        let stop = &self.account.stop;
-        let copied = if load.size < files.large().from {
-            hash::copy(files, from, to, self.sync, stop)
-        } else {
-            // Only a copy of this very file would be gone on with, and here is none yet.
-            match files.stat(to.0, to.1) {
-                Ok(_) => return Err(Failed::One(taken())),
-                Err(e) if e.kind() == io::ErrorKind::NotFound => {}
-                Err(e) => return Err(Failed::All(e)),
-            }
-            let carried = Cell::new(0);
-            let tell = |more| {
-                carried.set(carried.get() + more);
-                self.tell(carried.get());
-            };
-            large::copy(files, from, to, self.sync, stop, &tell)
-        };
-        match copied {
-            Ok((reading, _)) => Ok((reading.hash, reading.stat.size)),
-            Err(Failed::All(e)) => Err(about_the_target(&e).map_or(Failed::All(e), Failed::One)),
-            Err(failed) => Err(failed),
-        }
     }
 
     /// Tells how far it is, with so many bytes of the file at hand.
@@ -299,8 +265,8 @@ impl<F: Files> Taking<'_, F> {
         let files = &self.account.files;
         let finished = self.list.flush().and_then(|()| {
             files.sync_file(self.list.get_ref())?;
-            for folder in self.made.iter().filter(|_| self.sync) {
-                files.sync_dir(&files.open_dir(&self.partial, path(folder))?)?;
+            for folder in self.made.iter().filter(|_| self.copier.sync) {
+                files.sync_dir(&files.open_dir(&self.copier.partial, path(folder))?)?;
             }
             Ok(())
         });
@@ -310,7 +276,7 @@ impl<F: Files> Taking<'_, F> {
 
     fn own_file(&mut self, name: &str, bytes: &[u8]) -> Result<()> {
         let files = &self.account.files;
-        let written = durable::create(files, &self.partial, name, bytes).and_then(|()| {
+        let written = durable::create(files, &self.copier.partial, name, bytes).and_then(|()| {
             let hash = blake3::hash(bytes).into();
             let path = name.as_bytes().to_vec();
             self.list.write_all(&Line { hash, path }.text())

@@ -19,9 +19,10 @@ use crate::files::real::RealFiles;
 use crate::place::STORE;
 use crate::state::{self, Epoch, State};
 use crate::verify::Verified;
-use crate::watch::{Lost, Told as Changes, Watch};
+use crate::watch::{Lost, Tell, Told as Changes, Watch};
 
 use super::following::Known;
+use super::handing;
 
 /// How long a dying predecessor may hold the account's lock.
 const LOCK_PATIENCE: Duration = Duration::from_secs(5);
@@ -57,10 +58,12 @@ pub struct Attached {
     /// Operations that were called and have not ended: what an interruption is about.
     called: Arc<Mutex<usize>>,
     proof: Mutex<Option<Verified>>,
-    watch: Mutex<Option<Watch>>,
+    pub(super) watch: Mutex<Option<Watch>>,
     /// Whether every folder of the account tells its changes.
     all_tell: AtomicBool,
     pub(super) known: Mutex<Option<Known>>,
+    /// What the worker before left behind when it handed its watch over, until it is used.
+    pub(super) left: Mutex<Option<String>>,
     stop: Arc<AtomicBool>,
     _lock: Flock<File>,
 }
@@ -97,6 +100,7 @@ impl Attached {
         make_private(&home)?;
         let lock = lock(&home.join("lock"), &spec.id)?;
         let state = State::open(&home)?;
+        let left = handing::take_left(&state)?;
         let stop = Arc::new(AtomicBool::new(false));
         let account = Account {
             report: report(spec.id.clone(), progress),
@@ -113,6 +117,7 @@ impl Attached {
             watch: Mutex::default(),
             all_tell: AtomicBool::new(false),
             known: Mutex::default(),
+            left: Mutex::new(left),
             stop,
             _lock: lock,
         })
@@ -175,9 +180,7 @@ impl Attached {
             // First the old one, or there would be twice as many watches.
             *watch = None;
             self.forget_looks();
-            let (account, changes) = (self.account.spec.id.clone(), changes.clone());
-            let tell = move || changes.blocking_send(account.clone()).is_ok();
-            *watch = match Watch::start(roots.clone(), Box::new(tell)) {
+            *watch = match Watch::start(roots.clone(), self.teller(changes)) {
                 Ok(watch) => Some(watch),
                 Err(Lost::Root(_)) => None,
                 Err(lost) => {
@@ -190,6 +193,15 @@ impl Attached {
         all &= watch.as_ref().is_some_and(|watch| watch.covers(&roots));
         self.all_tell.store(all, Ordering::Relaxed);
         Ok(all)
+    }
+
+    pub(super) fn set_all_tell(&self, all: bool) {
+        self.all_tell.store(all, Ordering::Relaxed);
+    }
+
+    pub(super) fn teller(&self, changes: &mpsc::Sender<String>) -> Tell {
+        let (account, changes) = (self.account.spec.id.clone(), changes.clone());
+        Box::new(move || changes.blocking_send(account.clone()).is_ok())
     }
 
     /// Tells the other devices how this one stands. That it cannot is no failure of what was done:
@@ -227,7 +239,7 @@ impl Attached {
 
     /// The account's folders that tell their changes, and whether these are all it has. A folder
     /// on another machine tells only what is done through this one.
-    fn watchable(&self) -> (Vec<PathBuf>, bool) {
+    pub(super) fn watchable(&self) -> (Vec<PathBuf>, bool) {
         let account = &self.account;
         let local = |path: &Path| {
             let dir = account.files.open_root(path)?;
@@ -356,6 +368,7 @@ mod tests {
             storage_id: "storage-1".into(),
             sign_in_id: "s1".into(),
             device: "laptop".into(),
+            left_with: String::new(),
             home: states.into(),
             collections: Vec::new(),
         };

@@ -90,6 +90,7 @@ pub fn spec(wanted: &AccountSpec, home: &Path) -> Result<Spec> {
         storage_id: wanted.storage_id.clone(),
         sign_in_id: wanted.sign_in_id.clone(),
         device: wanted.device.clone(),
+        left_with: wanted.left_with.clone(),
         home: home.to_owned(),
         collections: collections(&wanted.collections)?,
     })

@@ -14,6 +14,7 @@ use crate::error::{Error, Result};
 use crate::signin;
 use crate::sync::{Looked, numbers};
 use crate::trouble::Ledger;
+use crate::watch::bytes::{In, Out};
 use crate::watch::{Folders, Told};
 
 /// How long changes are trusted to have been told. Less than the time between two looks that the
@@ -27,8 +28,45 @@ pub(super) struct Known {
     everything_at: Instant,
 }
 
+impl Known {
+    /// Writes it down for another worker; nothing when it does not say enough to go by.
+    pub(super) fn write(&self, out: &mut Out) {
+        let at = now().and_then(|now| now.checked_sub(self.everything_at.elapsed()));
+        let Some(at) = at.filter(|_| self.looked.is_complete()) else {
+            return;
+        };
+        out.number(u64::try_from(at.as_nanos()).unwrap_or(u64::MAX));
+        self.looked.write(out);
+    }
+
+    /// Reads what was written down; `None` when it says nothing.
+    pub(super) fn read(mut written: In<'_>) -> Option<Self> {
+        let at = Duration::from_nanos(written.number()?);
+        // One from after now is of another boot, or wrong.
+        let ago = now()?.checked_sub(at)?;
+        let looked = Looked::read(&mut written)?;
+        written.end()?;
+        Some(Self {
+            looked,
+            everything_at: Instant::now().checked_sub(ago)?,
+        })
+    }
+}
+
+/// The clock that [`Instant`] goes by, which is one for all processes of a boot.
+fn now() -> Option<Duration> {
+    match nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC) {
+        Ok(now) => Some(now.into()),
+        Err(error) => {
+            // Then everything is looked at.
+            tracing::warn!(%error, "the clock cannot be read");
+            None
+        }
+    }
+}
+
 impl Attached {
-    fn known(&self) -> MutexGuard<'_, Option<Known>> {
+    pub(super) fn known(&self) -> MutexGuard<'_, Option<Known>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -46,7 +84,8 @@ impl Attached {
         // Before the look: what changes from now on is told anew.
         self.take_told();
         let everything_at = Instant::now();
-        let (ledger, looked) = signin::answer(&self.account, read_back, answer)?;
+        let done = signin::answer(&self.account, read_back, answer);
+        let (ledger, looked) = done.inspect_err(|_| self.give_back(Told::Anywhere))?;
         *self.known() = Some(Known {
             looked,
             everything_at,
@@ -77,7 +116,10 @@ impl Attached {
                 *self.known() = Some(known);
                 Err(Error::Cancelled)
             }
-            Err(e) => Err(e),
+            Err(e) => {
+                self.give_back(Told::Anywhere);
+                Err(e)
+            }
         }
     }
 

@@ -4,6 +4,7 @@
 mod attached;
 mod convert;
 mod following;
+mod handing;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -13,8 +14,9 @@ use mooring_wire::{
     AccountSpec, Attached as AttachedReply, CollectionFacts, CollectionSpec, DrainReport,
     EraseReport, Error, Inspected, PlanFacts, RemoveReport, Result, SyncReport, VerifyReport,
 };
-use mooring_wire::{BackupReport, CheckReport, RestoreReport, WhyReport};
+use mooring_wire::{BackupReport, CheckReport, HandOver, RestoreReport, WhyReport};
 use tokio::sync::mpsc;
+use zbus::OwnedFd;
 use zbus::object_server::SignalEmitter;
 
 use crate::delete::Answer;
@@ -302,6 +304,19 @@ impl Service {
         blocking(move || attached.watch(&changes)).await
     }
 
+    async fn hand_over(&self, account: String) -> Result<HandOver> {
+        let Ok(attached) = self.account(&account) else {
+            return Ok(HandOver::default());
+        };
+        blocking(move || attached.alone(Attached::hand_over)).await
+    }
+
+    async fn take_up(&self, account: String, watch: OwnedFd, map: OwnedFd) -> Result<bool> {
+        let attached = self.account(&account)?;
+        let changes = self.changes.clone();
+        blocking(move || attached.alone(|a| a.take_up(watch.into(), map.into(), &changes))).await
+    }
+
     async fn answer(&self, account: String, delete: bool, read_back: bool) -> Result<SyncReport> {
         let answer = if delete { Answer::Delete } else { Answer::Keep };
         self.beside_syncs(&account, move |attached| {
@@ -329,9 +344,19 @@ impl Service {
         .await
     }
 
-    async fn undelete(&self, account: String, file: Vec<u8>) -> Result<Vec<u8>> {
+    async fn undelete(
+        &self,
+        account: String,
+        file: Vec<u8>,
+        damaged: bool,
+    ) -> Result<(Vec<u8>, bool)> {
+        let damaged = match damaged {
+            true => trash::Damaged::ComesBack,
+            false => trash::Damaged::Stays,
+        };
         self.on(&account, move |attached| {
-            trash::undelete_path(&attached.account, &file)
+            let back = trash::undelete_path(&attached.account, &file, damaged)?;
+            Ok((back.path, back.checked))
         })
         .await
     }

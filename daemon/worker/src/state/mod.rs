@@ -73,6 +73,7 @@ impl State {
     /// # Errors
     /// [`Error::State`] when the database is damaged, of a later version, or cannot be opened.
     pub fn open(home: &Path) -> Result<Self> {
+        repair::expect_sound_log(home)?;
         let connection = Connection::open(home.join("state.db"));
         let connection = connection.map_err(|source| damaged(Some(home), source))?;
         Self::with_connection(connection, Some(home.to_owned()), None)

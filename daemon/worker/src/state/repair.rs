@@ -5,10 +5,11 @@
 //! it until the account's whole state is erased.
 
 use std::fs::{self, DirBuilder, File};
-use std::io;
+use std::io::{self, BufReader};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
+use mooring_core::wal::{self, Standing};
 use rusqlite::ErrorCode;
 
 use super::{Epoch, State};
@@ -51,6 +52,38 @@ impl State {
         match self.flaw()? {
             None => Ok(()),
             Some(said) => Err(self.damaged(rusqlite::Error::InvalidParameterName(said))),
+        }
+    }
+}
+
+/// Passes when SQLite's log has all that was committed. Before SQLite opens it: it would take what went
+/// bad for never written, and make room.
+///
+/// # Errors
+/// [`Error::State`] when it has not.
+pub(super) fn expect_sound_log(home: &Path) -> Result<()> {
+    let path = home.join(FILES[1]);
+    let fail = |e| Error::io("read", &path, e);
+    let log = match File::open(&path) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+        result => result.map_err(fail)?,
+    };
+    match wal::look(BufReader::new(log)).map_err(fail)? {
+        Standing::Whole => Ok(()),
+        Standing::Torn => {
+            tracing::warn!(
+                log = %path.display(),
+                "the last change of the state was not durable when the machine went down; it counts as \
+                 never made"
+            );
+            Ok(())
+        }
+        Standing::Rotten(frame) => {
+            let why = format!("its log has changes that went bad, from number {frame} on");
+            Err(super::damaged(
+                Some(home),
+                rusqlite::Error::InvalidParameterName(why),
+            ))
         }
     }
 }

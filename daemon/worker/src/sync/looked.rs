@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use mooring_core::collection::Collection;
 
 use crate::watch::Folders;
+use crate::watch::bytes::{In, Out};
 
 /// The most folders of which something is kept; with more, every look is one at everything.
 const MAX_FOLDERS: usize = 16 * 1024;
@@ -23,6 +24,31 @@ impl Looked {
     /// Whether a look at a few folders can be told apart from the rest.
     pub fn is_complete(&self) -> bool {
         self.more.is_empty()
+    }
+
+    /// Writes it down for another process; it has to be complete.
+    pub fn write(&self, out: &mut Out) {
+        out.count(self.folders.len());
+        for ((collection, folder), numbers) in &self.folders {
+            out.bytes(collection.name().as_bytes());
+            out.bytes(folder);
+            numbers.iter().for_each(|number| out.number(*number));
+        }
+    }
+
+    /// Reads what was written down; `None` when it is not that.
+    pub fn read(written: &mut In<'_>) -> Option<Self> {
+        let mut looked = Self::default();
+        for _ in 0..written.count(MAX_FOLDERS)? {
+            let name = written.bytes()?;
+            let collection = Collection::ALL
+                .into_iter()
+                .find(|collection| collection.name().as_bytes() == name)?;
+            let folder = written.bytes()?.to_vec();
+            let numbers = [written.number()?, written.number()?];
+            looked.folders.insert((collection, folder), numbers);
+        }
+        Some(looked)
     }
 
     /// What a look at a folder found.

@@ -1,12 +1,13 @@
 //! Putting files into the trash. What is there is never replaced and never removed: a name that
-//! is taken leads to another one. A copy gets its name once it is whole, durable and read back.
+//! is taken leads to another one. A copy gets its name once it is whole, durable and read back. What
+//! bytes a name stands for is noted first (`sums.rs`).
 
 use std::ffi::OsString;
 use std::io;
 
 use mooring_core::sync::{Hash, conflict_name};
 
-use super::open_today;
+use super::{Today, open_today, sums};
 use crate::account::Account;
 use crate::conflict::MANY_DIGITS;
 use crate::durable;
@@ -47,17 +48,19 @@ pub fn bury_remote<F: Files>(
     if before.kind != Kind::File || !known {
         return Err(Failed::one("changed in the storage, and so it stays there"));
     }
-    let trash = open_today(account, storage, key)?;
-    let buried = first_free(account, key, &item.agreed.remote, |to| {
-        files.rename_new(&dir, name, &trash, os(to))
+    let today = open_today(account, storage, key)?;
+    let trash = &today.folder;
+    let buried = first_free(account, place, &today, key, &item.agreed.remote, |to| {
+        files.rename_new(&dir, name, trash, os(to))
     })?;
-    let moved = files.stat(&trash, os(&buried)).map_err(Failed::All)?;
+    let moved = files.stat(trash, os(&buried.name)).map_err(Failed::All)?;
     if (moved.ino, moved.size, moved.mtime) != (before.ino, before.size, before.mtime) {
-        staging::restore_one(account, (&trash, os(&buried)), &place.remote, key)
+        staging::restore_one(account, (trash, os(&buried.name)), &place.remote, key)
             .map_err(Failed::All)?;
+        sums::forget(files, &today.sums, &buried);
         return Err(Failed::one("changed in the storage, and so it stays there"));
     }
-    files.sync_dir(&trash).map_err(Failed::All)?;
+    files.sync_dir(trash).map_err(Failed::All)?;
     files.sync_dir(&dir).map_err(Failed::All)
 }
 
@@ -73,8 +76,8 @@ pub fn bury_copy<F: Files>(
     hash: &Hash,
 ) -> Result<(), Failed> {
     let dir = account.files.open_dir(&place.remote, path(&key.folder))?;
-    let trash = open_today(account, storage, key)?;
-    copy_into(account, place, (&dir, &trash), key, hash).map(drop)
+    let today = open_today(account, storage, key)?;
+    copy_into(account, place, (&dir, &today), key, hash).map(drop)
 }
 
 /// Takes a file that was deleted in the storage off this device, once a copy of it lies in the
@@ -93,8 +96,8 @@ pub fn bury_local<F: Files>(
     let Some(dir) = durable::open_if_there(files, &place.local, path(&key.folder))? else {
         return Ok(());
     };
-    let trash = open_today(account, storage, key)?;
-    let reading = copy_into(account, place, (&dir, &trash), key, &item.agreed.local)?;
+    let today = open_today(account, storage, key)?;
+    let reading = copy_into(account, place, (&dir, &today), key, &item.agreed.local)?;
     let known = Item {
         local: Some(reading.proof),
         ..item.clone()
@@ -113,15 +116,17 @@ pub fn bury_local<F: Files>(
 fn copy_into<F: Files>(
     account: &Account<F>,
     place: &Place<F>,
-    (dir, trash): (&F::Dir, &F::Dir),
+    (dir, today): (&F::Dir, &Today<F>),
     key: &Key,
     hash: &Hash,
 ) -> Result<hash::Reading, Failed> {
     let files = &account.files;
+    let trash = &today.folder;
     let from = (dir, os(&key.name));
     let stored = Source::Storage { sync: true };
     if let Ok(there) = hash::hash(files, trash, os(&key.name), stored, &account.stop)
         && there.hash == *hash
+        && is_noted(account, place, today, key, hash)?
     {
         files.sync_dir(trash).map_err(Failed::All)?;
         let reading = hash::hash(files, dir, os(&key.name), Source::Cache, &account.stop)?;
@@ -137,7 +142,7 @@ fn copy_into<F: Files>(
     let named = agreed(reading, hash)
         .and_then(|_| agreed(back?, hash))
         .and_then(|_| {
-            first_free(account, key, hash, |to| {
+            first_free(account, place, today, key, hash, |to| {
                 files.rename_new(&place.uploads, &waiting, trash, os(to))
             })
         });
@@ -162,26 +167,48 @@ fn agreed(reading: hash::Reading, hash: &Hash) -> Result<hash::Reading, Failed> 
 /// A storage that is full is no reason to end a sync: the deletion waits.
 fn wait_for_room(failed: Failed) -> Failed {
     match failed {
-        Failed::All(e)
-            if matches!(
-                e.kind(),
-                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
-            ) =>
-        {
+        Failed::All(e) if is_full(&e) => {
             Failed::one("the storage has no room to keep it in the trash, and so it stays")
         }
         failed => failed,
     }
 }
 
+fn is_full(e: &io::Error) -> bool {
+    matches!(
+        e.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+    )
+}
+
+/// Notes which bytes are about to lie at a place of today's trash; answers whether they may. Where
+/// there is no room even for that, they may, and nobody can check them.
+fn is_noted<F: Files>(
+    account: &Account<F>,
+    place: &Place<F>,
+    today: &Today<F>,
+    key: &Key,
+    hash: &Hash,
+) -> Result<bool, Failed> {
+    match sums::note(account, (&place.uploads, &today.sums), key, hash) {
+        Err(e) if is_full(&e) => {
+            tracing::warn!("no room to note what goes into the trash: it cannot be checked there");
+            Ok(true)
+        }
+        result => result.map_err(Failed::from),
+    }
+}
+
 /// Gives a file the first name in today's trash that is free: its own, one with its hash, one
-/// with a number as well.
+/// with a number as well. Answers where it lies.
 fn first_free<F: Files>(
     account: &Account<F>,
+    place: &Place<F>,
+    today: &Today<F>,
     key: &Key,
     hash: &Hash,
     mut give: impl FnMut(&[u8]) -> io::Result<()>,
-) -> Result<Vec<u8>, Failed> {
+) -> Result<Key, Failed> {
     let date = date(account.files.now());
     for nr in 0..TRIES {
         let device = &account.spec.device;
@@ -196,9 +223,24 @@ fn first_free<F: Files>(
                 MANY_DIGITS,
             ),
         };
-        match give(&name) {
+        let to = Key {
+            name,
+            ..key.clone()
+        };
+        // What lies there keeps its own note, or has none.
+        match account.files.stat(&today.folder, os(&to.name)) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+            result => {
+                result.map_err(Failed::from)?;
+                continue;
+            }
+        }
+        if !is_noted(account, place, today, &to, hash)? {
+            continue;
+        }
+        match give(&to.name) {
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
-            result => return result.map(|()| name).map_err(Failed::from),
+            result => return result.map(|()| to).map_err(Failed::from),
         }
     }
     Err(Failed::one(FULL))

@@ -5,7 +5,10 @@
 //! itself, so that a change told twice or by mistake does no harm. It promises to tell when it may have missed
 //! something, and to end then; another watch is made at the next occasion.
 
+pub mod bytes;
+mod handing;
 mod quiet;
+mod sealed;
 mod told;
 mod tree;
 
@@ -14,6 +17,7 @@ use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -22,6 +26,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use quiet::Quiet;
 use tree::Tree;
 
+pub use handing::{Away, Handed};
 pub use quiet::{MOST, QUIET};
 pub use told::{Folders, Told};
 pub use tree::Lost;
@@ -37,8 +42,9 @@ pub struct Watch {
     complete: bool,
     lost: Arc<AtomicBool>,
     told: Arc<Mutex<Told>>,
+    thread: JoinHandle<Option<Watcher>>,
     /// Closed when the watch is dropped, which its thread sees.
-    _end: PipeWriter,
+    end: PipeWriter,
 }
 
 impl Watch {
@@ -48,27 +54,38 @@ impl Watch {
     /// When something cannot be watched; then nothing is.
     pub fn start(roots: Vec<PathBuf>, tell: Tell) -> Result<Self, Lost> {
         let (tree, complete) = Tree::new(&roots)?;
-        let lost = Arc::new(AtomicBool::new(false));
-        let told = Arc::<Mutex<Told>>::default();
-        let thread = |error| Lost::Io(PathBuf::new(), error);
-        let (ended, end) = io::pipe().map_err(thread)?;
         let watcher = Watcher {
             tree,
             tell,
-            lost: lost.clone(),
-            told: told.clone(),
+            quiet: Quiet::default(),
+            lost: Arc::default(),
+            told: Arc::default(),
         };
-        std::thread::Builder::new()
+        Self::run(roots, complete, watcher)
+    }
+
+    fn run(roots: Vec<PathBuf>, complete: bool, watcher: Watcher) -> Result<Self, Lost> {
+        let (lost, told) = (watcher.lost.clone(), watcher.told.clone());
+        let failed = |error| Lost::Io(PathBuf::new(), error);
+        let (ended, end) = io::pipe().map_err(failed)?;
+        let thread = std::thread::Builder::new()
             .name("watch".to_owned())
             .spawn(move || watcher.run(&ended))
-            .map_err(thread)?;
+            .map_err(failed)?;
         Ok(Self {
             roots,
             complete,
             lost,
             told,
-            _end: end,
+            thread,
+            end,
         })
+    }
+
+    /// Ends its thread and answers it, with all that it knows; `None` when it had ended.
+    fn stop(self) -> Option<Watcher> {
+        drop(self.end);
+        self.thread.join().ok().flatten()
     }
 
     /// Whether it watches these roots, and all of them.
@@ -100,24 +117,36 @@ fn lock(told: &Mutex<Told>) -> std::sync::MutexGuard<'_, Told> {
 struct Watcher {
     tree: Tree,
     tell: Tell,
+    quiet: Quiet,
     lost: Arc<AtomicBool>,
     told: Arc<Mutex<Told>>,
 }
 
+impl std::fmt::Debug for Watcher {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Watcher").finish_non_exhaustive()
+    }
+}
+
 impl Watcher {
-    fn run(mut self, ended: &PipeReader) {
-        if let Err(lost) = self.listen(ended) {
-            tracing::info!(%lost, "watching has ended");
-            // First the flag: whoever is told makes another watch.
-            self.lost.store(true, Ordering::Release);
-            (self.tell)();
+    /// Listens until the watch ends; answers itself unless it was lost.
+    fn run(mut self, ended: &PipeReader) -> Option<Self> {
+        match self.listen(ended) {
+            Ok(()) => Some(self),
+            Err(lost) => {
+                tracing::info!(%lost, "watching has ended");
+                // First the flag: whoever is told makes another watch.
+                self.lost.store(true, Ordering::Release);
+                (self.tell)();
+                None
+            }
         }
     }
 
     fn listen(&mut self, ended: &PipeReader) -> Result<(), Lost> {
-        let mut quiet = Quiet::default();
         loop {
-            let wait = quiet
+            let wait = self
+                .quiet
                 .due()
                 .map(|due| due.saturating_duration_since(Instant::now()));
             let failed = |error| Lost::Io(PathBuf::new(), error);
@@ -126,10 +155,12 @@ impl Watcher {
             }
             for event in self.tree.read().map_err(failed)? {
                 if self.tree.take(event, &mut lock(&self.told))? {
-                    quiet.noticed(Instant::now());
+                    self.quiet.noticed(Instant::now());
                 }
             }
-            if quiet.take(Instant::now()) && !(self.tell)() {
+            // What was taken meanwhile has been looked at.
+            let news = self.quiet.take(Instant::now()) && !lock(&self.told).is_empty();
+            if news && !(self.tell)() {
                 return Ok(());
             }
         }

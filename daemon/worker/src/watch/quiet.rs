@@ -24,6 +24,11 @@ impl Quiet {
         self.0 = Some(Waiting { first, last: now });
     }
 
+    /// Whether something waits to be told.
+    pub fn waits(&self) -> bool {
+        self.0.is_some()
+    }
+
     /// When to tell; never while nothing changed.
     pub fn due(&self) -> Option<Instant> {
         self.0

@@ -1,8 +1,11 @@
 //! Where something changed: the folders that a watch heard of, until somebody takes them.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use super::bytes::{In, Out};
 use crate::state::join;
 
 /// The most folders that are kept apart; with more, a look at everything is as good.
@@ -82,6 +85,48 @@ impl Told {
         }
     }
 
+    /// Whether nothing was told.
+    pub fn is_empty(&self) -> bool {
+        matches!(self, Self::In(roots) if roots.values().all(Folders::is_empty))
+    }
+
+    /// Writes it down for another process.
+    pub fn write(&self, out: &mut Out) {
+        let Self::In(roots) = self else {
+            out.number(1);
+            return;
+        };
+        out.number(0);
+        out.count(roots.len());
+        for (root, folders) in roots {
+            out.bytes(root.as_os_str().as_bytes());
+            out.count(folders.0.len());
+            for (folder, deep) in folders.iter() {
+                out.bytes(folder);
+                out.number(deep.into());
+            }
+        }
+    }
+
+    /// Reads what was written down; `None` when it is not that.
+    pub fn read(written: &mut In<'_>) -> Option<Self> {
+        if written.flag()? {
+            return Some(Self::Anywhere);
+        }
+        let mut roots = BTreeMap::new();
+        for _ in 0..written.count(MAX_FOLDERS)? {
+            let root = PathBuf::from(OsStr::from_bytes(written.bytes()?));
+            let mut folders = Folders::default();
+            // One more for each name that came or went.
+            for _ in 0..written.count(2 * MAX_FOLDERS)? {
+                let folder = written.bytes()?.to_vec();
+                folders.add(folder, written.flag()?);
+            }
+            roots.insert(root, folders);
+        }
+        Some(Self::In(roots))
+    }
+
     /// What was told of one root; `None` when it may be anything.
     pub fn below(&self, root: &Path) -> Option<Folders> {
         match self {
@@ -112,6 +157,22 @@ mod tests {
     }
 
     #[test]
+    fn what_was_told_can_be_written_down() {
+        let mut told = Told::default();
+        assert!(told.is_empty());
+        told.note(Path::new("/photos"), b"b", Some(b"new"));
+        told.note(Path::new("/other"), b"", None);
+        for told in [told, Told::default(), Told::Anywhere] {
+            let mut out = Out::default();
+            told.write(&mut out);
+            let bytes = out.finish().unwrap();
+            let mut written = In::new(&bytes);
+            assert_eq!(Told::read(&mut written).unwrap(), told);
+            written.end().unwrap();
+        }
+    }
+
+    #[test]
     fn too_many_folders_are_everything() {
         let mut told = Told::default();
         for nr in 0..=MAX_FOLDERS {
@@ -119,6 +180,7 @@ mod tests {
         }
         assert_eq!(told, Told::Anywhere);
         assert_eq!(told.below(Path::new("/r")), None);
+        assert!(!told.is_empty());
         let mut later = Told::default();
         later.note(Path::new("/r"), b"a", None);
         later.extend(told);

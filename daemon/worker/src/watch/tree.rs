@@ -3,17 +3,22 @@
 //! A folder is watched before it is listed, so that nothing can appear in between unseen. Paths
 //! only say where to look; a wrong one costs a look too many and touches nothing.
 
+mod away;
+
 use std::collections::{BTreeMap, HashMap};
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::{self, Read};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use nix::errno::Errno;
-use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, InotifyEvent, WatchDescriptor};
+use rustix::fs::inotify::{CreateFlags, ReadFlags, Reader, WatchFlags};
+use rustix::fs::inotify::{add_watch, init, remove_watch};
+use rustix::io::Errno;
 
 use crate::ignored::{self, Rules};
 use crate::place::is_own;
@@ -25,11 +30,13 @@ use super::told::Told;
 const MAX_WATCHES: usize = 250_000;
 
 /// What a watch hears: never each write, only its end.
-const CHANGES: AddWatchFlags = AddWatchFlags::IN_CLOSE_WRITE
-    .union(AddWatchFlags::IN_MOVED_FROM)
-    .union(AddWatchFlags::IN_MOVED_TO)
-    .union(AddWatchFlags::IN_CREATE)
-    .union(AddWatchFlags::IN_DELETE);
+const CHANGES: WatchFlags = WatchFlags::CLOSE_WRITE
+    .union(WatchFlags::MOVED_FROM)
+    .union(WatchFlags::MOVED_TO)
+    .union(WatchFlags::CREATE)
+    .union(WatchFlags::DELETE);
+/// How much is heard at once, in bytes: room for events with the longest names.
+const HEARD: usize = 4096;
 
 /// Why a watch cannot go on.
 #[derive(Debug, thiserror::Error)]
@@ -48,9 +55,20 @@ pub enum Lost {
     /// What is ignored changed, and so what is to be watched.
     #[error("{0:?} changed, and with it what is watched")]
     Rules(PathBuf),
+    /// What another process handed over cannot be taken up.
+    #[error("what was handed over is not what is watched: {0}")]
+    HandedOver(&'static str),
     /// Anything else that the system says.
     #[error("{0:?} cannot be watched: {1}")]
     Io(PathBuf, io::Error),
+}
+
+/// What was heard of a watched folder.
+#[derive(Debug)]
+pub struct Event {
+    wd: i32,
+    mask: ReadFlags,
+    name: Option<OsString>,
 }
 
 /// A watched folder.
@@ -93,9 +111,10 @@ impl Spot {
 /// The watched folders.
 #[derive(Debug)]
 pub struct Tree {
-    inotify: Inotify,
-    folders: HashMap<WatchDescriptor, Folder>,
-    paths: BTreeMap<PathBuf, WatchDescriptor>,
+    inotify: OwnedFd,
+    /// By watch descriptor.
+    folders: HashMap<i32, Folder>,
+    paths: BTreeMap<PathBuf, i32>,
 }
 
 impl Tree {
@@ -105,9 +124,9 @@ impl Tree {
     /// # Errors
     /// When something that is there cannot be watched.
     pub fn new(roots: &[PathBuf]) -> Result<(Self, bool), Lost> {
-        let flags = InitFlags::IN_NONBLOCK | InitFlags::IN_CLOEXEC;
-        let inotify = Inotify::init(flags).map_err(|errno| match errno {
-            Errno::EMFILE => Lost::TooMany,
+        let flags = CreateFlags::NONBLOCK | CreateFlags::CLOEXEC;
+        let inotify = init(flags).map_err(|errno| match errno {
+            Errno::MFILE => Lost::TooMany,
             other => Lost::Io(PathBuf::new(), other.into()),
         })?;
         let mut tree = Self {
@@ -130,10 +149,25 @@ impl Tree {
     ///
     /// # Errors
     /// When the system cannot tell.
-    pub fn read(&self) -> io::Result<Vec<InotifyEvent>> {
-        match self.inotify.read_events() {
-            Err(Errno::EAGAIN | Errno::EINTR) => Ok(Vec::new()),
-            other => Ok(other?),
+    pub fn read(&self) -> io::Result<Vec<Event>> {
+        let mut buffer = [MaybeUninit::uninit(); HEARD];
+        let mut reader = Reader::new(&self.inotify, &mut buffer);
+        let mut events = Vec::new();
+        loop {
+            match reader.next() {
+                Ok(event) => events.push(Event {
+                    wd: event.wd(),
+                    mask: event.events(),
+                    name: event
+                        .file_name()
+                        .map(|name| OsStr::from_bytes(name.to_bytes()).to_owned()),
+                }),
+                Err(Errno::AGAIN | Errno::INTR) => return Ok(events),
+                Err(errno) => return Err(errno.into()),
+            }
+            if reader.is_buffer_empty() {
+                return Ok(events);
+            }
         }
     }
 
@@ -142,9 +176,9 @@ impl Tree {
     ///
     /// # Errors
     /// When from now on changes could be missed.
-    pub fn take(&mut self, event: InotifyEvent, told: &mut Told) -> Result<bool, Lost> {
+    pub fn take(&mut self, event: Event, told: &mut Told) -> Result<bool, Lost> {
         let mask = event.mask;
-        if mask.contains(AddWatchFlags::IN_Q_OVERFLOW) {
+        if mask.contains(ReadFlags::QUEUE_OVERFLOW) {
             return Err(Lost::Overflow);
         }
         let Some(folder) = self.folders.get(&event.wd) else {
@@ -155,12 +189,12 @@ impl Tree {
             if folder.root {
                 return Err(Lost::Root(folder.path.clone()));
             }
-            if mask.contains(AddWatchFlags::IN_IGNORED) {
+            if mask.contains(ReadFlags::IGNORED) {
                 self.forget(event.wd);
             }
             return Ok(false);
         };
-        let is_dir = mask.contains(AddWatchFlags::IN_ISDIR);
+        let is_dir = mask.contains(ReadFlags::ISDIR);
         let Some(spot) = folder.spot_of(name.as_bytes(), is_dir) else {
             return Ok(false);
         };
@@ -171,7 +205,7 @@ impl Tree {
         let child = is_dir.then_some(name.as_bytes());
         told.note(&folder.root_path, &folder.below, child);
         if is_dir {
-            if mask.intersects(AddWatchFlags::IN_MOVED_FROM | AddWatchFlags::IN_DELETE) {
+            if mask.intersects(ReadFlags::MOVED_FROM | ReadFlags::DELETE) {
                 self.leave(&path);
             } else {
                 self.walk(&path, spot)?;
@@ -199,22 +233,22 @@ impl Tree {
     }
 
     /// Watches one folder, if it is there and can be read.
-    fn add(&mut self, path: &Path, spot: Spot) -> Result<Option<WatchDescriptor>, Lost> {
+    fn add(&mut self, path: &Path, spot: Spot) -> Result<Option<i32>, Lost> {
         if self.folders.len() >= MAX_WATCHES {
             return Err(Lost::TooMany);
         }
-        let mut flags = CHANGES | AddWatchFlags::IN_ONLYDIR;
+        let mut flags = CHANGES | WatchFlags::ONLYDIR;
         flags |= match spot.root {
             // A person may have named it by a link.
-            true => AddWatchFlags::IN_DELETE_SELF | AddWatchFlags::IN_MOVE_SELF,
-            false => AddWatchFlags::IN_DONT_FOLLOW,
+            true => WatchFlags::DELETE_SELF | WatchFlags::MOVE_SELF,
+            false => WatchFlags::DONT_FOLLOW,
         };
-        let wd = match self.inotify.add_watch(path, flags) {
+        let wd = match add_watch(&self.inotify, path, flags) {
             Ok(wd) => wd,
-            Err(Errno::ENOSPC | Errno::ENOMEM) => return Err(Lost::TooMany),
+            Err(Errno::NOSPC | Errno::NOMEM) => return Err(Lost::TooMany),
             // Gone again, or replaced. What cannot be read cannot be synced either, and the sync
             // is who says so.
-            Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP | Errno::EACCES) => return Ok(None),
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::ACCESS) => return Ok(None),
             Err(errno) => return Err(Lost::Io(path.to_owned(), errno.into())),
         };
         // Read after it is watched: a later change is heard.
@@ -238,7 +272,7 @@ impl Tree {
 
     /// Watches a folder and all below it no longer: it is not there any more.
     fn leave(&mut self, top: &Path) {
-        let gone: Vec<WatchDescriptor> = self
+        let gone: Vec<i32> = self
             .paths
             .range(top.to_owned()..)
             .take_while(|(path, _)| path.starts_with(top))
@@ -247,16 +281,23 @@ impl Tree {
         for wd in gone {
             self.forget(wd);
             // Of a removed folder the kernel has taken the watch back already.
-            let _ = self.inotify.rm_watch(wd);
+            let _ = remove_watch(&self.inotify, wd);
         }
     }
 
-    fn forget(&mut self, wd: WatchDescriptor) {
+    fn forget(&mut self, wd: i32) {
         if let Some(folder) = self.folders.remove(&wd)
             && self.paths.get(&folder.path) == Some(&wd)
         {
             self.paths.remove(&folder.path);
         }
+    }
+}
+
+impl Tree {
+    /// The kernel's side of it.
+    pub fn into_inotify(self) -> OwnedFd {
+        self.inotify
     }
 }
 

@@ -264,7 +264,8 @@ impl World {
             let account = stage.account();
             let all = trash::list(&account)?;
             match all.get(which % all.len().max(1)) {
-                Some(buried) => match trash::undelete(&account, &buried.key) {
+                Some(buried) => match trash::undelete(&account, &buried.key, trash::Damaged::Stays)
+                {
                     // Something is in its way.
                     Err(Error::Refused(_)) => Ok(()),
                     result => result.map(drop),

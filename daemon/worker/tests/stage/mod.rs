@@ -119,6 +119,7 @@ impl Stage {
             storage_id: "storage-1".into(),
             sign_in_id: format!("s{}{}", self.journal.sign_in, self.device),
             device: self.device.into(),
+            left_with: String::new(),
             home: self.home.into(),
             collections: vec![
                 (

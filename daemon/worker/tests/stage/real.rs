@@ -70,6 +70,7 @@ impl Real {
             storage_id: "storage-1".into(),
             sign_in_id: format!("s{}", self.sign_in_nr),
             device: "laptop".into(),
+            left_with: String::new(),
             home: self.path("home"),
             collections: self.collections.clone(),
         }

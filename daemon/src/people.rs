@@ -1,0 +1,193 @@
+//! Whose accounts this daemon keeps: one person's in session mode, everybody's in system mode.
+//!
+//! Each person has a [`Broker`] of their own, with its own state, worker and journal: what belongs
+//! to one person cannot be mixed up with what belongs to another, because it never meets.
+
+use std::collections::BTreeMap;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use mooring_core::identity::Cost;
+
+use crate::broker::{Broker, Parts};
+use crate::clock::SystemClock;
+use crate::failure::Failure;
+use crate::folders::{Folders, Mode, STATE};
+use crate::keys;
+use crate::launch::{Launcher, Shared};
+use crate::store::Store;
+
+/// The administrator: no account of theirs is kept, and their broker is the device's own. Policy
+/// and settings of the whole device are read there.
+pub const ADMINISTRATOR: u32 = 0;
+/// The most people of one device: what is beyond is a mistake or an attack, and each costs memory.
+pub const MAX_PEOPLE: usize = 1_024;
+
+/// The brokers of all people.
+pub enum People {
+    /// Session mode: whoever started it.
+    One(Arc<Broker>),
+    /// System mode.
+    Many(Many),
+}
+
+/// The brokers of system mode.
+pub struct Many {
+    base: PathBuf,
+    launcher: Arc<dyn Launcher>,
+    /// Jobs are numbered over all people: their objects are side by side.
+    numbers: Arc<AtomicU64>,
+    brokers: Mutex<BTreeMap<u32, Arc<Broker>>>,
+}
+
+impl Many {
+    /// Reads the state of everybody who has any.
+    ///
+    /// # Errors
+    /// When the folder cannot be read, or the administrator's own state is damaged. Somebody
+    /// else's damaged state is logged: the others are not to wait for it.
+    pub fn load(launcher: Arc<dyn Launcher>) -> Result<Self, Failure> {
+        let many = Self {
+            base: PathBuf::from(STATE),
+            launcher,
+            numbers: Arc::new(AtomicU64::new(1)),
+            brokers: Mutex::default(),
+        };
+        many.broker(ADMINISTRATOR)?;
+        let entries = std::fs::read_dir(&many.base).map_err(Failure::at(&many.base))?;
+        for entry in entries {
+            let name = entry.map_err(Failure::at(&many.base))?.file_name();
+            let Some(uid) = name.to_str().and_then(uid_of) else {
+                continue;
+            };
+            if let Err(error) = many.broker(uid) {
+                tracing::error!(uid, %error, "the accounts of this person cannot be served");
+            }
+        }
+        Ok(many)
+    }
+
+    fn broker(&self, uid: u32) -> Result<Arc<Broker>, Failure> {
+        let mut brokers = self.brokers.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(broker) = brokers.get(&uid) {
+            return Ok(broker.clone());
+        }
+        if brokers.len() >= MAX_PEOPLE {
+            return Err(Failure::Busy(format!(
+                "{MAX_PEOPLE} people use this device already: that is the most"
+            )));
+        }
+        let folders = Folders::system(uid);
+        make_parent(&self.base.join("receipts"))?;
+        folders.make().map_err(Failure::at(&folders.state))?;
+        let store = Store::open(&folders.state.join("broker.db"))?;
+        keys::unlock_by_credential(&store);
+        let broker = Broker::new(Parts {
+            mode: Mode::System,
+            store,
+            folders,
+            clock: Arc::new(SystemClock),
+            launcher: Box::new(Shared(self.launcher.clone())),
+            cost: Cost::REAL,
+            uid,
+            system_bus: None,
+            numbers: self.numbers.clone(),
+        })?;
+        brokers.insert(uid, broker.clone());
+        Ok(broker)
+    }
+}
+
+impl People {
+    /// How the daemon runs.
+    pub fn mode(&self) -> Mode {
+        match self {
+            Self::One(_) => Mode::Session,
+            Self::Many(_) => Mode::System,
+        }
+    }
+
+    /// Whose rules and settings are the device's.
+    pub fn device(&self) -> u32 {
+        match self {
+            Self::One(broker) => broker.uid,
+            Self::Many(_) => ADMINISTRATOR,
+        }
+    }
+
+    /// The broker of a person; made, if there is none yet.
+    ///
+    /// # Errors
+    /// When the person's state cannot be used; in session mode for everybody else.
+    pub fn broker(&self, uid: u32) -> Result<Arc<Broker>, Failure> {
+        match self {
+            Self::One(broker) if broker.uid == uid => Ok(broker.clone()),
+            Self::One(broker) => Err(Failure::NotAuthorized(format!(
+                "this daemon serves user {} only, not {uid}",
+                broker.uid
+            ))),
+            Self::Many(many) => many.broker(uid),
+        }
+    }
+
+    /// All brokers that there are.
+    pub fn all(&self) -> Vec<Arc<Broker>> {
+        match self {
+            Self::One(broker) => vec![broker.clone()],
+            Self::Many(many) => {
+                let brokers = many.brokers.lock().unwrap_or_else(PoisonError::into_inner);
+                brokers.values().cloned().collect()
+            }
+        }
+    }
+
+    /// Reads configuration and policy again, for all.
+    ///
+    /// # Errors
+    /// The first of those whose last good policy cannot be kept; the others have read it.
+    pub fn reload(&self) -> Result<(), Failure> {
+        let mut done = Ok(());
+        for broker in self.all() {
+            done = done.and(broker.reload());
+        }
+        done
+    }
+
+    /// Stops everything of everybody, at once.
+    pub async fn stop(&self) {
+        let mut stopping = tokio::task::JoinSet::new();
+        for broker in self.all() {
+            stopping.spawn(async move { broker.stop().await });
+        }
+        while stopping.join_next().await.is_some() {}
+    }
+}
+
+/// A folder's name that is a user's number as we write it, and no other.
+pub(crate) fn uid_of(name: &str) -> Option<u32> {
+    let uid: u32 = name.parse().ok()?;
+    (uid.to_string() == name).then_some(uid)
+}
+
+fn make_parent(path: &Path) -> Result<(), Failure> {
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .map_err(Failure::at(path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_users_number_is_the_name_of_a_folder() {
+        assert_eq!(uid_of("1000"), Some(1000));
+        for wrong in ["", "01", "+1", "-1", "receipts", "4294967296", "1 "] {
+            assert_eq!(uid_of(wrong), None, "{wrong:?}");
+        }
+    }
+}
