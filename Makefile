@@ -265,17 +265,15 @@ install-user:
 install-system:
 	$(INSTALL) -d '$(DESTDIR)$(libexecdir)/mooring' '$(DESTDIR)$(systemdsystemunitdir)' '$(DESTDIR)$(systemdpresetdir)/system-preset' \
 	    '$(DESTDIR)$(dbussystemservicesdir)' '$(DESTDIR)$(dbuspolicydir)' '$(DESTDIR)$(sysusersdir)' \
-	    '$(DESTDIR)$(tmpfilesdir)' '$(DESTDIR)$(polkitdir)'/{actions,rules.d}
+	    '$(DESTDIR)$(tmpfilesdir)' '$(DESTDIR)$(polkitdir)'/{actions,rules.d} '$(DESTDIR)$(PREFIX)/lib/systemd/catalog'
 	$(call install_with_places,systemd/system/mooringd.service,$(systemdsystemunitdir)/mooringd.service)
 	$(call install_with_places,systemd/system/mooring-worker@.service,$(systemdsystemunitdir)/mooring-worker@.service)
 	$(call install_with_places,systemd/system/mooring-policy-fetch.service,$(systemdsystemunitdir)/mooring-policy-fetch.service)
 	$(INSTALL_DATA) systemd/system/mooring-policy-fetch.timer '$(DESTDIR)$(systemdsystemunitdir)'
 	$(INSTALL) -m 0755 systemd/libexec/mooring-policy-fetch '$(DESTDIR)$(libexecdir)/mooring'
-	$(INSTALL) -d '$(DESTDIR)$(PREFIX)/lib/systemd/catalog'
 	$(INSTALL_DATA) systemd/catalog/mooring.catalog '$(DESTDIR)$(PREFIX)/lib/systemd/catalog'
 	$(call install_with_places,systemd/system/mooring-key.service,$(systemdsystemunitdir)/mooring-key.service)
 	$(call install_with_places,systemd/system/mooring-rotate-key.service,$(systemdsystemunitdir)/mooring-rotate-key.service)
-	$(INSTALL) -d '$(DESTDIR)$(libexecdir)/mooring'
 	$(INSTALL) -m 0755 systemd/system/mooring-key '$(DESTDIR)$(libexecdir)/mooring'
 	$(INSTALL_DATA) systemd/preset/80-mooring.system.preset '$(DESTDIR)$(systemdpresetdir)/system-preset/80-mooring.preset'
 	$(INSTALL_DATA) systemd/dbus/org.mooring1.system.service '$(DESTDIR)$(dbussystemservicesdir)/org.mooring1.service'

@@ -207,6 +207,8 @@ impl Broker {
         let mut tasks = std::mem::take(&mut *self.tasks());
         tasks.shutdown().await;
         self.workers.stop().await;
+        // Others may hold the store to the very end; one file is easier to keep than two.
+        self.store.empty_journal();
     }
 
     /// Changes what clients see.

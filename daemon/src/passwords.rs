@@ -167,7 +167,8 @@ impl Passwords {
     ) -> Result<Attempts, Failure> {
         let before = self.store.attempts(id)?;
         let (now, steady) = (self.clock.now(), self.clock.steady());
-        let left = waits.left(id, steady);
+        // As long as rules ask for now: one that is lifted lifts the wait.
+        let left = waits.left(id, steady, slowing.delay(before.failures));
         if left > 0 && before.failures > 0 {
             return Err(kind.too_soon(now.saturating_add(left)));
         }
@@ -201,23 +202,23 @@ struct Wait {
 }
 
 impl Wait {
-    fn left(self, steady: u64) -> u64 {
+    fn left(self, steady: u64, most: u64) -> u64 {
         // Before it began: a clock that can be turned after all, and the wall's rule decides alone.
         match steady.checked_sub(self.since) {
-            Some(passed) => self.seconds.saturating_sub(passed),
+            Some(passed) => self.seconds.min(most).saturating_sub(passed),
             None => 0,
         }
     }
 }
 
 impl Waits {
-    fn left(&self, id: &str, steady: u64) -> u64 {
-        self.0.get(id).map_or(0, |wait| wait.left(steady))
+    fn left(&self, id: &str, steady: u64, most: u64) -> u64 {
+        self.0.get(id).map_or(0, |wait| wait.left(steady, most))
     }
 
     fn begin(&mut self, id: &str, since: u64, seconds: u64) {
         // Whatever has passed is forgotten, so that there are never more than are waited for.
-        self.0.retain(|_, wait| wait.left(since) > 0);
+        self.0.retain(|_, wait| wait.left(since, u64::MAX) > 0);
         self.0.insert(id.to_owned(), Wait { since, seconds });
     }
 }

@@ -87,6 +87,8 @@ impl Broker {
             blockers.insert(0, api::Blocker { error, message });
         }
         if let Some(message) = refusal(&decision, account, keep) {
+            // Who sees this in a plan does not ask again.
+            self.audit(of_sign_out(account, Actor::Person), &decision);
             let error = "PolicyDenied".to_owned();
             blockers.insert(0, api::Blocker { error, message });
         }

@@ -257,7 +257,7 @@ impl Store {
 
     /// The journal beside the database still has the rows: empty it. A reader may keep us from
     /// that, and then the next start does it.
-    fn empty_journal(&self) {
+    pub fn empty_journal(&self) {
         let emptied = self
             .connection()
             .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| {

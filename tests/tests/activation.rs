@@ -13,12 +13,16 @@ async fn the_first_call_starts_the_daemon() {
     let services = world.folder().join("bus/services");
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     let made = Command::new("make")
-        .args(["--silent", "install-units", "NOTIFY_RELOAD=no", "DESTDIR="])
+        .args(["--silent", "install-user", "NOTIFY_RELOAD=no", "DESTDIR="])
         .arg(format!("bindir={}", world.binaries().display()))
         .arg(format!("dbusservicesdir={}", services.display()))
         .arg(format!(
             "systemduserunitdir={}",
             world.folder().join("units").display()
+        ))
+        .arg(format!(
+            "systemdpresetdir={}",
+            world.folder().join("presets").display()
         ))
         .current_dir(source)
         .output()
