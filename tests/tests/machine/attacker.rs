@@ -166,7 +166,7 @@ fn properties(machine: &Machine, anns: &str) {
         let refused = call(machine, "bob", words);
         assert!(!refused.status.success(), "{words:?}: {}", said(&refused));
         assert!(
-            said(&refused).contains("belongs to another user"),
+            said(&refused).contains("Access denied"),
             "{}",
             said(&refused)
         );

@@ -133,9 +133,10 @@ async fn a_credential_seals_and_without_it_the_daemon_starts() {
 #[tokio::test]
 async fn a_key_is_changed_with_a_death_at_each_point() {
     let mut machine = signed_in();
-    let folder = machine.path("/etc/systemd/system/mooring-rotate-key.service.d");
-    fs::create_dir_all(&folder).unwrap();
     for point in ["reseal-before", "reseal-after"] {
+        // Each boot has another first process, and so another way in.
+        let folder = machine.path("/etc/systemd/system/mooring-rotate-key.service.d");
+        fs::create_dir_all(&folder).unwrap();
         let kept = fs::read(machine.path(KEY)).unwrap();
         let fault = format!(
             "[Service]\nEnvironment=MOORING_FAULT=broker/{point}:1@/var/lib/mooring/{point}\n"

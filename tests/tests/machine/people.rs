@@ -72,7 +72,7 @@ fn said(output: &Output) -> String {
 
 #[tokio::test]
 async fn the_story_of_two_people() {
-    let machine = Machine::new();
+    let mut machine = Machine::new();
     // In no session, polkit's own default is to ask for a password of the device.
     let rule = "polkit.addRule(function(action, subject) { if (action.id == 'org.mooring1.sign-in' \
                 || action.id == 'org.mooring1.sign-out') return polkit.Result.YES; });";
@@ -112,15 +112,14 @@ async fn the_story_of_two_people() {
     std::fs::remove_file(machine.path("/etc/mooring/policy.d/50-audit.toml")).unwrap();
     machine.run(&["systemctl", "reload", "mooringd.service"]);
 
-    // The power fails in between, and the account is there again.
-    machine.run(&[
-        "systemctl",
-        "kill",
-        "--signal=KILL",
-        "mooringd.service",
-        "mooring-worker@1000.service",
-    ]);
-    machine.wait_until_active("mooringd.service").await;
+    // The power fails in between, and everything is there again; and in the middle of the removal
+    // her worker dies.
+    let folder = "/etc/systemd/system/mooring-worker@1000.service.d";
+    std::fs::create_dir_all(machine.path(folder)).unwrap();
+    let fault = "[Service]\nEnvironment=MOORING_FAULT=worker/unlink:2@/home/ann/died\n";
+    std::fs::write(machine.path(folder).join("fault.conf"), fault).unwrap();
+    machine.cut_power();
+    machine.boot();
     let gone = sign_out(&machine, "ann");
     assert!(
         gone.status.success(),
@@ -128,6 +127,7 @@ async fn the_story_of_two_people() {
         said(&gone),
         machine.journal("mooringd.service")
     );
+    assert!(machine.path("/home/ann/died").exists(), "nothing died");
     assert!(!machine.path("/home/ann/Accounts/ann/Documents").exists());
     assert!(
         machine

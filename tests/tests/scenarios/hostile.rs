@@ -189,9 +189,11 @@ async fn hostile_files(caller: &mut Caller) {
         assert!(expected.contains(&name), "Why: {name}: {said}");
     }
     for path in [&b"relative"[..], b"", b"/a\0b", &[b'/'; 5000]] {
-        caller
-            .expect(FILES, "Undelete", &(path,), "InvalidArgument")
-            .await;
+        for member in ["Undelete", "UndeleteDamaged"] {
+            caller
+                .expect(FILES, member, &(path,), "InvalidArgument")
+                .await;
+        }
     }
     for below in [
         &b"/absolute"[..],
@@ -264,6 +266,10 @@ async fn hostile_passwords(caller: &mut Caller) {
             .expect(MANAGER, member, &named, "InvalidArgument")
             .await;
     }
+    let named = ("x".repeat(1_000), piped("version = 1"), piped(""));
+    caller
+        .expect(MANAGER, "CheckBundle", &named, "InvalidArgument")
+        .await;
     caller.expect_wrong_type(ACCOUNT, "Repair", &("yes",)).await;
 }
 
