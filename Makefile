@@ -63,7 +63,7 @@ help:
 	@echo 'make fuzz [MINUTES=n]     any bytes for everything that reads what others wrote'
 	@echo 'make flood [JOBS=n]       clients that flood, vanish, hoard and never read; prints what it measures'
 	@echo 'make scale [SIZE=small] [ONLY=NAME]   a million files, 500 folders deep, 200 GB of hole, 200 accounts'
-	@echo 'make bench                measures, side by side with peers'
+	@echo 'make bench [ONLY=accounts]  measures, side by side with peers; or only the broker and goa-daemon'
 	@echo 'make growth [FULL=1]      time and memory of 1,000 to 100,000 files (a million), as a table and a picture'
 	@echo 'make count                instructions and system calls of each operation, against those kept'
 	@echo 'make build                release binaries, manual pages, completions (also: make man)'
@@ -213,7 +213,7 @@ scale:
 bench:
 	@tests/setup.sh bench
 	$(MAKE) build
-	$(CARGO) run --locked --release -p mooring-bench
+	$(CARGO) run --locked --release -p mooring-bench -- $(ONLY)
 
 .PHONY: growth count
 growth:

@@ -20,7 +20,7 @@ needs() {
         machine) echo "$common busctl:systemd /usr/lib/polkit-1/polkitd:polkitd nsenter:util-linux useradd:passwd make:make strip:binutils dpkg-shlibdeps:dpkg-dev deb-systemd-helper:init-system-helpers lintian:lintian" ;;
         polkit) echo "$common /usr/lib/polkit-1/polkitd:polkitd busctl:systemd setpriv:util-linux script:bsdutils /usr/share/polkit-1/actions/org.freedesktop.systemd1.policy:systemd" ;;
         fuzz) echo "$common g++:g++" ;;
-        bench) echo "$common rsync:rsync b3sum:b3sum restic:restic" ;;
+        bench) echo "$common rsync:rsync b3sum:b3sum restic:restic /usr/share/dbus-1/services/org.gnome.OnlineAccounts.service:gnome-online-accounts" ;;
         count) echo "$common strace:strace valgrind:valgrind taskset:util-linux" ;;
         check) echo "$common /usr/lib/polkit-1/polkitd:polkitd systemd-analyze:systemd xmllint:libxml2-utils man:man-db" ;;
         *) usage ;;

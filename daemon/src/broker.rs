@@ -188,6 +188,18 @@ impl Broker {
         Ok(work)
     }
 
+    /// Whether there is nothing to serve: no account, and no job that is shown or goes on.
+    ///
+    /// # Errors
+    /// When the journal cannot be read.
+    pub fn is_empty(&self) -> Result<bool, Failure> {
+        let shown = {
+            let published = self.published.borrow();
+            !published.accounts.is_empty() || !published.jobs.is_empty()
+        };
+        Ok(!shown && self.store.jobs()?.is_empty())
+    }
+
     /// Reads configuration and policy again.
     ///
     /// # Errors

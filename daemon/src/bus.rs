@@ -14,6 +14,7 @@ pub mod fuzzing;
 pub mod gate;
 mod job;
 mod manager;
+mod map;
 mod objects;
 pub mod pace;
 mod persons;
@@ -30,6 +31,7 @@ use zbus::{Connection, OwnedObjectPath};
 
 use crate::broker::Broker;
 use crate::failure::Failure;
+use crate::folders::Mode;
 use crate::people::People;
 use crate::polkit::About;
 use crate::published::Published;
@@ -143,6 +145,9 @@ pub async fn serve(
     server
         .at(ROOT_PATH, manager::ManagerObject::new(persons.clone()))
         .await?;
+    if persons.people().mode() == Mode::System {
+        map::put_up(server, &persons).await?;
+    }
     let ready = persons.prepare_all().await?;
     let flags = RequestNameFlags::DO_NOT_QUEUE;
     match connection.request_name_with_flags(BUS_NAME, flags).await {

@@ -107,7 +107,11 @@ impl Folders {
 
     /// The folders of a person in system mode.
     pub fn system(uid: u32) -> Self {
-        let state = Path::new(STATE);
+        Self::system_below(Path::new(STATE), uid)
+    }
+
+    /// The folders of a person in system mode, with everybody's state in a folder.
+    pub fn system_below(state: &Path, uid: u32) -> Self {
         Self {
             config: PathBuf::from(CONFIG),
             policies: POLICIES.map(PathBuf::from).to_vec(),

@@ -6,8 +6,8 @@
 use std::collections::BTreeMap;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use mooring_core::identity::Cost;
 
@@ -39,6 +39,8 @@ pub struct Many {
     launcher: Arc<dyn Launcher>,
     /// Jobs are numbered over all people: their objects are side by side.
     numbers: Arc<AtomicU64>,
+    /// The first of the numbers that this process gives; none before everybody's were looked at.
+    first: Option<u64>,
     brokers: Mutex<BTreeMap<u32, Arc<Broker>>>,
 }
 
@@ -49,10 +51,15 @@ impl Many {
     /// When the folder cannot be read, or the administrator's own state is damaged. Somebody
     /// else's damaged state is logged: the others are not to wait for it.
     pub fn load(launcher: Arc<dyn Launcher>) -> Result<Self, Failure> {
-        let many = Self {
-            base: PathBuf::from(STATE),
+        Self::load_from(Path::new(STATE), launcher)
+    }
+
+    fn load_from(base: &Path, launcher: Arc<dyn Launcher>) -> Result<Self, Failure> {
+        let mut many = Self {
+            base: base.to_owned(),
             launcher,
             numbers: Arc::new(AtomicU64::new(1)),
+            first: None,
             brokers: Mutex::default(),
         };
         many.broker(ADMINISTRATOR)?;
@@ -62,15 +69,30 @@ impl Many {
             let Some(uid) = name.to_str().and_then(uid_of) else {
                 continue;
             };
-            if let Err(error) = many.broker(uid) {
-                tracing::error!(uid, %error, "the accounts of this person cannot be served");
+            match many.broker(uid) {
+                Ok(broker) => {
+                    // Whoever only ever looked takes no place; the next call makes one. A journal
+                    // that cannot be read is told of where it is served.
+                    let empty = broker.is_empty().is_ok_and(|empty| empty);
+                    if empty && uid != ADMINISTRATOR {
+                        many.all().remove(&uid);
+                    }
+                }
+                Err(error) => {
+                    tracing::error!(uid, %error, "the accounts of this person cannot be served");
+                }
             }
         }
+        many.first = Some(many.numbers.load(Ordering::Relaxed));
         Ok(many)
     }
 
+    fn all(&self) -> MutexGuard<'_, BTreeMap<u32, Arc<Broker>>> {
+        self.brokers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn broker(&self, uid: u32) -> Result<Arc<Broker>, Failure> {
-        let mut brokers = self.brokers.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut brokers = self.all();
         if let Some(broker) = brokers.get(&uid) {
             return Ok(broker.clone());
         }
@@ -79,10 +101,14 @@ impl Many {
                 "{MAX_PEOPLE} people use this device already: that is the most"
             )));
         }
-        let folders = Folders::system(uid);
+        let folders = Folders::system_below(&self.base, uid);
+        if !folders.state.exists() {
+            expect_known(uid)?;
+        }
         make_parent(&self.base.join("receipts"))?;
         folders.make().map_err(Failure::at(&folders.state))?;
         let store = Store::open(&folders.state.join("broker.db"))?;
+        self.expect_counted(uid, &store)?;
         keys::unlock_by_credential(&store);
         let broker = Broker::new(Parts {
             mode: Mode::System,
@@ -97,6 +123,19 @@ impl Many {
         })?;
         brokers.insert(uid, broker.clone());
         Ok(broker)
+    }
+
+    /// Passes when no job of this person's has a number that this process has given to another's,
+    /// as after a start at which their state could not be read.
+    fn expect_counted(&self, uid: u32, store: &Store) -> Result<(), Failure> {
+        let last = store.last_job()?;
+        if self.first.is_none_or(|first| last < first) {
+            return Ok(());
+        }
+        Err(Failure::Internal(format!(
+            "the state of user {uid} came back while the daemon ran, and its jobs' numbers may be \
+             others' by now; run: systemctl restart mooringd"
+        )))
     }
 }
 
@@ -136,10 +175,7 @@ impl People {
     pub fn all(&self) -> Vec<Arc<Broker>> {
         match self {
             Self::One(broker) => vec![broker.clone()],
-            Self::Many(many) => {
-                let brokers = many.brokers.lock().unwrap_or_else(PoisonError::into_inner);
-                brokers.values().cloned().collect()
-            }
+            Self::Many(many) => many.all().values().cloned().collect(),
         }
     }
 
@@ -171,6 +207,20 @@ pub(crate) fn uid_of(name: &str) -> Option<u32> {
     (uid.to_string() == name).then_some(uid)
 }
 
+/// Passes for a user of the system. Whoever may map user numbers (`/etc/subuid`) has many thousands
+/// that are nobody's, and would take all places with them.
+fn expect_known(uid: u32) -> Result<(), Failure> {
+    match nix::unistd::User::from_uid(uid.into()) {
+        Ok(Some(_)) => Ok(()),
+        Ok(None) => Err(Failure::NotAuthorized(format!(
+            "user {uid} is not known to this system"
+        ))),
+        Err(error) => Err(Failure::Busy(format!(
+            "who user {uid} is cannot be found out now: {error}"
+        ))),
+    }
+}
+
 fn make_parent(path: &Path) -> Result<(), Failure> {
     std::fs::DirBuilder::new()
         .recursive(true)
@@ -181,7 +231,67 @@ fn make_parent(path: &Path) -> Result<(), Failure> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
     use super::*;
+    use crate::launch::{Error, Later, Launched};
+    use crate::store::tests::{account, entry};
+
+    /// Nothing is launched here.
+    struct Never;
+
+    impl Launcher for Never {
+        fn launch(&self, _uid: u32) -> Later<'_, Result<Launched, Error>> {
+            Box::pin(std::future::pending())
+        }
+    }
+
+    fn load(base: &Path) -> Many {
+        Many::load_from(base, Arc::new(Never)).unwrap()
+    }
+
+    fn store(base: &Path, uid: u32) -> Store {
+        let folder = base.join(uid.to_string());
+        std::fs::create_dir_all(&folder).unwrap();
+        Store::open(&folder.join("broker.db")).unwrap()
+    }
+
+    fn save_job(store: &Store, number: u64) {
+        store.save(&account(), &entry(number)).unwrap();
+    }
+
+    #[test]
+    fn who_is_not_known_to_the_system_gets_no_place() {
+        let base = tempfile::tempdir().unwrap();
+        let many = load(base.path());
+        let nobodys = 3_000_000_000;
+        assert!(matches!(
+            many.broker(nobodys),
+            Err(Failure::NotAuthorized(_))
+        ));
+        assert!(!base.path().join(nobodys.to_string()).exists());
+        assert!(many.broker(1).is_ok());
+        assert_eq!(many.all().len(), 2);
+        // Who never had an account takes no place over a restart.
+        drop(many);
+        assert_eq!(load(base.path()).all().len(), 1);
+    }
+
+    #[test]
+    fn numbers_of_jobs_are_nobody_elses() {
+        let base = tempfile::tempdir().unwrap();
+        save_job(&store(base.path(), 1), 7);
+        let damaged = base.path().join("2");
+        std::fs::create_dir_all(damaged.join("broker.db")).unwrap();
+        let many = load(base.path());
+        assert_eq!(many.all().len(), 2, "one person's damage is nobody else's");
+        assert_eq!(many.broker(1).unwrap().next_job(), 8);
+        assert!(many.broker(2).is_err());
+        std::fs::remove_dir(damaged.join("broker.db")).unwrap();
+        save_job(&store(base.path(), 2), 8);
+        assert!(matches!(many.broker(2), Err(Failure::Internal(_))));
+        drop(many);
+        assert_eq!(load(base.path()).broker(2).unwrap().next_job(), 9);
+    }
 
     #[test]
     fn only_a_users_number_is_the_name_of_a_folder() {

@@ -214,6 +214,9 @@ fn read_settings(folders: &Folders) -> Result<Settings, Vec<Problem>> {
 fn read_folder(folder: &Path, trusted: bool) -> Result<Vec<Source>, Vec<Problem>> {
     let mut sources = Vec::new();
     let mut problems = Vec::new();
+    if trusted {
+        expect_trusted(folder).map_err(|error| vec![unreadable(folder, &error)])?;
+    }
     for path in files(folder, "toml").map_err(|error| vec![unreadable(folder, &error)])? {
         match read_file(&path, trusted) {
             Ok(source) => sources.extend(source),
@@ -278,15 +281,24 @@ fn bytes(path: &Path, most: usize, trusted: bool) -> io::Result<Vec<u8>> {
         ));
     }
     if trusted {
-        only_of_administrator(&file)?;
+        only_of_administrator(&file.metadata()?)?;
     }
     let mut bytes = Vec::new();
     file.take(most as u64 + 1).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 
-fn only_of_administrator(file: &fs::File) -> io::Result<()> {
-    let found = file.metadata()?;
+/// Passes for a folder that is only the administrator's, or not there: whoever can write to it can
+/// take files away, and what they forbid with them.
+fn expect_trusted(folder: &Path) -> io::Result<()> {
+    match fs::metadata(folder) {
+        Ok(found) => only_of_administrator(&found),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+fn only_of_administrator(found: &fs::Metadata) -> io::Result<()> {
     let why = if found.uid() != 0 {
         format!("it belongs to user {}; run: chown root", found.uid())
     } else if found.mode() & 0o022 != 0 {

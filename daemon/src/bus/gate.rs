@@ -26,8 +26,11 @@ use clients::Clients;
 #[must_use]
 pub struct Caller {
     owner: u32,
-    _underway: Underway,
+    _underway: Counted,
 }
+
+/// A call, counted as its client's and, where several people share the daemon, as its user's.
+type Counted = (Underway, Option<Underway>);
 
 impl Caller {
     /// The user whose accounts the call is about: the caller's own, unless an administrator calls.
@@ -54,6 +57,7 @@ pub struct Gate {
     mode: Mode,
     owner: u32,
     calls: Calls,
+    users: Calls,
     clients: Clients,
 }
 
@@ -63,7 +67,7 @@ struct Known<'m> {
     sender: &'m UniqueName<'m>,
     uid: u32,
     interactive: bool,
-    underway: Underway,
+    underway: Counted,
 }
 
 impl Gate {
@@ -72,7 +76,8 @@ impl Gate {
         Self {
             mode,
             owner,
-            calls: Calls::default(),
+            calls: Calls::of_clients(),
+            users: Calls::of_users(),
             clients: Clients::default(),
         }
     }
@@ -150,18 +155,23 @@ impl Gate {
             .sender()
             .ok_or_else(|| refused("nobody calls".to_owned()))?;
         // First of all: whoever floods is answered without a question to the bus.
-        let underway = self.calls.begin(sender, Size::of(header))?;
+        let of_client = self.calls.begin(sender, Size::of(header))?;
         let uid = match self.mode {
             Mode::Session => user(sender, connection).await,
             Mode::System => self.clients.uid(sender, connection).await,
+        };
+        let uid = uid.map_err(unknown)?;
+        let of_user = match self.mode {
+            Mode::Session => None,
+            Mode::System => Some(self.users.count(&uid.to_string())?),
         };
         let flags = header.primary().flags();
         Ok(Known {
             action,
             sender,
-            uid: uid.map_err(unknown)?,
+            uid,
             interactive: flags.contains(Flags::ALLOW_INTERACTIVE_AUTH),
-            underway,
+            underway: (of_client, of_user),
         })
     }
 

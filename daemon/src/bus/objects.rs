@@ -144,7 +144,7 @@ pub(super) async fn all_of<I: Interface>(
     values.get_all(server, connection, None, emitter).await
 }
 
-fn denied(failure: Failure) -> fdo::Error {
+pub(super) fn denied(failure: Failure) -> fdo::Error {
     fdo::Error::AccessDenied(failure.to_string())
 }
 
@@ -215,7 +215,7 @@ impl Fence {
 }
 
 /// Keeps an object alive while it has nothing of its own, and no fence yet.
-struct Site;
+pub(super) struct Site;
 
 #[interface(name = "org.mooring1.Site", introspection_docs = false)]
 impl Site {}

@@ -108,12 +108,24 @@ impl Persons {
     }
 
     /// Puts up the objects of everybody who has any, and of the device.
+    ///
+    /// # Errors
+    /// When the device's own cannot be.
     pub(super) async fn prepare_all(&self) -> Result<Vec<Ready>, Failure> {
         let mut all = Vec::new();
         for broker in self.people.all() {
-            let (shared, ready) = self.prepare(&broker).await?;
-            self.served.lock().await.insert(broker.uid, shared);
-            all.push(ready);
+            let uid = broker.uid;
+            match self.prepare(&broker).await {
+                Ok((shared, ready)) => {
+                    self.served.lock().await.insert(uid, shared);
+                    all.push(ready);
+                }
+                Err(error) if uid == self.people.device() => return Err(error),
+                // The others are not to wait for it. The next call of theirs tries again.
+                Err(error) => {
+                    tracing::error!(uid, %error, "the accounts of this person cannot be served");
+                }
+            }
         }
         Ok(all)
     }

@@ -5,13 +5,17 @@
 //! (`SO_PEERCRED`, unix(7)) and of systemd, and never of the peer.
 
 use std::collections::BTreeMap;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::net::{UnixListener, unix::UCred};
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::socket::{getsockopt, sockopt::PeerPidfd};
+use tokio::net::{UnixListener, UnixStream as Stream, unix::UCred};
 use tokio::sync::oneshot;
 use zbus::{Connection, OwnedObjectPath};
 
@@ -53,9 +57,37 @@ trait Unit {
 #[derive(Default)]
 struct Waiting(Mutex<BTreeMap<u32, oneshot::Sender<UnixStream>>>);
 
+/// Somebody who waits; they do no more when this is dropped.
+struct Wait<'w> {
+    waiting: &'w Waiting,
+    uid: u32,
+    connected: oneshot::Receiver<UnixStream>,
+}
+
 impl Waiting {
     fn all(&self) -> MutexGuard<'_, BTreeMap<u32, oneshot::Sender<UnixStream>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wait(&self, uid: u32) -> Wait<'_> {
+        let (sender, connected) = oneshot::channel();
+        self.all().insert(uid, sender);
+        Wait {
+            waiting: self,
+            uid,
+            connected,
+        }
+    }
+}
+
+impl Drop for Wait<'_> {
+    fn drop(&mut self) {
+        // Closed first: what is there and open is another's, who began to wait later.
+        self.connected.close();
+        let mut all = self.waiting.all();
+        if all.get(&self.uid).is_some_and(oneshot::Sender::is_closed) {
+            all.remove(&self.uid);
+        }
     }
 }
 
@@ -101,24 +133,26 @@ impl UnitLauncher {
             unit: unit.clone(),
             why,
         };
-        let (sender, connected) = oneshot::channel();
-        self.waiting.all().insert(uid, sender);
         let begun = async {
             let systemd = SystemdProxy::new(&self.bus).await?;
             // One of an earlier broker may still be about to end.
             systemd.restart_unit(&unit, "replace").await
         };
-        begun.await.map_err(|e| fail(e.to_string()))?;
-        let late = || {
+        let started = async {
+            let mut wait = self.waiting.wait(uid);
+            begun.await.map_err(|e| fail(e.to_string()))?;
+            let connected = (&mut wait.connected).await;
+            connected.map_err(|_| fail("it was started anew meanwhile".to_owned()))
+        };
+        let late = |_| {
             fail(format!(
                 "it did not connect within {} s; see: journalctl -u {unit}",
                 START_TIMEOUT.as_secs()
             ))
         };
-        let stream = tokio::time::timeout(START_TIMEOUT, connected)
+        let stream = tokio::time::timeout(START_TIMEOUT, started)
             .await
-            .map_err(|_| late())?
-            .map_err(|_| fail("it was started anew meanwhile".to_owned()))?;
+            .map_err(late)??;
         Ok(Launched {
             stream,
             life: Box::new(UnitLife {
@@ -186,19 +220,19 @@ async fn accept(listener: UnixListener, bus: Connection, waiting: Arc<Waiting>) 
 }
 
 /// Hands a worker to whoever waits for it, once it is known to be one.
-async fn take_in(
-    stream: tokio::net::UnixStream,
-    bus: &Connection,
-    waiting: &Waiting,
-) -> Result<(), String> {
+async fn take_in(stream: Stream, bus: &Connection, waiting: &Waiting) -> Result<(), String> {
     let peer = stream.peer_cred().map_err(|e| e.to_string())?;
     let uid = peer.uid();
     if !waiting.all().contains_key(&uid) {
         return Err(format!("no worker of user {uid} is waited for"));
     }
+    let process = process(&stream)?;
     match tokio::time::timeout(ASK_TIMEOUT, is_worker(bus, &peer)).await {
         Ok(is) => is?,
         Err(_) => return Err("systemd does not answer".to_owned()),
+    }
+    if let Some(process) = process {
+        expect_alive(&process)?;
     }
     let stream = stream.into_std().map_err(|e| e.to_string())?;
     let Some(waits) = waiting.all().remove(&uid) else {
@@ -229,6 +263,74 @@ async fn is_worker(bus: &Connection, peer: &UCred) -> Result<(), String> {
     }
 }
 
+/// The peer's process itself, and not its number, which may be another's when it has ended. None
+/// where the kernel (before 6.5) does not give it.
+fn process(stream: &Stream) -> Result<Option<OwnedFd>, String> {
+    match getsockopt(stream, PeerPidfd) {
+        Ok(process) => Ok(Some(process)),
+        Err(Errno::ENOPROTOOPT) => Ok(None),
+        // ESRCH, or EINVAL from older kernels: it has ended and is waited for already.
+        Err(error) => Err(format!("the process that connected: {error}")),
+    }
+}
+
+/// Passes for a process that has not ended: then what was said of its number was said of it.
+fn expect_alive(process: &OwnedFd) -> Result<(), String> {
+    // Readable is one that has ended: pidfd_open(2).
+    let mut ended = [PollFd::new(process.as_fd(), PollFlags::POLLIN)];
+    match poll(&mut ended, PollTimeout::ZERO) {
+        Ok(0) => Ok(()),
+        Ok(_) => Err("the process that connected has ended".to_owned()),
+        Err(error) => Err(format!("the process that connected: {error}")),
+    }
+}
+
 fn unit_of(uid: u32) -> String {
     format!("mooring-worker@{uid}.service")
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use super::*;
+
+    #[test]
+    fn who_waits_no_more_is_forgotten_and_nobody_else() {
+        let waiting = Waiting::default();
+        let first = waiting.wait(1000);
+        let other = waiting.wait(1001);
+        let second = waiting.wait(1000);
+        drop(first);
+        assert_eq!(waiting.all().len(), 2, "the second of 1000 waits");
+        drop(second);
+        assert!(!waiting.all().contains_key(&1000));
+        drop(other);
+        assert!(waiting.all().is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_process_that_ended_is_no_worker() {
+        let folder = tempfile::tempdir().unwrap();
+        let socket = folder.path().join("socket");
+        let listener = UnixListener::bind(&socket).unwrap();
+        let script = "import socket,sys\ns=socket.socket(socket.AF_UNIX)\n\
+                      s.connect(sys.argv[1])\nsys.stdin.read()";
+        let mut child = std::process::Command::new("python3")
+            .args(["-c", script])
+            .arg(&socket)
+            .stdin(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let (stream, _) = listener.accept().await.unwrap();
+        let Some(process) = process(&stream).unwrap() else {
+            eprintln!("this kernel does not give a peer's process");
+            child.kill().unwrap();
+            child.wait().unwrap();
+            return;
+        };
+        expect_alive(&process).unwrap();
+        drop(child.stdin.take());
+        child.wait().unwrap();
+        assert!(expect_alive(&process).is_err());
+    }
 }

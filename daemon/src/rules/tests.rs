@@ -120,3 +120,29 @@ async fn folders_that_appear_later_are_watched_from_then_on() {
     fs::create_dir_all(&place.folders.policies[0]).unwrap();
     changed(&mut watch).await;
 }
+
+#[test]
+fn a_folder_that_others_can_write_to_is_no_place_for_policy() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("a.toml"), GOOD).unwrap();
+    let mode = |mode| {
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(mode)).unwrap();
+        read_folder(folder.path(), true)
+    };
+    for open in [0o777, 0o775, 0o757] {
+        let problems = mode(open).unwrap_err();
+        assert!(
+            problems[0]
+                .file
+                .ends_with(folder.path().file_name().unwrap().to_str().unwrap())
+        );
+    }
+    assert_eq!(mode(0o755).is_ok(), nix::unistd::geteuid().is_root());
+    assert!(read_folder(folder.path(), false).is_ok());
+    assert!(
+        read_folder(&folder.path().join("none"), true)
+            .unwrap()
+            .is_empty()
+    );
+}

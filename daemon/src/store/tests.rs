@@ -9,7 +9,7 @@ use crate::account::Chosen;
 use crate::jobs::ended::{MAX_REMEMBERED, REMEMBERED_SECONDS};
 use crate::jobs::journal::Work;
 
-fn account() -> Account {
+pub(crate) fn account() -> Account {
     Account {
         id: "a1".into(),
         provider: "local".into(),
@@ -34,7 +34,7 @@ fn account() -> Account {
     }
 }
 
-fn entry(number: u64) -> Entry {
+pub(crate) fn entry(number: u64) -> Entry {
     Entry {
         number,
         account: "a1".into(),

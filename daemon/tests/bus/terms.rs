@@ -49,15 +49,17 @@ async fn state(running: &Running) -> String {
 async fn a_new_identity_has_a_password_that_is_long_enough() {
     let world = World::new();
     let running = world.start().await;
+    // The code's reader stays: it is written after the call was answered.
     let sign_in = async |password| {
-        let (_code, options) = new_identity(password);
-        running.manager.sign_in("local", "alice", options).await
+        let (code, options) = new_identity(password);
+        let answer = running.manager.sign_in("local", "alice", options).await;
+        (code, answer)
     };
-    let short = sign_in("seven c").await.unwrap_err();
+    let short = sign_in("seven c").await.1.unwrap_err();
     assert_eq!(short.kind(), "InvalidArgument");
     assert!(short.message().contains("8 characters"), "{short}");
     demand(&world, &running, "password-min-length = 15").await;
-    let short = sign_in(RIGHT).await.unwrap_err();
+    let short = sign_in(RIGHT).await.1.unwrap_err();
     for part in [
         "15 characters",
         "Example School",
@@ -69,7 +71,8 @@ async fn a_new_identity_has_a_password_that_is_long_enough() {
     // Nothing was begun, and the storage is as it was.
     assert!(running.broker.published.borrow().accounts.is_empty());
     assert!(world.fake.effects().is_empty());
-    let job = number(&sign_in("fifteen letters").await.unwrap());
+    let (_code, answer) = sign_in("fifteen letters").await;
+    let job = number(&answer.unwrap());
     assert!(running.ended(job).await.outcome.success);
 
     let change = |new: &str| ChangePasswordOptions {

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use mooring_tests::{Daemon, World};
 use mooring_worker::watch::QUIET;
 
+use crate::process::field;
 use crate::table::Table;
 use crate::{machine, number, peer, tree};
 
@@ -36,7 +37,8 @@ pub fn run() {
         }
     });
     machine::print();
-    table.print(runs, files);
+    println!("{runs} runs, {files} small files and the large ones; medians.\n");
+    table.print();
 }
 
 async fn measure(files: usize, table: &mut Table) {
@@ -234,24 +236,13 @@ async fn sign_out(world: &World) -> Duration {
 }
 
 fn memory(daemon: &Daemon, table: &mut Table) {
-    let broker = daemon.pid().as_raw();
-    let worker = daemon.worker_pid().expect("a worker").as_raw();
-    table.add_kib("Broker at rest, RSS", of(broker, "smaps_rollup", "Rss:"));
-    let dirty = of(broker, "smaps_rollup", "Private_Dirty:");
+    let broker = daemon.pid();
+    let worker = daemon.worker_pid().expect("a worker");
+    table.add_kib("Broker at rest, RSS", field(broker, "smaps_rollup", "Rss:"));
+    let dirty = field(broker, "smaps_rollup", "Private_Dirty:");
     table.add_kib("Broker at rest, private dirty", dirty);
     table.add_kib(
         "Worker, peak of all the above",
-        of(worker, "status", "VmHWM:"),
+        field(worker, "status", "VmHWM:"),
     );
-}
-
-/// A number of `/proc/PID/FILE`, in KiB (proc(5)).
-fn of(pid: i32, file: &str, key: &str) -> u64 {
-    let text = fs::read_to_string(Path::new("/proc").join(pid.to_string()).join(file)).unwrap();
-    let line = text.lines().find(|line| line.starts_with(key)).expect(key);
-    line.split_whitespace()
-        .nth(1)
-        .expect("a number")
-        .parse()
-        .unwrap()
 }

@@ -1,4 +1,5 @@
 //! Measures Mooring. Without an argument: side by side with the programs people use instead. With
+//! `accounts`: only the broker, side by side with goa-daemon. With
 //! `growth`: what each operation costs as the files grow in number, as a table and a picture. With
 //! `count`: instructions, system calls and bytes of each operation, which a busy machine does not
 //! change, against those kept in `instructions.toml`.
@@ -7,12 +8,16 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod accounts;
 mod compare;
 mod count;
 mod growth;
 mod machine;
 mod peer;
 mod plot;
+mod process;
+mod server;
+mod stage;
 mod step;
 mod strace;
 mod table;
@@ -22,13 +27,19 @@ fn main() {
     let arguments: Vec<_> = std::env::args().skip(1).collect();
     let words: Vec<_> = arguments.iter().map(String::as_str).collect();
     match words.as_slice() {
-        [] => compare::run(),
+        [] => {
+            accounts::run();
+            compare::run();
+        }
+        ["accounts"] => accounts::run(),
         ["growth", picture] => growth::run(picture.as_ref()),
         ["count", kept] => count::run(kept.as_ref(), false),
         ["count", kept, "--keep"] => count::run(kept.as_ref(), true),
         ["step", world, step, files] => step::run(world.as_ref(), step, files.parse().unwrap()),
         _ => {
-            eprintln!("usage: mooring-bench [growth PICTURE.svg | count KEPT.toml [--keep]]");
+            eprintln!(
+                "usage: mooring-bench [accounts | growth PICTURE.svg | count KEPT.toml [--keep]]"
+            );
             std::process::exit(2);
         }
     }

@@ -10,7 +10,7 @@ pub struct Table {
 
 #[derive(Debug)]
 struct Row {
-    what: &'static str,
+    what: String,
     peer: &'static str,
     ours: Vec<f64>,
     theirs: Vec<f64>,
@@ -38,6 +38,45 @@ impl Table {
         row.theirs.push(theirs.as_secs_f64());
     }
 
+    /// A pair of times of one run that are far below a second.
+    pub fn add_pair_time(
+        &mut self,
+        what: &str,
+        peer: &'static str,
+        ours: Duration,
+        theirs: Duration,
+        goal: f64,
+    ) {
+        let (ours, theirs) = (ours.as_secs_f64() * 1e3, theirs.as_secs_f64() * 1e3);
+        self.add_pair(what, peer, [ours, theirs], goal, "ms");
+    }
+
+    /// A pair of amounts of memory.
+    pub fn add_pair_kib(
+        &mut self,
+        what: &str,
+        peer: &'static str,
+        ours: u64,
+        theirs: u64,
+        goal: f64,
+    ) {
+        self.add_pair(what, peer, [ours, theirs].map(megabytes), goal, "MB");
+    }
+
+    fn add_pair(
+        &mut self,
+        what: &str,
+        peer: &'static str,
+        [ours, theirs]: [f64; 2],
+        goal: f64,
+        unit: &'static str,
+    ) {
+        eprintln!("  {what}: {ours:.3} {unit}, {peer}: {theirs:.3} {unit}");
+        let row = self.row(what, peer, Some(goal), unit);
+        row.ours.push(ours);
+        row.theirs.push(theirs);
+    }
+
     /// A time without a peer.
     pub fn add_time(&mut self, what: &'static str, time: Duration) {
         self.row(what, "", None, "ms")
@@ -47,14 +86,12 @@ impl Table {
 
     /// An amount of memory.
     pub fn add_kib(&mut self, what: &'static str, kib: u64) {
-        self.row(what, "", None, "MB")
-            .ours
-            .push(kib as f64 * 1024.0 / 1e6);
+        self.row(what, "", None, "MB").ours.push(megabytes(kib));
     }
 
     fn row(
         &mut self,
-        what: &'static str,
+        what: &str,
         peer: &'static str,
         goal: Option<f64>,
         unit: &'static str,
@@ -65,7 +102,7 @@ impl Table {
             .position(|row| row.what == what)
             .unwrap_or_else(|| {
                 let empty = Row {
-                    what,
+                    what: what.to_owned(),
                     peer,
                     ours: Vec::new(),
                     theirs: Vec::new(),
@@ -79,12 +116,11 @@ impl Table {
     }
 
     /// Prints the table.
-    pub fn print(&self, runs: usize, files: usize) {
-        println!("{runs} runs, {files} small files and the large ones; medians.\n");
+    pub fn print(&self) {
         println!("| What | Mooring | Instead | | Ratio | Spread | Goal |");
         println!("|---|---|---|---|---|---|---|");
         for row in &self.rows {
-            let ours = format!("{:.2} {}", median(&row.ours), row.unit);
+            let ours = format!("{} {}", figure(median(&row.ours)), row.unit);
             if row.theirs.is_empty() {
                 println!("| {} | {ours} | | | | {} | |", row.what, spread(&row.ours));
                 continue;
@@ -97,16 +133,26 @@ impl Table {
                 .map(|(o, t)| o / t)
                 .collect();
             println!(
-                "| {} | {ours} | {} | {:.2} {} | **{ratio:.2}** | {} | ≤ {} |",
+                "| {} | {ours} | {} | {} {} | **{ratio:.2}** | {} | ≤ {} |",
                 row.what,
                 row.peer,
-                median(&row.theirs),
+                figure(median(&row.theirs)),
                 row.unit,
                 spread(&ratios),
                 row.goal.unwrap_or_default()
             );
         }
     }
+}
+
+fn megabytes(kib: u64) -> f64 {
+    kib as f64 * 1024.0 / 1e6
+}
+
+/// Two places, and three where two would say too little.
+fn figure(value: f64) -> String {
+    let places = if value < 1.0 { 3 } else { 2 };
+    format!("{value:.places$}")
 }
 
 fn median(values: &[f64]) -> f64 {

@@ -191,6 +191,23 @@ fn properties(machine: &Machine, anns: &str) {
     );
     assert!(all.status.success());
     assert!(!said(&all).contains("ann"), "{}", said(&all));
+    // Nor does the tree of objects name anything of hers to anybody else.
+    let (above, id) = anns.rsplit_once('/').unwrap();
+    let introspect = |who: &str, path: &str| {
+        let words = [path, "org.freedesktop.DBus.Introspectable", "Introspect"];
+        let output = call(machine, who, &words);
+        assert!(output.status.success(), "{}", said(&output));
+        said(&output)
+    };
+    for path in ["/", "/org", "/org/mooring1", above, "/org/mooring1/jobs"] {
+        let told = introspect("bob", path);
+        assert!(!told.contains(id), "{path}: {told}");
+        let job = told.contains("node name=\\\"1\\\"");
+        assert!(!job, "{path}: {told}");
+    }
+    assert!(introspect("ann", above).contains(id));
+    assert!(introspect("ann", "/org/mooring1/jobs").contains("node name=\\\"1\\\""));
+    assert!(introspect("bob", "/org/mooring1").contains("org.mooring1.Manager"));
     let receipts = machine.run_as("bob", &ctl(&["receipts"]));
     assert!(!receipts.contains("ann"), "{receipts}");
 }

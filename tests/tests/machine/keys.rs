@@ -6,6 +6,8 @@ use std::process::Output;
 
 use mooring_tests::Machine;
 
+use crate::people::sign_in;
+
 const DAEMON: &str = "mooringd.service";
 const KEY: &str = "/var/lib/mooring-key/mooring.key";
 const NEXT: &str = "/var/lib/mooring-key/mooring.key.next";
@@ -34,17 +36,7 @@ fn signed_in() -> Machine {
     let rule = "polkit.addRule(function(action, subject) { if (action.id.indexOf('org.mooring1.') == 0) \
                 return polkit.Result.YES; });";
     fs::write(machine.path("/etc/polkit-1/rules.d/10-test.rules"), rule).unwrap();
-    machine.run_as("ann", &["mkdir", "-p", "/home/ann/Storage"]);
-    let words = [
-        "sign-in",
-        "local",
-        "--identity",
-        "ann",
-        "--storage",
-        "/home/ann/Storage",
-        "--yes",
-    ];
-    well(&machine, &ctl(&machine, &words, PASSWORD));
+    sign_in(&machine, "ann");
     machine
 }
 

@@ -4,6 +4,7 @@
 
 mod attacker;
 mod boots;
+mod crowd;
 mod keys;
 mod packages;
 mod people;

@@ -138,21 +138,6 @@ async fn the_story_of_two_people() {
     assert!(receipts.contains("ann"), "{receipts}");
     assert!(!machine.run_as("bob", &ctl(&["receipts"])).contains("ann"));
 
-    sign_in_again(&machine);
+    sign_in(&machine, "ann");
     assert_eq!(digest(&machine, "ann"), before);
-}
-
-fn sign_in_again(machine: &Machine) {
-    let words = [
-        "sign-in",
-        "local",
-        "--identity",
-        "ann",
-        "--storage",
-        "/home/ann/Storage",
-        "--yes",
-        "--password-fd",
-        "0",
-    ];
-    machine.run_as_with("ann", &ctl(&words), PASSWORD);
 }

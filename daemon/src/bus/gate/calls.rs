@@ -10,6 +10,8 @@ use crate::failure::Failure;
 
 /// The most calls of one client that are under way.
 pub const MAX_CALLS_OF_CLIENT: usize = 32;
+/// The most calls of one user, over all connections, where several people share a daemon.
+pub const MAX_CALLS_OF_USER: usize = 48;
 /// The most calls of all clients.
 pub const MAX_CALLS: usize = 128;
 /// Of these, how many are kept for clients that have none under way: a few that make many leave
@@ -53,9 +55,15 @@ impl Size {
     }
 }
 
-/// The calls under way.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Calls(Arc<Mutex<BTreeMap<String, usize>>>);
+/// The calls under way, by whoever makes them.
+#[derive(Debug, Clone)]
+pub(super) struct Calls {
+    open: Arc<Mutex<BTreeMap<String, usize>>>,
+    /// The most of each.
+    most: usize,
+    /// What each is, for people.
+    whose: &'static str,
+}
 
 /// A call under way; it ends when this is dropped.
 #[derive(Debug)]
@@ -65,6 +73,21 @@ pub(super) struct Underway {
 }
 
 impl Calls {
+    fn bounded(most: usize, whose: &'static str) -> Self {
+        let open = Arc::default();
+        Self { open, most, whose }
+    }
+
+    /// Those of clients.
+    pub(super) fn of_clients() -> Self {
+        Self::bounded(MAX_CALLS_OF_CLIENT, "client")
+    }
+
+    /// Those of users: one with many connections takes no more than its part.
+    pub(super) fn of_users() -> Self {
+        Self::bounded(MAX_CALLS_OF_USER, "user")
+    }
+
     /// Counts a call of a client (its unique name).
     ///
     /// # Errors
@@ -72,11 +95,20 @@ impl Calls {
     /// too much.
     pub(super) fn begin(&self, client: &str, size: Size) -> Result<Underway, Failure> {
         size.check()?;
-        let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        self.count(client)
+    }
+
+    /// Counts a call of whoever makes it.
+    ///
+    /// # Errors
+    /// [`Failure::Busy`] when there are too many.
+    pub(super) fn count(&self, client: &str) -> Result<Underway, Failure> {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         let own = open.get(client).copied().unwrap_or(0);
-        if own >= MAX_CALLS_OF_CLIENT {
+        if own >= self.most {
             return Err(Failure::Busy(format!(
-                "{own} calls of this client are under way, which is the most: wait for an answer"
+                "{own} calls of this {} are under way, which is the most: wait for an answer",
+                self.whose
             )));
         }
         let all: usize = open.values().sum();
@@ -100,7 +132,11 @@ impl Calls {
 
 impl Drop for Underway {
     fn drop(&mut self) {
-        let mut open = self.calls.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut open = self
+            .calls
+            .open
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         let left = open
             .get(&self.client)
             .map_or(0, |own| own.saturating_sub(1));
@@ -126,7 +162,7 @@ mod tests {
 
     #[test]
     fn one_client_takes_nothing_from_another() {
-        let calls = Calls::default();
+        let calls = Calls::of_clients();
         let mut open: Vec<Underway> = (0..MAX_CALLS_OF_CLIENT)
             .map(|_| calls.begin(":1.1", Size::default()).unwrap())
             .collect();
@@ -138,12 +174,15 @@ mod tests {
         open.pop();
         open.push(calls.begin(":1.1", Size::default()).unwrap());
         drop((open, other));
-        assert!(calls.0.lock().unwrap().is_empty(), "nobody is remembered");
+        assert!(
+            calls.open.lock().unwrap().is_empty(),
+            "nobody is remembered"
+        );
     }
 
     #[test]
     fn all_together_are_bounded() {
-        let calls = Calls::default();
+        let calls = Calls::of_clients();
         let open: Vec<Underway> = (0..MAX_CALLS)
             .map(|n| calls.begin(&format!(":1.{n}"), Size::default()).unwrap())
             .collect();
@@ -157,7 +196,7 @@ mod tests {
 
     #[test]
     fn a_few_with_many_calls_leave_room_for_one_with_its_first() {
-        let calls = Calls::default();
+        let calls = Calls::of_clients();
         let clients = MAX_CALLS / MAX_CALLS_OF_CLIENT;
         let open: Vec<Underway> = (0..MAX_CALLS)
             .filter_map(|n| {
@@ -171,8 +210,29 @@ mod tests {
     }
 
     #[test]
+    fn one_user_with_many_connections_takes_nothing_from_another() {
+        let (clients, users) = (Calls::of_clients(), Calls::of_users());
+        let call = |client: &str, uid: &str| {
+            let of_client = clients.begin(client, Size::default())?;
+            Ok::<_, Failure>((of_client, users.count(uid)?))
+        };
+        let flood: Vec<_> = (0..2 * MAX_CALLS)
+            .filter_map(|n| call(&format!(":1.{n}"), "1000").ok())
+            .collect();
+        assert_eq!(flood.len(), MAX_CALLS_OF_USER);
+        let other: Vec<_> = (0..MAX_CALLS_OF_CLIENT)
+            .map(|_| call(":2.1", "1001").unwrap())
+            .collect();
+        drop((flood, other));
+        assert!(
+            users.open.lock().unwrap().is_empty(),
+            "nobody is remembered"
+        );
+    }
+
+    #[test]
     fn what_a_call_brings_is_bounded() {
-        let answer = Calls::default().begin(
+        let answer = Calls::of_clients().begin(
             ":1.1",
             Size {
                 descriptors: MAX_DESCRIPTORS + 1,
@@ -181,7 +241,7 @@ mod tests {
         );
         assert!(matches!(answer, Err(Failure::InvalidArgument(_))));
         let body = MAX_BODY_BYTES + 1;
-        let answer = Calls::default().begin(":1.1", Size { body, ..most() });
+        let answer = Calls::of_clients().begin(":1.1", Size { body, ..most() });
         assert!(matches!(answer, Err(Failure::InvalidArgument(_))));
     }
 }

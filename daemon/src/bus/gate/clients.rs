@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use tokio::sync::OnceCell;
 use zbus::Connection;
 use zbus::export::ordered_stream::OrderedStreamExt;
 use zbus::fdo::DBusProxy;
@@ -17,11 +18,21 @@ pub const MAX_CLIENTS: usize = 4_096;
 
 /// The clients that called, and are still there.
 #[derive(Debug, Clone, Default)]
-pub struct Clients(Arc<Mutex<BTreeMap<OwnedUniqueName, u32>>>);
+pub struct Clients(Arc<Known>);
+
+#[derive(Debug, Default)]
+struct Known {
+    /// By name; no user yet of whom the bus is just being asked.
+    users: Mutex<BTreeMap<OwnedUniqueName, Option<u32>>>,
+    /// Hears who is gone. One subscription for all: a bus gives each of its clients only some
+    /// hundreds of them, and whoever connects often would use them up.
+    listening: OnceCell<()>,
+}
 
 impl Clients {
-    fn all(&self) -> MutexGuard<'_, BTreeMap<OwnedUniqueName, u32>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn all(&self) -> MutexGuard<'_, BTreeMap<OwnedUniqueName, Option<u32>>> {
+        let users = &self.0.users;
+        users.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The user of a client.
@@ -30,39 +41,109 @@ impl Clients {
     /// When the bus does not say, as of one that is gone.
     pub async fn uid(&self, name: &UniqueName<'_>, connection: &Connection) -> zbus::Result<u32> {
         let owned = OwnedUniqueName::from(name.to_owned());
-        if let Some(uid) = self.all().get(&owned) {
+        if let Some(Some(uid)) = self.all().get(&owned) {
             return Ok(*uid);
         }
         let bus = DBusProxy::new(connection).await?;
-        // Before it is asked for: one that goes in between is not missed.
-        let mut gone = bus
-            .receive_name_owner_changed_with_args(&[(0, name.as_str()), (2, "")])
+        self.0
+            .listening
+            .get_or_try_init(|| self.listen(&bus))
             .await?;
-        let uid = bus
-            .get_connection_unix_user(BusName::Unique(name.as_ref()))
-            .await?;
-        let known = {
-            let mut all = self.all();
-            let room = all.len() < MAX_CLIENTS;
-            room && all.insert(owned.clone(), uid).is_none()
-        };
-        if known {
-            let clients = self.clone();
-            tokio::spawn(async move {
-                // The end of the stream is the end of the connection.
-                gone.next().await;
-                clients.all().remove(&owned);
-            });
+        self.expect(&owned);
+        let name = BusName::Unique(name.as_ref());
+        match bus.get_connection_unix_user(name).await {
+            Ok(uid) => {
+                self.found(&owned, uid);
+                Ok(uid)
+            }
+            Err(error) => {
+                self.gone(owned.as_str());
+                Err(error.into())
+            }
         }
-        Ok(uid)
+    }
+
+    /// Makes room for a client before the bus is asked: one that goes in between takes it along,
+    /// and none that is gone is remembered.
+    fn expect(&self, name: &OwnedUniqueName) {
+        let mut all = self.all();
+        if all.len() < MAX_CLIENTS {
+            all.entry(name.clone()).or_insert(None);
+        }
+    }
+
+    fn found(&self, name: &OwnedUniqueName, uid: u32) {
+        if let Some(user) = self.all().get_mut(name) {
+            *user = Some(uid);
+        }
+    }
+
+    fn gone(&self, name: &str) {
+        // A well-known name is not among them.
+        if let Ok(name) = OwnedUniqueName::try_from(name) {
+            self.all().remove(&name);
+        }
+    }
+
+    async fn listen(&self, bus: &DBusProxy<'_>) -> zbus::Result<()> {
+        let mut gone = bus.receive_name_owner_changed_with_args(&[(2, "")]).await?;
+        let clients = self.clone();
+        // Ends with the connection.
+        tokio::spawn(async move {
+            while let Some(signal) = gone.next().await {
+                match signal.args() {
+                    Ok(args) => clients.gone(args.name.as_str()),
+                    Err(error) => tracing::warn!(%error, "an unreadable signal of the bus"),
+                }
+            }
+        });
+        Ok(())
     }
 
     /// The clients of which `meant` says so, by their users.
     pub fn of(&self, meant: impl Fn(u32) -> bool) -> Vec<OwnedUniqueName> {
         let all = self.all();
         all.iter()
-            .filter(|(_, uid)| meant(**uid))
+            .filter(|(_, uid)| uid.is_some_and(&meant))
             .map(|(name, _)| name.clone())
             .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use super::*;
+
+    fn name(number: usize) -> OwnedUniqueName {
+        OwnedUniqueName::try_from(format!(":1.{number}")).unwrap()
+    }
+
+    #[test]
+    fn who_goes_while_the_bus_is_asked_is_not_remembered() {
+        let clients = Clients::default();
+        clients.expect(&name(1));
+        assert!(clients.of(|_| true).is_empty(), "no user is known yet");
+        clients.gone(":1.1");
+        clients.found(&name(1), 1000);
+        assert!(clients.all().is_empty());
+
+        clients.expect(&name(2));
+        clients.found(&name(2), 1000);
+        assert_eq!(clients.of(|uid| uid == 1000), [name(2)]);
+        assert!(clients.of(|uid| uid == 1001).is_empty());
+        clients.gone("org.example");
+        clients.gone(":1.2");
+        assert!(clients.all().is_empty());
+    }
+
+    #[test]
+    fn clients_are_bounded() {
+        let clients = Clients::default();
+        for number in 0..=MAX_CLIENTS {
+            clients.expect(&name(number));
+            clients.found(&name(number), 1000);
+        }
+        assert_eq!(clients.all().len(), MAX_CLIENTS);
     }
 }

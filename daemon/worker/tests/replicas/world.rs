@@ -266,8 +266,8 @@ impl World {
             match all.get(which % all.len().max(1)) {
                 Some(buried) => match trash::undelete(&account, &buried.key, trash::Damaged::Stays)
                 {
-                    // Something is in its way.
-                    Err(Error::Refused(_)) => Ok(()),
+                    // Something is in its way; or the disk was, which went with its process.
+                    Err(Error::Refused(_)) if stage.twin.fuse().alive().is_ok() => Ok(()),
                     result => result.map(drop),
                 },
                 None => Ok(()),
