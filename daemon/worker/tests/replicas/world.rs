@@ -263,14 +263,17 @@ impl World {
         self.run(nr, |stage| {
             let account = stage.account();
             let all = trash::list(&account)?;
-            match all.get(which % all.len().max(1)) {
-                Some(buried) => match trash::undelete(&account, &buried.key, trash::Damaged::Stays)
-                {
-                    // Something is in its way; or the disk was, which went with its process.
-                    Err(Error::Refused(_)) if stage.twin.fuse().alive().is_ok() => Ok(()),
-                    result => result.map(drop),
-                },
-                None => Ok(()),
+            if let Some(buried) = all.get(which % all.len().max(1)) {
+                match trash::undelete(&account, &buried.key, trash::Damaged::Stays) {
+                    // Something is in its way.
+                    Ok(_) | Err(Error::Refused(_)) => {}
+                    Err(e) => return Err(e),
+                }
+            }
+            // Its very last steps, after the file is back, may fail and change nothing.
+            match stage.twin.fuse().alive() {
+                Ok(_) => Ok(()),
+                Err(_) => Err(Error::Cancelled),
             }
         });
         let after = self.trashed();
