@@ -31,7 +31,8 @@ pub enum Kind {
 pub enum Choice {
     /// This one.
     Given(Kind),
-    /// The system's, if the daemon runs there or can be started there; else the session's.
+    /// The session's, if the daemon runs there already: that person chose it. Else the system's, if
+    /// it runs or can be started there; else the session's.
     Auto,
 }
 
@@ -67,11 +68,18 @@ impl Choice {
     pub async fn connect(self) -> Result<(Connection, Kind)> {
         match self {
             Self::Given(kind) => Ok((connect(kind).await.map_err(|e| none(kind, &e))?, kind)),
-            Self::Auto => match serving().await {
-                Ok(Some(connection)) => Ok((connection, Kind::System)),
-                Ok(None) => Self::session("the daemon is not on the system bus").await,
-                Err(said) => Self::session(&format!("the system bus: {said}")).await,
+            Self::Auto => match running_in_session().await {
+                Some(connection) => Ok((connection, Kind::Session)),
+                None => Self::find().await,
             },
+        }
+    }
+
+    async fn find() -> Result<(Connection, Kind)> {
+        match serving().await {
+            Ok(Some(connection)) => Ok((connection, Kind::System)),
+            Ok(None) => Self::session("the daemon is not on the system bus").await,
+            Err(said) => Self::session(&format!("the system bus: {said}")).await,
         }
     }
 
@@ -89,6 +97,18 @@ impl Choice {
             }
         }
     }
+}
+
+/// The session bus, if the daemon runs there now.
+async fn running_in_session() -> Option<Connection> {
+    let look = async {
+        let connection = connect(Kind::Session).await?;
+        let bus = DBusProxy::new(&connection).await?;
+        let here = bus.name_has_owner(BUS_NAME.try_into()?).await?;
+        Ok::<_, zbus::Error>(here.then_some(connection))
+    };
+    // Without a session bus it runs on none.
+    tokio::time::timeout(LOOK_LIMIT, look).await.ok()?.ok()?
 }
 
 /// The system bus, if the daemon is there or is started there by the first call.
