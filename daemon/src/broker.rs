@@ -45,7 +45,7 @@ pub struct Parts {
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Starts workers.
-    pub launcher: Box<dyn Launcher>,
+    pub launcher: Arc<dyn Launcher>,
     /// What new identity records cost; a daemon gives [`Cost::REAL`].
     pub cost: Cost,
     /// The user it works for.

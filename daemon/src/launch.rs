@@ -81,15 +81,6 @@ pub trait Launcher: Send + Sync + 'static {
     fn launch(&self, uid: u32) -> Later<'_, Result<Launched, Error>>;
 }
 
-/// A launcher that several brokers use.
-pub struct Shared(pub std::sync::Arc<dyn Launcher>);
-
-impl Launcher for Shared {
-    fn launch(&self, uid: u32) -> Later<'_, Result<Launched, Error>> {
-        self.0.launch(uid)
-    }
-}
-
 /// Starts workers as children, connected by their standard input.
 #[derive(Debug, Clone)]
 pub struct ChildLauncher {

@@ -15,6 +15,7 @@ pub mod cli;
 pub mod clock;
 pub mod devices;
 pub mod diagnose;
+pub mod durable;
 pub mod failure;
 pub mod folders;
 pub mod holding;

@@ -16,7 +16,7 @@ use crate::clock::SystemClock;
 use crate::failure::Failure;
 use crate::folders::{Folders, Mode, STATE};
 use crate::keys;
-use crate::launch::{Launcher, Shared};
+use crate::launch::Launcher;
 use crate::store::Store;
 
 /// The administrator: no account of theirs is kept, and their broker is the device's own. Policy
@@ -115,7 +115,7 @@ impl Many {
             store,
             folders,
             clock: Arc::new(SystemClock),
-            launcher: Box::new(Shared(self.launcher.clone())),
+            launcher: self.launcher.clone(),
             cost: Cost::REAL,
             uid,
             system_bus: None,

@@ -3,7 +3,7 @@
 //! A receipt that is told of is durable: content, name and folder are fsynced.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,6 +13,7 @@ use mooring_core::receipt::Receipt;
 
 use crate::account::Account;
 use crate::broker::Broker;
+use crate::durable;
 use crate::failure::Failure;
 
 /// The longest receipt that is read, in bytes.
@@ -187,23 +188,11 @@ impl Receipts {
     fn write(&self, id: &str, extension: &str, text: &str) -> Result<(), Failure> {
         let new = self.file(id, NEW);
         let path = self.file(id, extension);
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&new)
-            .map_err(Failure::at(&new))?;
-        file.write_all(text.as_bytes()).map_err(Failure::at(&new))?;
-        file.sync_all().map_err(Failure::at(&new))?;
-        fs::rename(&new, &path).map_err(Failure::at(&path))?;
-        self.sync()
+        durable::replace(&new, &path, text.as_bytes()).map_err(Failure::at(path))
     }
 
     fn sync(&self) -> Result<(), Failure> {
-        File::open(&self.folder)
-            .and_then(|folder| folder.sync_all())
-            .map_err(Failure::at(&self.folder))
+        durable::sync_folder(&self.folder).map_err(Failure::at(&self.folder))
     }
 }
 

@@ -49,18 +49,8 @@ impl Rules {
     /// # Errors
     /// When the last good policy cannot be read from, or kept in, the state.
     pub fn load(folders: Folders, uid: u32, store: &Store, now: u64) -> Result<Self, Error> {
-        let held = bundle::look(&folders, now)?;
-        let standing = Standing::united(store.last_good_policy()?, read_policy(&folders), &held);
-        let (settings, settings_problems) = match read_settings(&folders) {
-            Ok(settings) => (settings, Vec::new()),
-            Err(problems) => (Settings::default(), problems),
-        };
-        let in_force = InForce {
-            circumstances: circumstances(&standing, uid),
-            standing,
-            settings,
-            settings_problems,
-        };
+        let last_good = store.last_good_policy()?;
+        let (in_force, held) = read(&folders, uid, (last_good, Settings::default()), now)?;
         tell(&in_force);
         if keep(&folders, store, &in_force, &held)? {
             tell_change(&in_force);
@@ -78,19 +68,9 @@ impl Rules {
     /// When the last good policy cannot be kept; then nothing has changed.
     pub fn reload(&self, store: &Store, now: u64) -> Result<(), Error> {
         let before = self.in_force();
-        let held = bundle::look(&self.folders, now)?;
         let last_good = before.standing.last_good().map(<[Source]>::to_vec);
-        let standing = Standing::united(last_good, read_policy(&self.folders), &held);
-        let (settings, settings_problems) = match read_settings(&self.folders) {
-            Ok(settings) => (settings, Vec::new()),
-            Err(problems) => (before.settings.clone(), problems),
-        };
-        let in_force = InForce {
-            circumstances: circumstances(&standing, self.uid),
-            standing,
-            settings,
-            settings_problems,
-        };
+        let kept = (last_good, before.settings.clone());
+        let (in_force, held) = read(&self.folders, self.uid, kept, now)?;
         tell(&in_force);
         let otherwise = before.standing.state() != in_force.standing.state();
         if keep(&self.folders, store, &in_force, &held)? || otherwise {
@@ -109,6 +89,29 @@ impl Rules {
     pub fn changes(&self) -> Receiver<Arc<InForce>> {
         self.in_force.subscribe()
     }
+}
+
+/// Everything as the files have it now; what is wrong with them leaves in force what was `kept`.
+fn read(
+    folders: &Folders,
+    uid: u32,
+    kept: (Option<Vec<Source>>, Settings),
+    now: u64,
+) -> Result<(InForce, Held), Error> {
+    let held = bundle::look(folders, now)?;
+    let (last_good, before) = kept;
+    let standing = Standing::united(last_good, read_policy(folders), &held);
+    let (settings, settings_problems) = match read_settings(folders) {
+        Ok(settings) => (settings, Vec::new()),
+        Err(problems) => (before, problems),
+    };
+    let in_force = InForce {
+        circumstances: circumstances(&standing, uid),
+        standing,
+        settings,
+        settings_problems,
+    };
+    Ok((in_force, held))
 }
 
 /// Everything that is wrong with the files, for `--check-config`.
@@ -172,59 +175,48 @@ fn tell(in_force: &InForce) {
 }
 
 fn read_policy(folders: &Folders) -> Result<Vec<Source>, Vec<Problem>> {
-    let (mut sources, mut problems) = (Vec::new(), Vec::new());
-    for folder in &folders.policies {
-        match read_folder(folder, folders.trusted) {
-            Ok(found) => sources.extend(found),
-            Err(found) => problems.extend(found),
-        }
-    }
-    if problems.is_empty() {
-        Ok(sources)
-    } else {
-        Err(problems)
-    }
+    let read = |folder: &PathBuf| read_folder(folder, folders.trusted);
+    whole(folders.policies.iter().map(read))
 }
 
 fn read_settings(folders: &Folders) -> Result<Settings, Vec<Problem>> {
-    let mut sources = Vec::new();
-    sources.extend(
-        read_file(&folders.config.join("mooring.toml"), folders.trusted).map_err(|p| vec![p])?,
+    let (file, folder) = (
+        folders.config.join("mooring.toml"),
+        folders.config.join("mooring.d"),
     );
-    sources.extend(read_folder(
-        &folders.config.join("mooring.d"),
-        folders.trusted,
-    )?);
-    let mut fragments = Vec::new();
-    let mut problems = Vec::new();
-    for source in &sources {
-        match settings::parse(source) {
-            Ok(fragment) => fragments.push(fragment),
-            Err(found) => problems.extend(found),
-        }
-    }
-    if problems.is_empty() {
-        Settings::from_fragments(&fragments)
-    } else {
-        Err(problems)
-    }
+    let mut sources = Vec::new();
+    sources.extend(read_file(&file, folders.trusted).map_err(|p| vec![p])?);
+    sources.extend(read_folder(&folder, folders.trusted)?);
+    let fragments = sources.iter().map(|source| Ok([settings::parse(source)?]));
+    Settings::from_fragments(&whole(fragments)?)
 }
 
 /// The `*.toml` files of a folder in the order of their names; none when there is no folder.
 fn read_folder(folder: &Path, trusted: bool) -> Result<Vec<Source>, Vec<Problem>> {
-    let mut sources = Vec::new();
-    let mut problems = Vec::new();
     if trusted {
         expect_trusted(folder).map_err(|error| vec![unreadable(folder, &error)])?;
     }
-    for path in files(folder, "toml").map_err(|error| vec![unreadable(folder, &error)])? {
-        match read_file(&path, trusted) {
-            Ok(source) => sources.extend(source),
-            Err(problem) => problems.push(problem),
+    let paths = files(folder, "toml").map_err(|error| vec![unreadable(folder, &error)])?;
+    whole(
+        paths
+            .iter()
+            .map(|path| read_file(path, trusted).map_err(|problem| vec![problem])),
+    )
+}
+
+/// All of it, or everything that is wrong with any of it.
+fn whole<T>(
+    parts: impl Iterator<Item = Result<impl IntoIterator<Item = T>, Vec<Problem>>>,
+) -> Result<Vec<T>, Vec<Problem>> {
+    let (mut all, mut problems) = (Vec::new(), Vec::new());
+    for part in parts {
+        match part {
+            Ok(found) => all.extend(found),
+            Err(found) => problems.extend(found),
         }
     }
     if problems.is_empty() {
-        Ok(sources)
+        Ok(all)
     } else {
         Err(problems)
     }
@@ -259,8 +251,15 @@ fn files(folder: &Path, extension: &str) -> io::Result<Vec<PathBuf>> {
 /// A file's text; none when it is not there (any more). Where files must be `trusted`, one that
 /// anybody but the administrator could have written is as bad as one that cannot be read.
 fn read_file(path: &Path, trusted: bool) -> Result<Option<Source>, Problem> {
-    match bytes(path, MAX_FILE_BYTES, trusted) {
-        Ok(bytes) => Source::from_bytes(&path.to_string_lossy(), &bytes).map(Some),
+    let bytes = bytes_if_there(path, MAX_FILE_BYTES, trusted)?;
+    let source = |bytes: Vec<u8>| Source::from_bytes(&path.to_string_lossy(), &bytes);
+    bytes.map(source).transpose()
+}
+
+/// [`bytes`], where there is a file.
+fn bytes_if_there(path: &Path, most: usize, trusted: bool) -> Result<Option<Vec<u8>>, Problem> {
+    match bytes(path, most, trusted) {
+        Ok(bytes) => Ok(Some(bytes)),
         Err(error) if error.kind() == io::ErrorKind::NotFound && !is_link(path) => Ok(None),
         Err(error) => Err(unreadable(path, &error)),
     }

@@ -131,7 +131,7 @@ async fn session(folders: &Folders) -> Result<Arc<Broker>, Failure> {
         store,
         folders: folders.clone(),
         clock: Arc::new(SystemClock),
-        launcher: Box::new(ChildLauncher::find()),
+        launcher: Arc::new(ChildLauncher::find()),
         cost: Cost::REAL,
         uid: nix::unistd::getuid().as_raw(),
         system_bus: None,

@@ -115,7 +115,7 @@ struct State {
 
 /// The one worker of a user.
 pub struct Workers {
-    launcher: Box<dyn Launcher>,
+    launcher: Arc<dyn Launcher>,
     uid: u32,
     listener: Listener,
     state: Mutex<State>,
@@ -125,7 +125,7 @@ pub struct Workers {
 
 impl Workers {
     /// A worker that is not started yet.
-    pub fn new(launcher: Box<dyn Launcher>, uid: u32, listener: Listener) -> Self {
+    pub fn new(launcher: Arc<dyn Launcher>, uid: u32, listener: Listener) -> Self {
         let kept = Arc::new(Kept::new(uid, listener.clone()));
         Self {
             launcher,

@@ -29,5 +29,16 @@ pub use world::{Fault, World, binary};
 
 use std::time::Duration;
 
+/// Policy that forbids to sign out, in its line 5.
+pub const AUDIT: &str = r#"[organisation]
+name = "Harbour Lights Ltd"
+contact = "it@harbour.example"
+
+[[rule]]
+name = "no-sign-out-during-audit"
+reason = "The auditors are here until Friday."
+sign-out = "deny"
+"#;
+
 /// The bound on every wait. Generous: a machine that is busy with other tests is slow, not wrong.
 pub const PATIENCE: Duration = Duration::from_secs(120);

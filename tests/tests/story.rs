@@ -6,20 +6,10 @@ use std::fs;
 use std::time::Duration;
 
 use mooring_api::{Error, PlanOptions, SignInOptions};
-use mooring_tests::{Daemon, Fault, Manifest, PATIENCE, World, next};
+use mooring_tests::{AUDIT, Daemon, Fault, Manifest, PATIENCE, World, next};
 
 const ALICE: &str = "alice";
 const PASSWORD: &str = "correct horse battery staple";
-
-const AUDIT: &str = r#"[organisation]
-name = "Harbour Lights Ltd"
-contact = "it@harbour.example"
-
-[[rule]]
-name = "no-sign-out-during-audit"
-reason = "The auditors are here until Friday."
-sign-out = "deny"
-"#;
 
 /// Names that Mooring itself keeps in a collection, and the folders that hold them.
 fn own(name: &[u8]) -> bool {

@@ -28,6 +28,15 @@ pub enum Standing {
     Rotten(u64),
 }
 
+/// What is to be said of a log that is [`Standing::Torn`].
+pub const TORN: &str = "the last change of the state was not durable when the machine went down; it \
+                        counts as never made";
+
+/// What is to be said of a log that is [`Standing::Rotten`] from this frame on.
+pub fn rotten(frame: u64) -> String {
+    format!("its log has changes that went bad, from number {frame} on")
+}
+
 /// Reads a log to its end.
 ///
 /// # Errors

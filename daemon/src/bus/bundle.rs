@@ -4,7 +4,7 @@ use mooring_api::BundleCheck;
 use mooring_core::policy::bundle::{Bundle, MAX_BUNDLE_BYTES, MAX_SIGNATURE_BYTES};
 use zbus::OwnedFd;
 
-use super::manager::{MAX_NAME_BYTES, of_file};
+use super::manager::{expect_name, of_file};
 use crate::broker::Broker;
 use crate::failure::Failure;
 use crate::{rules, secret};
@@ -16,10 +16,7 @@ pub(super) async fn check(
     bundle: OwnedFd,
     signature: OwnedFd,
 ) -> Result<BundleCheck, Failure> {
-    if name.len() > MAX_NAME_BYTES {
-        let message = "this is no name of a file".to_owned();
-        return Err(Failure::InvalidArgument(message));
-    }
+    expect_name(name)?;
     let bundle = secret::read_document(bundle.into(), MAX_BUNDLE_BYTES).await?;
     let signature = secret::read_document(signature.into(), MAX_SIGNATURE_BYTES).await?;
     let folders = broker.folders.clone();

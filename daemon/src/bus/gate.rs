@@ -105,15 +105,7 @@ impl Gate {
         policy: impl FnOnce(Action) -> Result<(), Failure>,
     ) -> Result<Caller, Failure> {
         let known = self.identify(header, connection).await?;
-        let action = self.decide(known.action, known.uid)?;
-        if self.mode == Mode::System {
-            policy(known.action)?;
-            self.permit(&known, action, connection, about).await?;
-        }
-        Ok(Caller {
-            owner: self.owner,
-            _underway: known.underway,
-        })
+        self.let_in(known, connection, about, policy).await
     }
 
     /// Lets a call in, or not, that is about what belongs to whoever calls.
@@ -130,14 +122,25 @@ impl Gate {
             Mode::Session => self.owner,
             Mode::System => known.uid,
         };
-        let gate = self.of(owner);
-        let action = gate.decide(known.action, known.uid)?;
+        self.of(owner)
+            .let_in(known, connection, About::default(), |_| Ok(()))
+            .await
+    }
+
+    async fn let_in(
+        &self,
+        known: Known<'_>,
+        connection: &Connection,
+        about: About,
+        policy: impl FnOnce(Action) -> Result<(), Failure>,
+    ) -> Result<Caller, Failure> {
+        let action = self.decide(known.action, known.uid)?;
         if self.mode == Mode::System {
-            gate.permit(&known, action, connection, About::default())
-                .await?;
+            policy(known.action)?;
+            self.permit(&known, action, connection, about).await?;
         }
         Ok(Caller {
-            owner,
+            owner: self.owner,
             _underway: known.underway,
         })
     }

@@ -36,12 +36,14 @@ impl JobObject {
         header: &Header<'_>,
         connection: &Connection,
     ) -> std::result::Result<Caller, Failure> {
-        let identity = self.shared.published().jobs.get(&self.number).map(|view| {
+        let about = {
             let published = self.shared.published();
-            let account = published.accounts.get(&view.account);
-            account.map_or_else(String::new, |view| view.account.identity.clone())
-        });
-        let about = identity.map_or_else(About::default, |name| About::identity(&name));
+            let job = published.jobs.get(&self.number);
+            let account = job.and_then(|job| published.accounts.get(&job.account));
+            account.map_or_else(About::default, |view| {
+                About::identity(&view.account.identity)
+            })
+        };
         let gate = &self.shared.gate;
         // Policy was asked when it began, and is asked again where it matters.
         gate.admit(header, connection, about, |_| Ok(())).await

@@ -21,7 +21,7 @@ use crate::questions::Question;
 use crate::{inhibitors, plan, secret};
 
 /// The longest name of a policy file that is checked, in bytes.
-pub(super) const MAX_NAME_BYTES: usize = 255;
+const MAX_NAME_BYTES: usize = 255;
 
 /// Signing in, policy, receipts.
 pub(super) struct ManagerObject {
@@ -269,15 +269,21 @@ fn of_bundle(bundle: &mooring_core::policy::bundle::Bundle) -> PolicyStatus {
     }
 }
 
+/// Passes for what can be a file's name.
+pub(super) fn expect_name(name: &str) -> std::result::Result<(), Failure> {
+    if name.len() > MAX_NAME_BYTES {
+        let message = "this is no name of a file".to_owned();
+        return Err(Failure::InvalidArgument(message));
+    }
+    Ok(())
+}
+
 /// A policy file as it is handed over; a problem when it is no text.
 async fn policy_file(
     name: &str,
     file: OwnedFd,
 ) -> std::result::Result<std::result::Result<Source, Problem>, Failure> {
-    if name.len() > MAX_NAME_BYTES {
-        let message = "this is no name of a file".to_owned();
-        return Err(Failure::InvalidArgument(message));
-    }
+    expect_name(name)?;
     let bytes = secret::read_document(file.into(), MAX_FILE_BYTES).await?;
     Ok(Source::from_bytes(name, &bytes))
 }

@@ -50,13 +50,9 @@ impl Map {
         #[zbus(header)] header: Header<'_>,
         #[zbus(connection)] connection: &Connection,
     ) -> fdo::Result<String> {
-        let sight = self.persons.gate().shows_to(&header, connection).await;
-        let sight = sight.map_err(denied)?;
+        let seen = self.persons.seen_by(&header, connection).await;
         let mut names: Vec<String> = self.below.iter().map(|name| (*name).to_owned()).collect();
-        for shared in self.persons.all().await {
-            if !sight.sees(shared.broker.uid) {
-                continue;
-            }
+        for shared in seen.map_err(denied)? {
             let published = shared.published();
             match self.path {
                 ACCOUNTS_PATH => names.extend(published.accounts.keys().cloned()),

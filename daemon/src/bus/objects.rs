@@ -46,13 +46,9 @@ impl Objects {
         #[zbus(connection)] connection: &Connection,
         #[zbus(object_server)] server: &ObjectServer,
     ) -> fdo::Result<ManagedObjects> {
-        let sight = self.persons.gate().shows_to(&header, connection).await;
-        let sight = sight.map_err(denied)?;
+        let seen = self.persons.seen_by(&header, connection).await;
         let mut objects = ManagedObjects::new();
-        for shared in self.persons.all().await {
-            if !sight.sees(shared.broker.uid) {
-                continue;
-            }
+        for shared in seen.map_err(denied)? {
             let (accounts, jobs) = {
                 let published = shared.published();
                 let accounts: Vec<_> = published.accounts.keys().cloned().collect();

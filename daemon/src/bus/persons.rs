@@ -50,19 +50,29 @@ impl Persons {
         }
     }
 
-    /// The gate in front of what is the device's.
-    pub(super) fn gate(&self) -> &Gate {
-        &self.gate
-    }
-
     /// All people.
     pub(super) fn people(&self) -> &People {
         &self.people
     }
 
     /// What serves each of those who are served.
-    pub(super) async fn all(&self) -> Vec<Shared> {
+    async fn all(&self) -> Vec<Shared> {
         self.served.lock().await.values().cloned().collect()
+    }
+
+    /// What serves each of those whose things whoever calls may see.
+    ///
+    /// # Errors
+    /// As [`Gate::shows_to`].
+    pub(super) async fn seen_by(
+        &self,
+        header: &Header<'_>,
+        connection: &Connection,
+    ) -> Result<Vec<Shared>, Failure> {
+        let sight = self.gate.shows_to(header, connection).await?;
+        let mut all = self.all().await;
+        all.retain(|shared| sight.sees(shared.broker.uid));
+        Ok(all)
     }
 
     /// Lets a call in that is about what belongs to whoever calls, and answers what serves them.

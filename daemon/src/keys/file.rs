@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
+use crate::durable;
 use crate::failure::Failure;
 use crate::sealed::{KEY_BYTES, Key};
 
@@ -106,8 +107,7 @@ impl KeyFiles {
     }
 
     fn make_durable(&self) -> Result<(), Failure> {
-        let synced = File::open(&self.0).and_then(|folder| folder.sync_all());
-        synced.map_err(Failure::at(&self.0))
+        durable::sync_folder(&self.0).map_err(Failure::at(&self.0))
     }
 }
 
@@ -115,10 +115,7 @@ impl KeyFiles {
 fn make_folder(path: &Path) -> io::Result<()> {
     let made = DirBuilder::new().mode(0o700).recursive(true).create(path);
     made?;
-    match path.parent() {
-        Some(parent) => File::open(parent)?.sync_all(),
-        None => Ok(()),
-    }
+    path.parent().map_or(Ok(()), durable::sync_folder)
 }
 
 fn write(path: &Path, key: &Key) -> io::Result<()> {

@@ -3,9 +3,9 @@
 //! What is remembered belongs to the device and not to a person: whoever is new on it is held to
 //! the bundle that is in force, and no older one is let in through them.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::fs::DirBuilder;
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use mooring_core::policy::Problem;
@@ -13,7 +13,8 @@ use mooring_core::policy::bundle::{
     Bundle, Held, Key, MAX_BUNDLE_BYTES, MAX_KEYS, MAX_SIGNATURE_BYTES, Memory, Offer, hold,
 };
 
-use super::{bytes, files, is_link, unreadable};
+use super::{bytes, bytes_if_there, files, unreadable, whole};
+use crate::durable;
 use crate::folders::{Folders, STATE};
 use crate::store::Error;
 
@@ -78,17 +79,7 @@ pub(super) fn keep(folders: &Folders, held: &Held) -> Result<(), Error> {
         .create(&folder)?;
     let text = serde_json::to_vec(&held.memory).map_err(damaged)?;
     let new = folder.join(format!("{MEMORY}.new"));
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&new)?;
-    file.write_all(&text)?;
-    file.sync_all()?;
-    fs::rename(&new, folder.join(MEMORY))?;
-    File::open(&folder)?.sync_all()?;
-    Ok(())
+    Ok(durable::replace(&new, &folder.join(MEMORY), &text)?)
 }
 
 fn recall(folders: &Folders) -> Result<Memory, Error> {
@@ -119,8 +110,8 @@ fn offer(folders: &Folders) -> Offer {
     let path = path(folders);
     let signature = folder(folders).join(format!("{NAME}{SIGNATURE}"));
     let signed = match (
-        part(&path, MAX_BUNDLE_BYTES),
-        part(&signature, MAX_SIGNATURE_BYTES),
+        bytes_if_there(&path, MAX_BUNDLE_BYTES, false),
+        bytes_if_there(&signature, MAX_SIGNATURE_BYTES, false),
     ) {
         (Ok(None), Ok(_)) if keys.is_empty() => return Offer::NothingTrusted,
         (Ok(None), Ok(_)) => return Offer::Nothing,
@@ -130,14 +121,6 @@ fn offer(folders: &Folders) -> Offer {
     match Bundle::open(&path.to_string_lossy(), &signed.0, &signed.1, &keys) {
         Ok(bundle) => Offer::Signed(bundle),
         Err(problems) => Offer::Refused(problems),
-    }
-}
-
-fn part(path: &Path, most: usize) -> Result<Option<Vec<u8>>, Problem> {
-    match bytes(path, most, false) {
-        Ok(bytes) => Ok(Some(bytes)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound && !is_link(path) => Ok(None),
-        Err(error) => Err(unreadable(path, &error)),
     }
 }
 
@@ -165,19 +148,10 @@ fn keys(folders: &Folders) -> Result<Vec<Key>, Vec<Problem>> {
         let message = format!("at most {MAX_KEYS} keys may sign a bundle: remove some");
         return Err(vec![Problem::of_file(&folder.to_string_lossy(), message)]);
     }
-    let mut keys = Vec::new();
-    let mut problems = Vec::new();
-    for path in paths {
+    whole(paths.into_iter().map(|path| {
         let read = bytes(&path, MAX_SIGNATURE_BYTES, folders.trusted);
-        let key = read.map_err(|error| unreadable(&path, &error));
-        match key.and_then(|bytes| Key::read(&path.to_string_lossy(), &bytes)) {
-            Ok(key) => keys.push(key),
-            Err(problem) => problems.push(problem),
-        }
-    }
-    if problems.is_empty() {
-        Ok(keys)
-    } else {
-        Err(problems)
-    }
+        let bytes = read.map_err(|error| vec![unreadable(&path, &error)])?;
+        let key = Key::read(&path.to_string_lossy(), &bytes).map_err(|problem| vec![problem])?;
+        Ok([key])
+    }))
 }

@@ -30,16 +30,10 @@ pub(super) fn expect_sound_log(database: &Path) -> Result<(), Error> {
     match wal::look(BufReader::new(file))? {
         Standing::Whole => Ok(()),
         Standing::Torn => {
-            tracing::warn!(
-                log = %log.display(),
-                "the last change of the state was not durable when the machine went down; it counts as \
-                 never made"
-            );
+            tracing::warn!(log = %log.display(), "{}", wal::TORN);
             Ok(())
         }
-        Standing::Rotten(frame) => Err(Error::Pages(format!(
-            "its log has changes that went bad, from number {frame} on"
-        ))),
+        Standing::Rotten(frame) => Err(Error::Pages(wal::rotten(frame))),
     }
 }
 

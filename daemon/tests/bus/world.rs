@@ -114,7 +114,7 @@ impl World {
             store,
             folders,
             clock: self.clock.clone(),
-            launcher: Box::new(self.fake.clone()),
+            launcher: Arc::new(self.fake.clone()),
             cost: CHEAP,
             uid,
             system_bus: Some(self.address.clone()),

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Stdio;
 
 use mooring_api::BUS_NAME;
-use mooring_tests::{PATIENCE, Process, World};
+use mooring_tests::{Daemon, Manifest, PATIENCE, Process, World};
 
 use crate::disk::world;
 use crate::rot::{doctor, find, flip, gather, nothing_lost, regions};
@@ -160,6 +160,19 @@ async fn a_row_that_means_something_else_is_not_believed_and_its_account_comes_b
     stop(process).await;
 }
 
+/// Signed in, and with a few syncs since, so that the logs have something in them.
+async fn signed_in_for_a_while(world: &World) -> (Daemon, Manifest) {
+    let (daemon, mut before) = signed_in(world).await;
+    for nr in 0..3 {
+        let name = format!("Documents/later {nr}");
+        let path = world.account_folder(ALICE).join(name);
+        write(&path, b"later", 0o644, 70 + nr);
+        let _ = sync(world).await.expect_code(0);
+        before = belongings(world);
+    }
+    (daemon, before)
+}
+
 /// Flips a bit in the head, and in the head and the page of the first, a middle and the last frame.
 fn places(log: &[u8]) -> Vec<(usize, bool)> {
     let page = u32::from_be_bytes(log[8..12].try_into().unwrap()) as usize;
@@ -180,18 +193,7 @@ fn places(log: &[u8]) -> Vec<(usize, bool)> {
 #[tokio::test]
 async fn a_log_that_rots_takes_back_nothing_in_silence() {
     let world = world();
-    let (daemon, mut before) = signed_in(&world).await;
-    for nr in 0..3 {
-        let name = format!("Documents/later {nr}");
-        write(
-            &world.account_folder(ALICE).join(name),
-            b"later",
-            0o644,
-            70 + nr,
-        );
-        let _ = sync(&world).await.expect_code(0);
-        before = belongings(&world);
-    }
+    let (daemon, before) = signed_in_for_a_while(&world).await;
     // As if the power had gone: the logs stay.
     daemon.kill();
     let database = world.state().join("broker.db");
@@ -232,18 +234,7 @@ async fn a_log_that_rots_takes_back_nothing_in_silence() {
 #[tokio::test]
 async fn the_log_of_a_workers_state_that_rots_is_named_and_mended() {
     let world = world();
-    let (daemon, mut before) = signed_in(&world).await;
-    for nr in 0..3 {
-        let name = format!("Documents/later {nr}");
-        write(
-            &world.account_folder(ALICE).join(name),
-            b"later",
-            0o644,
-            70 + nr,
-        );
-        let _ = sync(&world).await.expect_code(0);
-        before = belongings(&world);
-    }
+    let (daemon, before) = signed_in_for_a_while(&world).await;
     daemon.kill();
     let database = find(&world.state().join("accounts"), "state.db");
     let log = database.with_file_name("state.db-wal");

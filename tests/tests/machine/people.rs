@@ -2,18 +2,9 @@
 
 use std::process::Output;
 
-use mooring_tests::Machine;
+use mooring_tests::{AUDIT, Machine};
 
 const PASSWORD: &str = "correct horse battery staple\n";
-const AUDIT: &str = r#"[organisation]
-name = "Harbour Lights Ltd"
-contact = "it@harbour.example"
-
-[[rule]]
-name = "no-sign-out-during-audit"
-reason = "The auditors are here until Friday."
-sign-out = "deny"
-"#;
 
 pub fn ctl<'a>(words: &[&'a str]) -> Vec<&'a str> {
     [&["mooringctl", "--system"], words].concat()

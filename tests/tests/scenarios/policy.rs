@@ -4,21 +4,12 @@ use std::fs::{self, File};
 use std::path::PathBuf;
 
 use mooring_api::{ManagerProxy, PlanOptions, RetryOptions, SignOutOptions};
-use mooring_tests::World;
+use mooring_tests::{AUDIT, World};
 
 use crate::stage::{
     ALICE, Client, PASSWORD, belongings, copies, everything_comes_back, piped, sign_out, signed_in,
 };
 
-const DENY: &str = r#"[organisation]
-name = "Harbour Lights Ltd"
-contact = "it@harbour.example"
-
-[[rule]]
-name = "no-sign-out-during-audit"
-reason = "The auditors are here until Friday."
-sign-out = "deny"
-"#;
 /// The line and the column at which this stops being TOML are 2 and 8.
 const BROKEN: &str = "[organisation]\nname = = \"x\"\n";
 
@@ -55,7 +46,7 @@ async fn a_denial_names_who_what_where_why_and_whom_to_ask() {
     let (_daemon, before) = signed_in(&world).await;
     let (mut client, manager) = (Client::new(&world).await, world.manager().await);
     assert_eq!(manager.policy_state().await.unwrap(), "none");
-    put(&world, "50-audit.toml", DENY);
+    put(&world, "50-audit.toml", AUDIT);
     wait_for(&mut client, &manager, "in-force").await;
 
     let place = format!("{}:5", file(&world, "50-audit.toml").display());
@@ -102,7 +93,7 @@ async fn a_bad_file_leaves_the_last_good_policy_in_force_over_a_restart() {
     let world = World::new();
     let (daemon, before) = signed_in(&world).await;
     let (mut client, manager) = (Client::new(&world).await, world.manager().await);
-    put(&world, "50-audit.toml", DENY);
+    put(&world, "50-audit.toml", AUDIT);
     wait_for(&mut client, &manager, "in-force").await;
     put(&world, "50-audit.toml", BROKEN);
     wait_for(&mut client, &manager, "last-good").await;
@@ -214,7 +205,7 @@ async fn a_denial_before_the_removal_ends_the_sign_out_without_loss() {
         .unwrap();
     let job = client.job(&job).await;
     assert_eq!(client.blocked(&job).await.error, "ReauthRequired");
-    put(&world, "50-audit.toml", DENY);
+    put(&world, "50-audit.toml", AUDIT);
     wait_for(&mut client, &manager, "in-force").await;
     job.authenticate(piped(PASSWORD)).await.unwrap();
     let outcome = client.outcome(&job).await;
@@ -242,7 +233,7 @@ async fn a_denial_after_the_removal_began_comes_too_late() {
     assert_eq!(client.blocked(&job).await.error, "UnsyncedData");
     assert!(!job.cancellable().await.unwrap(), "the others are removed");
     assert_eq!(belongings(&world).files(), 1);
-    put(&world, "50-audit.toml", DENY);
+    put(&world, "50-audit.toml", AUDIT);
     wait_for(&mut client, &manager, "in-force").await;
     drop(writer);
     job.retry(RetryOptions::default()).await.unwrap();

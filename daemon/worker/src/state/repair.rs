@@ -71,20 +71,13 @@ pub(super) fn expect_sound_log(home: &Path) -> Result<()> {
     match wal::look(BufReader::new(log)).map_err(fail)? {
         Standing::Whole => Ok(()),
         Standing::Torn => {
-            tracing::warn!(
-                log = %path.display(),
-                "the last change of the state was not durable when the machine went down; it counts as \
-                 never made"
-            );
+            tracing::warn!(log = %path.display(), "{}", wal::TORN);
             Ok(())
         }
-        Standing::Rotten(frame) => {
-            let why = format!("its log has changes that went bad, from number {frame} on");
-            Err(super::damaged(
-                Some(home),
-                rusqlite::Error::InvalidParameterName(why),
-            ))
-        }
+        Standing::Rotten(frame) => Err(super::damaged(
+            Some(home),
+            rusqlite::Error::InvalidParameterName(wal::rotten(frame)),
+        )),
     }
 }
 
