@@ -25,7 +25,6 @@ pub mod jobs;
 pub mod keys;
 pub mod launch;
 pub mod lock;
-pub mod logging;
 pub mod new_password;
 pub mod notify;
 pub mod passwords;

@@ -3,7 +3,8 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use mooringd::{cli::Cli, keys, logging, run};
+use mooring_wire::logging;
+use mooringd::{cli::Cli, keys, run};
 
 fn main() -> ExitCode {
     // First of all: what is in our memory is nobody else's, not even as a core dump.

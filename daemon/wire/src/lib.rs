@@ -6,6 +6,7 @@
 
 mod error;
 pub mod fault;
+pub mod logging;
 mod types;
 
 pub use error::{Error, Result};

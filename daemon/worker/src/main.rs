@@ -22,13 +22,7 @@ const CHANGES_AHEAD: usize = 64;
 const OPEN_FILES: u64 = 16 * 1024;
 
 fn main() -> ExitCode {
-    let filter = tracing_subscriber::EnvFilter::try_from_env("MOORING_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(io::stderr)
-        .without_time()
-        .init();
+    mooring_wire::logging::start();
     match run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => {

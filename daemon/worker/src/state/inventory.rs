@@ -5,6 +5,8 @@ use mooring_core::sync::{Agreed, Hash};
 use rusqlite::{Connection, Row, Transaction, params};
 
 use super::State;
+use super::folders::{Folder, put_folder};
+use super::removal::fate;
 use crate::error::Result;
 use crate::files::Stat;
 
@@ -99,38 +101,6 @@ pub struct Item {
     pub held: bool,
 }
 
-/// A folder that both sides have.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Folder {
-    /// Its path below the root.
-    pub path: Vec<u8>,
-    /// The account brought it, or carried it over.
-    pub ours: bool,
-    /// Its permissions when both sides last agreed; `None` where an earlier version did not look.
-    pub modes: Option<Modes>,
-}
-
-/// The permission bits of a folder on both sides.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Modes {
-    /// Here.
-    pub here: u32,
-    /// In the storage.
-    pub there: u32,
-}
-
-/// What the column `gone` says.
-mod fate {
-    /// It is here, as far as is known.
-    pub const HERE: i64 = 0;
-    /// This sign-out removed it.
-    pub const REMOVED: i64 = 1;
-    /// This sign-out is about to remove it: missing after a crash, it was removed.
-    pub const GOING: i64 = 2;
-    /// Somebody else took it away before it could be removed.
-    pub const GONE_BEFORE: i64 = 3;
-}
-
 const COLUMNS: &str = "name, local_hash, remote_hash,
     l_ino, l_size, l_mtime, l_ctime, l_hashed, mode,
     r_ino, r_size, r_mtime, r_ctime, r_hashed,
@@ -201,54 +171,6 @@ impl State {
         })
     }
 
-    /// The folders of a collection from one on downwards, deepest first.
-    pub fn folders_below(&self, collection: Collection, top: &[u8]) -> Result<Vec<Vec<u8>>> {
-        let (first, end) = below(top);
-        self.read(|c| {
-            c.prepare_cached(
-                "SELECT path FROM folder WHERE collection = ?1
-                 AND (path = ?2 OR (path >= ?3 AND path < ?4)) ORDER BY path DESC",
-            )?
-            .query_map(params![collection as i64, top, first, end], |row| {
-                row.get(0)
-            })?
-            .collect()
-        })
-    }
-
-    /// Whether both sides once had this folder.
-    pub fn knows_folder(&self, collection: Collection, path: &[u8]) -> Result<bool> {
-        self.read(|c| {
-            c.prepare_cached("SELECT 1 FROM folder WHERE collection = ?1 AND path = ?2")?
-                .exists(params![collection as i64, path])
-        })
-    }
-
-    /// A folder that both sides once had.
-    pub fn folder(&self, collection: Collection, path: &[u8]) -> Result<Option<Folder>> {
-        use rusqlite::OptionalExtension;
-        self.read(|c| {
-            c.prepare_cached(
-                "SELECT path, ours, l_mode, r_mode FROM folder WHERE collection = ?1 AND path = ?2",
-            )?
-            .query_row(params![collection as i64, path], folder)
-            .optional()
-        })
-    }
-
-    /// All folders of a collection, deepest first.
-    pub fn folders_deepest_first(&self, collection: Collection) -> Result<Vec<Folder>> {
-        let mut all = self.read(|c| {
-            c.prepare_cached(
-                "SELECT path, ours, l_mode, r_mode FROM folder WHERE collection = ?1 ORDER BY path",
-            )?
-            .query_map([collection as i64], folder)?
-            .collect::<rusqlite::Result<Vec<_>>>()
-        })?;
-        all.reverse();
-        Ok(all)
-    }
-
     /// Calls `each` for every item of a collection, ordered by folder and name.
     pub fn each_item(
         &self,
@@ -277,18 +199,7 @@ impl State {
         let keys = items.iter().map(|(key, _)| key);
         self.commit_items("commit-items", keys, |t| {
             for (collection, folder) in folders {
-                t.prepare_cached(
-                    "INSERT INTO folder (collection, path, ours, l_mode, r_mode)
-                     VALUES (?1, ?2, ?3, ?4, ?5)
-                     ON CONFLICT DO UPDATE SET l_mode = ?4, r_mode = ?5",
-                )?
-                .execute(params![
-                    *collection as i64,
-                    folder.path,
-                    folder.ours,
-                    folder.modes.map(|modes| modes.here),
-                    folder.modes.map(|modes| modes.there),
-                ])?;
+                put_folder(t, *collection, folder)?;
             }
             items.iter().try_for_each(|(key, item)| put(t, key, item))
         })
@@ -306,29 +217,6 @@ impl State {
                 put(t, new, item)?;
             }
             Ok(())
-        })
-    }
-
-    /// Forgets a folder: both sides let go of it.
-    pub fn forget_folder(&self, collection: Collection, path: &[u8]) -> Result<()> {
-        self.commit("commit-forget-folder", |t| {
-            t.prepare_cached("DELETE FROM folder WHERE collection = ?1 AND path = ?2")?
-                .execute(params![collection as i64, path])
-                .map(drop)
-        })
-    }
-
-    /// Forgets folders, in one transaction.
-    pub fn forget_folders(&self, collection: Collection, paths: &[Vec<u8>]) -> Result<()> {
-        if paths.is_empty() {
-            return Ok(());
-        }
-        self.commit("commit-forget-folders", |t| {
-            let mut forget =
-                t.prepare_cached("DELETE FROM folder WHERE collection = ?1 AND path = ?2")?;
-            paths
-                .iter()
-                .try_for_each(|path| forget.execute(params![collection as i64, path]).map(drop))
         })
     }
 
@@ -352,72 +240,7 @@ impl State {
         })
     }
 
-    /// Marks items as about to be removed by this sign-out.
-    pub fn mark_going(&self, keys: &[Key]) -> Result<()> {
-        self.each_key("commit-going", keys, |t, key| set_fate(t, key, fate::GOING))
-    }
-
-    /// Marks items as removed by this sign-out, and others as not removed after all.
-    pub fn mark_gone(&self, gone: &[Key], staying: &[Key]) -> Result<()> {
-        let marks = gone.iter().map(|key| (key, fate::REMOVED));
-        let marks: Vec<_> = marks
-            .chain(staying.iter().map(|key| (key, fate::HERE)))
-            .collect();
-        if marks.is_empty() {
-            return Ok(());
-        }
-        let keys = marks.iter().map(|(key, _)| *key);
-        self.commit_items("commit-gone", keys, |t| {
-            marks
-                .iter()
-                .try_for_each(|(key, fate)| set_fate(t, key, *fate).map(drop))
-        })
-    }
-
-    /// Marks items as gone before this sign-out came to remove them.
-    pub fn mark_gone_before(&self, keys: &[Key]) -> Result<()> {
-        self.each_key("commit-gone-before", keys, |t, key| {
-            set_fate(t, key, fate::GONE_BEFORE)
-        })
-    }
-
-    /// Whether this sign-out was about to remove an item.
-    pub fn is_going(&self, key: &Key) -> Result<bool> {
-        self.read(|c| {
-            c.prepare_cached(
-                "SELECT 1 FROM item
-                 WHERE collection = ?1 AND folder = ?2 AND name = ?3 AND gone = ?4",
-            )?
-            .exists(params![
-                key.collection as i64,
-                key.folder,
-                key.name,
-                fate::GOING
-            ])
-        })
-    }
-
-    /// Paths below a collection's root of what was gone before it could be removed, ordered, at
-    /// most `limit`.
-    pub fn gone_before(&self, collection: Collection, limit: usize) -> Result<Vec<Vec<u8>>> {
-        self.read(|c| {
-            c.prepare_cached(
-                "SELECT folder, name FROM item WHERE collection = ?1 AND gone = ?2
-                 ORDER BY folder, name LIMIT ?3",
-            )?
-            .query_map(
-                params![
-                    collection as i64,
-                    fate::GONE_BEFORE,
-                    i64::try_from(limit).unwrap_or(i64::MAX)
-                ],
-                |row| Ok(join(&row.get::<_, Vec<u8>>(0)?, &row.get::<_, Vec<u8>>(1)?)),
-            )?
-            .collect()
-        })
-    }
-
-    fn each_key(
+    pub(super) fn each_key(
         &self,
         commit: &'static str,
         keys: &[Key],
@@ -434,19 +257,12 @@ impl State {
 
 /// The bounds between which the paths below a folder lie: the first possible one, and the first
 /// behind the last. Everything lies below the root.
-fn below(folder: &[u8]) -> (Vec<u8>, Vec<u8>) {
+pub(super) fn below(folder: &[u8]) -> (Vec<u8>, Vec<u8>) {
     match folder {
         // A name has at most 255 bytes, so that no path comes behind these.
         [] => (Vec::new(), vec![u8::MAX; 256]),
         _ => ([folder, b"/"].concat(), [folder, b"0"].concat()),
     }
-}
-
-fn set_fate(t: &Transaction<'_>, key: &Key, fate: i64) -> rusqlite::Result<usize> {
-    t.prepare_cached(
-        "UPDATE item SET gone = ?4 WHERE collection = ?1 AND folder = ?2 AND name = ?3",
-    )?
-    .execute(params![key.collection as i64, key.folder, key.name, fate])
 }
 
 fn put(c: &Connection, key: &Key, item: &Item) -> rusqlite::Result<()> {
@@ -496,15 +312,6 @@ fn put(c: &Connection, key: &Key, item: &Item) -> rusqlite::Result<()> {
         item.held,
     ])
     .map(drop)
-}
-
-fn folder(row: &Row<'_>) -> rusqlite::Result<Folder> {
-    let (here, there): (Option<u32>, Option<u32>) = (row.get(2)?, row.get(3)?);
-    Ok(Folder {
-        path: row.get(0)?,
-        ours: row.get(1)?,
-        modes: here.zip(there).map(|(here, there)| Modes { here, there }),
-    })
 }
 
 fn item(row: &Row<'_>) -> rusqlite::Result<Item> {

@@ -5,7 +5,9 @@
 //! that a test can die there.
 
 mod answers;
+mod folders;
 mod inventory;
+mod removal;
 mod repair;
 mod schema;
 mod tally;
@@ -17,7 +19,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use mooring_core::collection::Collection;
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
-pub use inventory::{Folder, Item, Key, Modes, Proof, Stamp, join, split};
+pub use folders::{Folder, Modes};
+pub use inventory::{Item, Key, Proof, Stamp, join, split};
 pub use repair::{damage, put_aside};
 use tally::Tallies;
 pub use tally::Tally;

@@ -3,7 +3,7 @@
 use rusqlite::{Connection, Transaction};
 
 /// The version of the tables below, kept in `user_version`.
-const VERSION: i64 = 2;
+const VERSION: i64 = 3;
 
 const TABLES: &str = "
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -34,14 +34,26 @@ CREATE TABLE item (
     here_before INTEGER NOT NULL DEFAULT 0,
     -- 1 while a deletion of it on one side waits for an answer
     held INTEGER NOT NULL DEFAULT 0,
-    -- 1 once this sign-out removed it, 2 while it is about to, 3 when it was gone before
+    -- 1 once this sign-out removed it, 3 when it was gone before
     gone INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (collection, folder, name)) WITHOUT ROWID;
+
+-- Folders whose files this sign-out is about to remove: what is missing there, it removed.
+CREATE TABLE going (
+    collection INTEGER NOT NULL, folder BLOB NOT NULL,
+    PRIMARY KEY (collection, folder)) WITHOUT ROWID;
 ";
 
 /// What leads from a version to the next, the first from 1 to 2.
-const STEPS: [&str; 1] =
-    ["ALTER TABLE folder ADD COLUMN l_mode INTEGER; ALTER TABLE folder ADD COLUMN r_mode INTEGER;"];
+const STEPS: [&str; 2] = [
+    "ALTER TABLE folder ADD COLUMN l_mode INTEGER; ALTER TABLE folder ADD COLUMN r_mode INTEGER;",
+    // Version 2 wrote each file down, as 2.
+    "CREATE TABLE going (
+        collection INTEGER NOT NULL, folder BLOB NOT NULL,
+        PRIMARY KEY (collection, folder)) WITHOUT ROWID;
+     INSERT INTO going SELECT DISTINCT collection, folder FROM item WHERE gone = 2;
+     UPDATE item SET gone = 0 WHERE gone = 2;",
+];
 
 /// Sets the connection up and makes the tables where there are none.
 pub fn prepare(connection: &mut Connection) -> rusqlite::Result<()> {
@@ -71,7 +83,8 @@ pub fn prepare(connection: &mut Connection) -> rusqlite::Result<()> {
 /// Empties every table.
 pub fn erase(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
     transaction.execute_batch(
-        "DELETE FROM meta; DELETE FROM root_made; DELETE FROM folder; DELETE FROM item;",
+        "DELETE FROM meta; DELETE FROM root_made; DELETE FROM folder; DELETE FROM item;
+         DELETE FROM going;",
     )
 }
 
@@ -87,6 +100,8 @@ mod tests {
             collection INTEGER NOT NULL, path BLOB NOT NULL, ours INTEGER NOT NULL,
             PRIMARY KEY (collection, path)) WITHOUT ROWID;
         INSERT INTO folder VALUES (1, x'61', 1);
+        CREATE TABLE item (collection INTEGER, folder BLOB, name BLOB, gone INTEGER);
+        INSERT INTO item VALUES (1, x'61', x'62', 2), (1, x'61', x'63', 2), (1, x'62', x'62', 1);
         PRAGMA user_version = 1;";
 
     fn columns(connection: &Connection, table: &str) -> Vec<String> {
@@ -106,6 +121,14 @@ mod tests {
         for _ in 0..2 {
             prepare(&mut old).unwrap();
             assert_eq!(columns(&old, "folder"), columns(&new, "folder"));
+            assert_eq!(columns(&old, "going"), columns(&new, "going"));
+            let going: Vec<u8> = old
+                .query_row("SELECT folder FROM going", [], |r| r.get(0))
+                .unwrap();
+            let left: i64 = old
+                .query_row("SELECT COUNT(*) FROM item WHERE gone = 2", [], |r| r.get(0))
+                .unwrap();
+            assert_eq!((going, left), (b"a".to_vec(), 0));
             let row: (i64, Vec<u8>, bool, Option<u32>) = old
                 .query_row(
                     "SELECT collection, path, ours, l_mode FROM folder",

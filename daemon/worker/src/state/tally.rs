@@ -68,11 +68,11 @@ impl Tallies {
     }
 }
 
-const NUMBERS: &str = "COUNT(*) FILTER (WHERE gone IN (0, 2) AND l_ino NOT NULL),
-    TOTAL(l_size) FILTER (WHERE gone IN (0, 2) AND l_ino NOT NULL),
-    COUNT(*) FILTER (WHERE gone IN (0, 2) AND l_ino NOT NULL AND p_ino = r_ino
+const NUMBERS: &str = "COUNT(*) FILTER (WHERE gone = 0 AND l_ino NOT NULL),
+    TOTAL(l_size) FILTER (WHERE gone = 0 AND l_ino NOT NULL),
+    COUNT(*) FILTER (WHERE gone = 0 AND l_ino NOT NULL AND p_ino = r_ino
         AND p_size = r_size AND p_mtime = r_mtime AND p_ctime = r_ctime),
-    COUNT(*) FILTER (WHERE gone IN (0, 2) AND l_ino NOT NULL AND here_before = 1),
+    COUNT(*) FILTER (WHERE gone = 0 AND l_ino NOT NULL AND here_before = 1),
     COUNT(*) FILTER (WHERE gone = 1),
     TOTAL(l_size) FILTER (WHERE gone = 1),
     COUNT(*) FILTER (WHERE gone = 3)

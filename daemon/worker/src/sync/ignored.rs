@@ -3,6 +3,7 @@
 //! and is ignored now stays here, and its copy stays in the storage. When it is ignored no longer,
 //! both are looked at as if they had never met.
 
+use std::collections::BTreeSet;
 use std::io;
 
 use mooring_core::collection::Collection;
@@ -88,7 +89,9 @@ impl<F: Files> Run<'_, F> {
             }
         }
         let gone = remove::settle_missing(account, missing)?;
-        account.state.mark_gone(&gone, &[])?;
+        account
+            .state
+            .mark_gone(place.collection, &gone, &BTreeSet::new())?;
         Ok(here)
     }
 

@@ -9,29 +9,30 @@
 //!
 //! Otherwise it stays or goes back, and is told.
 
-use std::ffi::OsStr;
-use std::io;
-use std::mem;
-use std::os::unix::ffi::OsStrExt;
+mod report;
+mod take;
+
+use std::collections::BTreeSet;
+use std::{io, mem};
 
 use mooring_core::collection::Collection;
-use mooring_core::receipt::readable;
-use mooring_wire::{Counts, RemoveReport};
+use mooring_wire::RemoveReport;
 
 use crate::account::Account;
 use crate::error::{Error, FileTrouble, Result};
-use crate::files::{Files, Lease, Stat};
-use crate::hash::{self, Failed, Source};
+use crate::files::Files;
 use crate::ignored;
-use crate::left;
 use crate::look::{FolderLook, Odd, walk};
 use crate::place::{self, Place, os, path};
 use crate::pool;
-use crate::readback::{TICK, read_back, same_inode, still_proven};
 use crate::staging;
-use crate::state::{Epoch, Item, Key, Stamp, join, split};
-use crate::trouble::{NAMED, Named};
+use crate::state::{Epoch, Item, Key, split};
+use crate::trouble::Named;
 use crate::verify::Verified;
+
+use report::report;
+use take::remove_one;
+pub use take::{Fate, take_out};
 
 /// Files removed between two commits.
 const BATCH_FILES: usize = 8 * 1024;
@@ -114,51 +115,6 @@ fn holds_items<F: Files>(account: &Account<F>, collection: Collection, top: &[u8
         }
     }
     Ok(false)
-}
-
-fn report<F: Files>(
-    account: &Account<F>,
-    keep: &[Collection],
-    collections: &[Collection],
-    remaining: Named,
-) -> Result<RemoveReport> {
-    let mut report = RemoveReport {
-        remaining: remaining.total,
-        remaining_files: remaining.some,
-        writers_excluded: account.state.meta(NO_LEASES)?.is_none(),
-        ..RemoveReport::default()
-    };
-    if !report.writers_excluded {
-        report.remarks.push(
-            "The filesystem gives no leases: programs that were writing to a file while it was \
-             removed were not excluded. Each file was read once more right before it went."
-                .to_owned(),
-        );
-    }
-    for collection in collections {
-        let tally = account.state.tally(*collection)?;
-        let counts = Counts {
-            files: tally.gone_files,
-            bytes: tally.gone_bytes,
-        };
-        report.removed.push((collection.to_string(), counts));
-        report.gone_before += tally.gone_before;
-        let root = account.spec.root(*collection)?.as_os_str().as_bytes();
-        let room = NAMED.saturating_sub(report.gone_before_files.len());
-        let named = account.state.gone_before(*collection, room)?;
-        let named = named.iter().map(|below| join(root, below));
-        report.gone_before_files.extend(named);
-        report.left.extend(left::list(account, *collection)?);
-    }
-    for collection in keep {
-        let tally = account.state.tally(*collection)?;
-        let counts = Counts {
-            files: tally.files,
-            bytes: tally.bytes,
-        };
-        report.kept.push((collection.to_string(), counts));
-    }
-    Ok(report)
 }
 
 /// How far the removal is.
@@ -244,36 +200,28 @@ impl<D: Clone> Batch<D> {
     }
 }
 
-/// What became of a file.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Fate {
-    /// It is gone.
-    Removed,
-    /// Removed where no lease could be had.
-    RemovedWithoutLease,
-    /// It is where it was.
-    Stays(FileTrouble),
-}
-
 fn remove_batch<F: Files>(
     account: &Account<F>,
     place: &Place<F>,
     batch: Batch<F::Dir>,
     remaining: &mut Named,
 ) -> Result<u64> {
-    let going: Vec<_> = batch.tasks.iter().map(|task| task.key.clone()).collect();
-    // Written down before: what is missing after a crash and was not about to go, others took.
-    account.state.mark_going(&going)?;
-    let fates = pool::map(account.files.parallelism(), &batch.tasks, |task| {
+    let Batch { tasks, missing, .. } = batch;
+    // What is missing now is told apart by what a predecessor wrote down; only then is written down
+    // what goes next: missing after a crash and not about to go, others took it.
+    let settled: BTreeSet<_> = missing.iter().map(|key| key.folder.clone()).collect();
+    let mut gone = settle_missing(account, missing)?;
+    let going: BTreeSet<_> = tasks.iter().map(|task| &task.key.folder).collect();
+    account.state.mark_going(place.collection, &going)?;
+    let fates = pool::map(account.files.parallelism(), &tasks, |task| {
         if account.stop.load(std::sync::atomic::Ordering::Relaxed) {
             return Ok(Fate::Stays(FileTrouble("stopped as asked".to_owned())));
         }
         remove_one(account, place, task)
     });
-    let (mut gone, mut staying) = (settle_missing(account, batch.missing)?, Vec::new());
     let mut fatal = None;
     let mut without_lease = false;
-    for (task, fate) in batch.tasks.iter().zip(fates) {
+    for (task, fate) in tasks.iter().zip(fates) {
         match fate {
             Ok(Fate::Removed) => gone.push(task.key.clone()),
             Ok(Fate::RemovedWithoutLease) => {
@@ -282,7 +230,6 @@ fn remove_batch<F: Files>(
             }
             Ok(Fate::Stays(FileTrouble(why))) => {
                 remaining.add(place.shown_key(&task.key), &why);
-                staying.push(task.key.clone());
             }
             Err(e) => fatal = Some(Error::io("remove", path(&place.shown_key(&task.key)), e)),
         }
@@ -290,9 +237,17 @@ fn remove_batch<F: Files>(
     if without_lease && account.state.meta(NO_LEASES)?.is_none() {
         account.state.set_meta(NO_LEASES, "1")?;
     }
-    sync_folders(account, place, batch.tasks.iter().map(|task| &task.dir))?;
-    account.state.mark_gone(&gone, &staying)?;
-    fatal.map_or(Ok(gone.len() as u64), Err)
+    sync_folders(account, place, tasks.iter().map(|task| &task.dir))?;
+    if let Some(e) = fatal {
+        // What became of that file is not known: its folder is going still.
+        account
+            .state
+            .mark_gone(place.collection, &gone, &BTreeSet::new())?;
+        return Err(e);
+    }
+    let settled = settled.iter().chain(going).collect();
+    account.state.mark_gone(place.collection, &gone, &settled)?;
+    Ok(gone.len() as u64)
 }
 
 /// Tells those that a dead predecessor removed, which are answered, from those that somebody else
@@ -303,7 +258,7 @@ pub(crate) fn settle_missing<F: Files>(
 ) -> Result<Vec<Key>> {
     let (mut ours, mut others) = (Vec::new(), Vec::new());
     for key in missing {
-        if account.state.is_going(&key)? {
+        if account.state.is_going(key.collection, &key.folder)? {
             ours.push(key);
         } else {
             others.push(key);
@@ -328,153 +283,6 @@ fn sync_folders<'a, F: Files>(
         account.files.sync_dir(dir).map_err(fail)?;
     }
     account.files.sync_dir(&place.staging).map_err(fail)
-}
-
-/// Removes one file, or says why it stays.
-fn remove_one<F: Files>(
-    account: &Account<F>,
-    place: &Place<F>,
-    task: &Task<F::Dir>,
-) -> io::Result<Fate> {
-    take_out(account, place, &task.key, &task.item, &task.dir, |before| {
-        copy_is_missing(account, place, task, before)
-    })
-}
-
-/// Takes one file off this device if, at this moment, it is the one whose bytes are known, nobody
-/// writes to it, and `missing` finds its copy; or says why it stays.
-///
-/// # Errors
-/// When the disk fails. The file is then where it was, or in the staging folder, from which the
-/// next start puts it back.
-pub fn take_out<F: Files>(
-    account: &Account<F>,
-    place: &Place<F>,
-    key: &Key,
-    item: &Item,
-    dir: &F::Dir,
-    missing: impl FnOnce(&Stat) -> io::Result<Option<FileTrouble>>,
-) -> io::Result<Fate> {
-    let files = &account.files;
-    let name = os(&key.name);
-    let stays = |why: &str| Ok(Fate::Stays(FileTrouble(why.to_owned())));
-
-    let file = match files.open(dir, name) {
-        Ok(file) => file,
-        Err(e) => return one_file(e),
-    };
-    let lease = files.lease(&file)?;
-    if lease == Lease::InUse {
-        return stays("a program has it open for writing");
-    }
-    let before = files.stat_file(&file)?;
-    if !item
-        .local
-        .is_some_and(|known| known.stamp == Stamp::from(&before))
-    {
-        return stays("changed since it was verified");
-    }
-    if let Some(why) = missing(&before)? {
-        return Ok(Fate::Stays(why));
-    }
-    let out = staging::out_name(&key.path());
-    if let Err(e) = files.rename_new(dir, name, &place.staging, &out) {
-        return one_file(e);
-    }
-    // From here on the file goes, or goes back.
-    let staged = files.stat(&place.staging, &out)?;
-    // The lease is on the file that was opened: of another one it says nothing.
-    let same = (staged.dev, staged.ino) == (before.dev, before.ino);
-    let proven = lease == Lease::Held
-        // The move itself sets the change time.
-        && (staged.size, staged.mtime) == (before.size, before.mtime)
-        && settled(&before, item)
-        && files.lease_holds(&file);
-    if same && (proven || has_agreed_bytes(account, place, &out, item, lease, &file)?) {
-        files.unlink(&place.staging, &out)?;
-        return Ok(match lease {
-            Lease::Held => Fate::Removed,
-            Lease::InUse | Lease::Unsupported => Fate::RemovedWithoutLease,
-        });
-    }
-    files.release(&file);
-    match staging::restore_one(account, (&place.staging, &out), &place.local, key)? {
-        None => stays("changed while it was being removed"),
-        Some(there) => stays(&format!(
-            "changed while it was being removed, and its name or folder was taken: it is now {}",
-            readable(&place.shown(b"", &there))
-        )),
-    }
-}
-
-fn one_file(e: io::Error) -> io::Result<Fate> {
-    crate::error::about_one_file(&e).map(Fate::Stays).ok_or(e)
-}
-
-/// Whether the recorded hash was taken when the file had long been as it is.
-fn settled(before: &Stat, item: &Item) -> bool {
-    item.local
-        .is_some_and(|known| before.mtime.max(before.ctime) <= known.at.saturating_sub(TICK))
-}
-
-/// Reads the staged file once more: stamps do not tell enough here.
-fn has_agreed_bytes<F: Files>(
-    account: &Account<F>,
-    place: &Place<F>,
-    out: &OsStr,
-    item: &Item,
-    lease: Lease,
-    file: &F::File,
-) -> io::Result<bool> {
-    let files = &account.files;
-    if lease == Lease::Held && !files.lease_holds(file) {
-        return Ok(false);
-    }
-    match hash::hash(files, &place.staging, out, Source::Staged, &account.stop) {
-        Ok(reading) => {
-            Ok(reading.hash == item.agreed.local
-                && (lease != Lease::Held || files.lease_holds(file)))
-        }
-        Err(Failed::All(e)) => Err(e),
-        Err(Failed::One(_) | Failed::Stopped) => Ok(false),
-    }
-}
-
-/// Why the copy does not count, if it does not.
-fn copy_is_missing<F: Files>(
-    account: &Account<F>,
-    place: &Place<F>,
-    task: &Task<F::Dir>,
-    local: &Stat,
-) -> io::Result<Option<FileTrouble>> {
-    let why = |why: &str| Ok(Some(FileTrouble(why.to_owned())));
-    let Some(dir) = &task.remote else {
-        return why("the storage has no copy");
-    };
-    // Looked at once more, right before the original goes.
-    let remote = match account.files.stat(dir, os(&task.key.name)) {
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return why("the storage has no copy"),
-        result => &result?,
-    };
-    if same_inode(local, remote) {
-        return why("the copy in the storage is the same file (a hard link)");
-    }
-    if still_proven(&task.item, remote, place.there.known_good) {
-        return Ok(None);
-    }
-    if task
-        .item
-        .verified
-        .is_none_or(|proof| proof.stamp != Stamp::from(remote))
-    {
-        return why("the copy in the storage changed after it was read back");
-    }
-    match read_back(account, place, &task.key, &task.item) {
-        Ok(_) => Ok(None),
-        Err(Failed::One(trouble)) => Ok(Some(trouble)),
-        Err(Failed::All(e)) => Err(e),
-        Err(Failed::Stopped) => why("stopped as asked"),
-    }
 }
 
 /// Removes the empty folders that the account brought or carried over.

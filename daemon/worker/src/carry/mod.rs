@@ -1,7 +1,9 @@
 //! Carrying files from one side to the other, a batch at a time: copied beside their place,
 //! durable, then put in place without ever replacing what nobody expected, then recorded.
 
-use std::ffi::{OsStr, OsString};
+mod put;
+
+use std::ffi::OsString;
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -9,17 +11,17 @@ use std::sync::{Mutex, PoisonError};
 use mooring_core::sync::{Agreed, Hash};
 
 use crate::account::Account;
-use crate::durable;
 use crate::error::{Error, Result};
-use crate::files::{Files, Lease, Stat};
-use crate::hash::{self, Failed, Reading, Source};
+use crate::files::{Files, Stat};
+use crate::hash::{self, Failed, Reading};
 use crate::large;
 use crate::names;
 use crate::place::{End, Place, os, path};
 use crate::pool;
-use crate::staging;
 use crate::state::{Item, Key, Proof, Stamp};
 use crate::trouble::Ledger;
+
+use put::{clear_away, put};
 
 /// Which way a file goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -286,150 +288,6 @@ fn install<F: Files>(
         ));
     }
     Ok(item(staged, &placed, files.now()))
-}
-
-/// Puts a copy in its place. Answers the folder.
-fn put<F: Files>(
-    account: &Account<F>,
-    place: &Place<F>,
-    folders: &LastFolder<F::Dir>,
-    staged: &Staged<'_>,
-    sync: bool,
-) -> std::result::Result<F::Dir, Failed> {
-    let files = &account.files;
-    let Load {
-        key, way, replaces, ..
-    } = staged.load;
-    let End { root, waiting, .. } = place.end(*way);
-    let dir = folders.get(&key.folder, || {
-        durable::ensure_dir(files, root, path(&key.folder), sync)
-    })?;
-    match replaces {
-        None => files.rename_new(waiting, &staged.name, &dir, os(&key.name))?,
-        Some(expected) => {
-            // A name that says: after a death in the middle, not ours to throw away unseen.
-            let name = staging::swap_name(account, key, &expected.bytes);
-            files.rename_new(waiting, &staged.name, waiting, &name)?;
-            replace(account, place, &Staged { name, ..*staged }, &dir, *expected)?;
-        }
-    }
-    Ok(dir)
-}
-
-/// Takes away a copy that could not be put in its place. What lies under its name after a swap may
-/// be somebody else's file: that one goes back.
-fn clear_away<F: Files>(
-    account: &Account<F>,
-    place: &Place<F>,
-    staged: &Staged<'_>,
-) -> io::Result<()> {
-    let files = &account.files;
-    let key = &staged.load.key;
-    let End { root, waiting, .. } = place.end(staged.load.way);
-    let swapped = staged
-        .load
-        .replaces
-        .map(|e| staging::swap_name(account, key, &e.bytes));
-    for name in [Some(staged.name.clone()), swapped].into_iter().flatten() {
-        match files.stat(waiting, &name) {
-            Ok(stat) if (stat.dev, stat.ino) == (staged.copy.dev, staged.copy.ino) => {
-                files.unlink(waiting, &name)?;
-            }
-            Ok(_) => drop(staging::restore_one(account, (waiting, &name), root, key)?),
-            Err(e) if e.kind() == io::ErrorKind::NotFound => {}
-            Err(e) => return Err(e),
-        }
-    }
-    Ok(())
-}
-
-/// Swaps the copy in, and looks at what came out: only the expected file may go.
-fn replace<F: Files>(
-    account: &Account<F>,
-    place: &Place<F>,
-    staged: &Staged<'_>,
-    dir: &F::Dir,
-    expected: Expected,
-) -> std::result::Result<(), Failed> {
-    let files = &account.files;
-    let waiting = place.end(staged.load.way).waiting;
-    let name = os(&staged.load.key.name);
-    match files.exchange(waiting, &staged.name, dir, name) {
-        Err(e) if e.kind() == io::ErrorKind::Unsupported => {
-            return replace_in_two_steps(account, place, staged, dir, expected);
-        }
-        result => result?,
-    }
-    let is_it = is_expected(account, waiting, &staged.name, expected);
-    if let Ok(true) = is_it {
-        sweep(account, waiting, &staged.name);
-        return Ok(());
-    }
-    // Somebody was faster, or it cannot be told: swap back, and look again at the next sync.
-    files
-        .exchange(waiting, &staged.name, dir, name)
-        .map_err(Failed::All)?;
-    is_it.and(Err(Failed::one("changed on the other side meanwhile")))
-}
-
-/// Takes the replaced file away. Its successor is in place, so a file that will not go is no failure:
-/// its name says what it is, and the next sync sweeps it ([`staging::tidy`]).
-fn sweep<F: Files>(account: &Account<F>, waiting: &F::Dir, name: &OsStr) {
-    if let Err(error) = account.files.unlink(waiting, name) {
-        let name = name.to_string_lossy();
-        tracing::warn!(%error, %name, "a replaced file stays for now");
-    }
-}
-
-/// Where there is no exchange: the old file is moved beside first, so a moment without the name
-/// is the worst that can be seen.
-fn replace_in_two_steps<F: Files>(
-    account: &Account<F>,
-    place: &Place<F>,
-    staged: &Staged<'_>,
-    dir: &F::Dir,
-    expected: Expected,
-) -> std::result::Result<(), Failed> {
-    let files = &account.files;
-    let End { root, waiting, .. } = place.end(staged.load.way);
-    let name = os(&staged.load.key.name);
-    let old = staging::old_name(account, &staged.load.key, &expected.bytes);
-    files.rename_new(dir, name, waiting, &old)?;
-    let is_it = is_expected(account, waiting, &old, expected);
-    if let Ok(true) = is_it {
-        files.rename_new(waiting, &staged.name, dir, name)?;
-        sweep(account, waiting, &old);
-        return Ok(());
-    }
-    let back = staging::restore_one(account, (waiting, &old), root, &staged.load.key);
-    back.map_err(Failed::All)?;
-    is_it.and(Err(Failed::one("changed on the other side meanwhile")))
-}
-
-/// Whether a displaced file is the one that was to be replaced, and nobody writes to it. The
-/// change time is no help: the move itself set it.
-fn is_expected<F: Files>(
-    account: &Account<F>,
-    dir: &F::Dir,
-    name: &OsStr,
-    Expected {
-        stamp,
-        bytes,
-        young,
-    }: Expected,
-) -> std::result::Result<bool, Failed> {
-    let files = &account.files;
-    let file = files.open(dir, name)?;
-    let stat = files.stat_file(&file)?;
-    let same = (stat.ino, stat.size, stat.mtime) == (stamp.ino, stamp.size, stamp.mtime);
-    if !same || files.lease(&file)? == Lease::InUse {
-        return Ok(false);
-    }
-    if !young {
-        return Ok(true);
-    }
-    let reading = hash::hash(files, dir, name, Source::Staged, &account.stop)?;
-    Ok(reading.hash == bytes)
 }
 
 fn item(staged: &Staged<'_>, placed: &Stat, now: i64) -> Item {

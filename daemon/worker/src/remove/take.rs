@@ -1,0 +1,174 @@
+//! One file on its way out: looked at, leased, moved aside, looked at once more, and only then gone.
+
+use std::ffi::OsStr;
+use std::io;
+
+use mooring_core::receipt::readable;
+
+use super::Task;
+use crate::account::Account;
+use crate::error::FileTrouble;
+use crate::files::{Files, Lease, Stat};
+use crate::hash::{self, Failed, Source};
+use crate::place::{Place, os};
+use crate::readback::{TICK, read_back, same_inode, still_proven};
+use crate::staging;
+use crate::state::{Item, Key, Stamp};
+
+/// What became of a file.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It is gone.
+    Removed,
+    /// Removed where no lease could be had.
+    RemovedWithoutLease,
+    /// It is where it was.
+    Stays(FileTrouble),
+}
+
+/// Removes one file, or says why it stays.
+pub(super) fn remove_one<F: Files>(
+    account: &Account<F>,
+    place: &Place<F>,
+    task: &Task<F::Dir>,
+) -> io::Result<Fate> {
+    take_out(account, place, &task.key, &task.item, &task.dir, |before| {
+        copy_is_missing(account, place, task, before)
+    })
+}
+
+/// Takes one file off this device if, at this moment, it is the one whose bytes are known, nobody
+/// writes to it, and `missing` finds its copy; or says why it stays.
+///
+/// # Errors
+/// When the disk fails. The file is then where it was, or in the staging folder, from which the
+/// next start puts it back.
+pub fn take_out<F: Files>(
+    account: &Account<F>,
+    place: &Place<F>,
+    key: &Key,
+    item: &Item,
+    dir: &F::Dir,
+    missing: impl FnOnce(&Stat) -> io::Result<Option<FileTrouble>>,
+) -> io::Result<Fate> {
+    let files = &account.files;
+    let name = os(&key.name);
+    let stays = |why: &str| Ok(Fate::Stays(FileTrouble(why.to_owned())));
+
+    let file = match files.open(dir, name) {
+        Ok(file) => file,
+        Err(e) => return one_file(e),
+    };
+    let lease = files.lease(&file)?;
+    if lease == Lease::InUse {
+        return stays("a program has it open for writing");
+    }
+    let before = files.stat_file(&file)?;
+    if !item
+        .local
+        .is_some_and(|known| known.stamp == Stamp::from(&before))
+    {
+        return stays("changed since it was verified");
+    }
+    if let Some(why) = missing(&before)? {
+        return Ok(Fate::Stays(why));
+    }
+    let out = staging::out_name(&key.path());
+    if let Err(e) = files.rename_new(dir, name, &place.staging, &out) {
+        return one_file(e);
+    }
+    // From here on the file goes, or goes back.
+    let staged = files.stat(&place.staging, &out)?;
+    // The lease is on the file that was opened: of another one it says nothing.
+    let same = (staged.dev, staged.ino) == (before.dev, before.ino);
+    let proven = lease == Lease::Held
+        // The move itself sets the change time.
+        && (staged.size, staged.mtime) == (before.size, before.mtime)
+        && settled(&before, item)
+        && files.lease_holds(&file);
+    if same && (proven || has_agreed_bytes(account, place, &out, item, lease, &file)?) {
+        files.unlink(&place.staging, &out)?;
+        return Ok(match lease {
+            Lease::Held => Fate::Removed,
+            Lease::InUse | Lease::Unsupported => Fate::RemovedWithoutLease,
+        });
+    }
+    files.release(&file);
+    match staging::restore_one(account, (&place.staging, &out), &place.local, key)? {
+        None => stays("changed while it was being removed"),
+        Some(there) => stays(&format!(
+            "changed while it was being removed, and its name or folder was taken: it is now {}",
+            readable(&place.shown(b"", &there))
+        )),
+    }
+}
+
+fn one_file(e: io::Error) -> io::Result<Fate> {
+    crate::error::about_one_file(&e).map(Fate::Stays).ok_or(e)
+}
+
+/// Whether the recorded hash was taken when the file had long been as it is.
+fn settled(before: &Stat, item: &Item) -> bool {
+    item.local
+        .is_some_and(|known| before.mtime.max(before.ctime) <= known.at.saturating_sub(TICK))
+}
+
+/// Reads the staged file once more: stamps do not tell enough here.
+fn has_agreed_bytes<F: Files>(
+    account: &Account<F>,
+    place: &Place<F>,
+    out: &OsStr,
+    item: &Item,
+    lease: Lease,
+    file: &F::File,
+) -> io::Result<bool> {
+    let files = &account.files;
+    if lease == Lease::Held && !files.lease_holds(file) {
+        return Ok(false);
+    }
+    match hash::hash(files, &place.staging, out, Source::Staged, &account.stop) {
+        Ok(reading) => {
+            Ok(reading.hash == item.agreed.local
+                && (lease != Lease::Held || files.lease_holds(file)))
+        }
+        Err(Failed::All(e)) => Err(e),
+        Err(Failed::One(_) | Failed::Stopped) => Ok(false),
+    }
+}
+
+/// Why the copy does not count, if it does not.
+fn copy_is_missing<F: Files>(
+    account: &Account<F>,
+    place: &Place<F>,
+    task: &Task<F::Dir>,
+    local: &Stat,
+) -> io::Result<Option<FileTrouble>> {
+    let why = |why: &str| Ok(Some(FileTrouble(why.to_owned())));
+    let Some(dir) = &task.remote else {
+        return why("the storage has no copy");
+    };
+    // Looked at once more, right before the original goes.
+    let remote = match account.files.stat(dir, os(&task.key.name)) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return why("the storage has no copy"),
+        result => &result?,
+    };
+    if same_inode(local, remote) {
+        return why("the copy in the storage is the same file (a hard link)");
+    }
+    if still_proven(&task.item, remote, place.there.known_good) {
+        return Ok(None);
+    }
+    if task
+        .item
+        .verified
+        .is_none_or(|proof| proof.stamp != Stamp::from(remote))
+    {
+        return why("the copy in the storage changed after it was read back");
+    }
+    match read_back(account, place, &task.key, &task.item) {
+        Ok(_) => Ok(None),
+        Err(Failed::One(trouble)) => Ok(Some(trouble)),
+        Err(Failed::All(e)) => Err(e),
+        Err(Failed::Stopped) => why("stopped as asked"),
+    }
+}
