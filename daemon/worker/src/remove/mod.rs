@@ -12,7 +12,7 @@
 mod report;
 mod take;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::{io, mem};
 
 use mooring_core::collection::Collection;
@@ -68,17 +68,24 @@ pub fn remove<F: Files>(
     for collection in &collections {
         let place = place::open(account, *collection)?;
         staging::tidy(account, &place)?;
-        let mut batch = Batch::default();
-        walk(account, &place, |look| {
-            tell_hidden(account, &place, &look, &mut remaining)?;
-            batch.take(look, *collection);
-            if batch.tasks.len() >= BATCH_FILES || batch.folders >= BATCH_FOLDERS {
-                let batch = mem::take(&mut batch);
-                progress.tell(remove_batch(account, &place, batch, &mut remaining)?);
-            }
+        // While one batch is made durable and written down, the next one goes.
+        let settle = |taken| {
+            progress.tell(settle(account, &place, taken)?);
             Ok(())
+        };
+        pool::behind(account.files.parallelism(), settle, |hand_over| {
+            let mut batch = Batch::default();
+            walk(account, &place, |look| {
+                tell_hidden(account, &place, &look, &mut remaining)?;
+                batch.take(look, *collection);
+                if batch.tasks.len() >= BATCH_FILES || batch.folders >= BATCH_FOLDERS {
+                    let batch = mem::take(&mut batch);
+                    hand_over(remove_batch(account, &place, batch, &mut remaining)?)?;
+                }
+                Ok(())
+            })?;
+            hand_over(remove_batch(account, &place, batch, &mut remaining)?)
         })?;
-        progress.tell(remove_batch(account, &place, batch, &mut remaining)?);
         remove_folders(account, &place)?;
     }
     // Spent: another removal needs another proof.
@@ -200,19 +207,38 @@ impl<D: Clone> Batch<D> {
     }
 }
 
+/// What was taken away and is not written down yet.
+struct Taken<D> {
+    gone: Vec<Key>,
+    /// The folders that were looked at.
+    settled: BTreeSet<Vec<u8>>,
+    /// Those in which files went.
+    changed: Vec<D>,
+    without_lease: bool,
+}
+
 fn remove_batch<F: Files>(
     account: &Account<F>,
     place: &Place<F>,
     batch: Batch<F::Dir>,
     remaining: &mut Named,
-) -> Result<u64> {
+) -> Result<Taken<F::Dir>> {
     let Batch { tasks, missing, .. } = batch;
-    // What is missing now is told apart by what a predecessor wrote down; only then is written down
+    // What is missing now is told apart by what a predecessor wrote down. Only then is written down
     // what goes next: missing after a crash and not about to go, others took it.
-    let settled: BTreeSet<_> = missing.iter().map(|key| key.folder.clone()).collect();
-    let mut gone = settle_missing(account, missing)?;
-    let going: BTreeSet<_> = tasks.iter().map(|task| &task.key.folder).collect();
-    account.state.mark_going(place.collection, &going)?;
+    let mut settled: BTreeSet<_> = missing.iter().map(|key| key.folder.clone()).collect();
+    let gone = settle_missing(account, missing)?;
+    let going: BTreeMap<_, _> = tasks.iter().map(|t| (&t.key.folder, &t.dir)).collect();
+    account
+        .state
+        .mark_going(place.collection, going.keys().copied())?;
+    settled.extend(going.keys().copied().cloned());
+    let mut taken = Taken {
+        gone,
+        settled,
+        changed: going.into_values().cloned().collect(),
+        without_lease: false,
+    };
     let fates = pool::map(account.files.parallelism(), &tasks, |task| {
         if account.stop.load(std::sync::atomic::Ordering::Relaxed) {
             return Ok(Fate::Stays(FileTrouble("stopped as asked".to_owned())));
@@ -220,34 +246,41 @@ fn remove_batch<F: Files>(
         remove_one(account, place, task)
     });
     let mut fatal = None;
-    let mut without_lease = false;
-    for (task, fate) in tasks.iter().zip(fates) {
+    for (task, fate) in tasks.into_iter().zip(fates) {
         match fate {
-            Ok(Fate::Removed) => gone.push(task.key.clone()),
+            Ok(Fate::Removed) => taken.gone.push(task.key),
             Ok(Fate::RemovedWithoutLease) => {
-                without_lease = true;
-                gone.push(task.key.clone());
+                taken.without_lease = true;
+                taken.gone.push(task.key);
             }
             Ok(Fate::Stays(FileTrouble(why))) => {
                 remaining.add(place.shown_key(&task.key), &why);
             }
-            Err(e) => fatal = Some(Error::io("remove", path(&place.shown_key(&task.key)), e)),
+            Err(e) => {
+                // What became of that file is not known: its folder is going still.
+                taken.settled.remove(&task.key.folder);
+                fatal = Some(Error::io("remove", path(&place.shown_key(&task.key)), e));
+            }
         }
     }
-    if without_lease && account.state.meta(NO_LEASES)?.is_none() {
+    let Some(fatal) = fatal else {
+        return Ok(taken);
+    };
+    settle(account, place, taken)?;
+    Err(fatal)
+}
+
+/// Makes durable that files are gone, and only then writes it down: recorded as gone and back after
+/// a power loss would be a file that nobody knows about. Answers how many.
+fn settle<F: Files>(account: &Account<F>, place: &Place<F>, taken: Taken<F::Dir>) -> Result<u64> {
+    if taken.without_lease && account.state.meta(NO_LEASES)?.is_none() {
         account.state.set_meta(NO_LEASES, "1")?;
     }
-    sync_folders(account, place, tasks.iter().map(|task| &task.dir))?;
-    if let Some(e) = fatal {
-        // What became of that file is not known: its folder is going still.
-        account
-            .state
-            .mark_gone(place.collection, &gone, &BTreeSet::new())?;
-        return Err(e);
-    }
-    let settled = settled.iter().chain(going).collect();
-    account.state.mark_gone(place.collection, &gone, &settled)?;
-    Ok(gone.len() as u64)
+    sync_folders(account, place, &taken.changed)?;
+    account
+        .state
+        .mark_gone(place.collection, &taken.gone, &taken.settled)?;
+    Ok(taken.gone.len() as u64)
 }
 
 /// Tells those that a dead predecessor removed, which are answered, from those that somebody else
@@ -268,13 +301,8 @@ pub(crate) fn settle_missing<F: Files>(
     Ok(ours)
 }
 
-/// Makes the unlinks durable: recorded as gone and back after a power loss would be a file that
-/// nobody knows about.
-fn sync_folders<'a, F: Files>(
-    account: &Account<F>,
-    place: &Place<F>,
-    dirs: impl Iterator<Item = &'a F::Dir>,
-) -> Result<()> {
+/// Makes durable what went from some folders.
+fn sync_folders<F: Files>(account: &Account<F>, place: &Place<F>, dirs: &[F::Dir]) -> Result<()> {
     let fail = |e| Error::io("make durable", &place.local_path, e);
     if place.here.known_good {
         return account.files.sync_all(&place.local).map_err(fail);
@@ -307,7 +335,7 @@ pub fn remove_folders<F: Files>(account: &Account<F>, place: &Place<F>) -> Resul
         }
     }
     if !gone.is_empty() {
-        sync_folders(account, place, std::iter::once(&place.local))?;
+        sync_folders(account, place, std::slice::from_ref(&place.local))?;
     }
     account.state.forget_folders(place.collection, &gone)
 }

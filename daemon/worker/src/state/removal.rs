@@ -25,8 +25,12 @@ pub(super) mod fate {
 
 impl State {
     /// Writes folders down whose files this sign-out is about to remove.
-    pub fn mark_going(&self, collection: Collection, folders: &BTreeSet<&Vec<u8>>) -> Result<()> {
-        if folders.is_empty() {
+    pub fn mark_going<'a>(
+        &self,
+        collection: Collection,
+        mut folders: impl ExactSizeIterator<Item = &'a Vec<u8>>,
+    ) -> Result<()> {
+        if folders.len() == 0 {
             return Ok(());
         }
         self.commit("commit-going", |t| {
@@ -34,7 +38,6 @@ impl State {
                 "INSERT OR IGNORE INTO going (collection, folder) VALUES (?1, ?2)",
             )?;
             folders
-                .iter()
                 .try_for_each(|folder| mark.execute(params![collection as i64, folder]).map(drop))
         })
     }
@@ -53,7 +56,7 @@ impl State {
         &self,
         collection: Collection,
         gone: &[Key],
-        settled: &BTreeSet<&Vec<u8>>,
+        settled: &BTreeSet<Vec<u8>>,
     ) -> Result<()> {
         if gone.is_empty() && settled.is_empty() {
             return Ok(());
