@@ -5,7 +5,8 @@
 //!   read back again, where stamps prove little);
 //! - nobody has the file open for writing (a read lease), and it is the file whose bytes were
 //!   hashed: same inode, size and times;
-//! - moved into the staging folder, it is still that file, and nobody has asked to write to it.
+//! - moved into the staging folder, it is still that file, and nobody has asked to write to it;
+//!   where stamps do not tell of every write, it is hashed there once more.
 //!
 //! Otherwise it stays or goes back, and is told.
 
@@ -130,8 +131,9 @@ fn report<F: Files>(
     };
     if !report.writers_excluded {
         report.remarks.push(
-            "The filesystem gives no leases: programs that were writing to a file while it was \
-             removed were not excluded. Each file was read once more right before it went."
+            "The filesystem gives no leases, or none that keep every program out: programs that \
+             were writing to a file while it was removed were not excluded. Each file was read \
+             once more right before it went."
                 .to_owned(),
         );
     }
@@ -249,7 +251,7 @@ impl<D: Clone> Batch<D> {
 pub enum Fate {
     /// It is gone.
     Removed,
-    /// Removed where no lease could be had.
+    /// Removed where no lease could be had, or none that keeps every writer out.
     RemovedWithoutLease,
     /// It is where it was.
     Stays(FileTrouble),
@@ -386,15 +388,19 @@ pub fn take_out<F: Files>(
     // The lease is on the file that was opened: of another one it says nothing.
     let same = (staged.dev, staged.ino) == (before.dev, before.ino);
     let proven = lease == Lease::Held
+        // Elsewhere a program that had it mapped, and is done, may have left no trace.
+        && place.here.known_good
         // The move itself sets the change time.
         && (staged.size, staged.mtime) == (before.size, before.mtime)
         && settled(&before, item)
         && files.lease_holds(&file);
     if same && (proven || has_agreed_bytes(account, place, &out, item, lease, &file)?) {
         files.unlink(&place.staging, &out)?;
-        return Ok(match lease {
-            Lease::Held => Fate::Removed,
-            Lease::InUse | Lease::Unsupported => Fate::RemovedWithoutLease,
+        let excluded = lease == Lease::Held && place.here.excludes_mapped;
+        return Ok(if excluded {
+            Fate::Removed
+        } else {
+            Fate::RemovedWithoutLease
         });
     }
     files.release(&file);
