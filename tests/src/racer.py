@@ -76,7 +76,7 @@ class Racer:
 
     def wait(self):
         """Until the first file is gone: the removal has begun."""
-        expected = {k: sum(nr % ALL_FOLDERS == k for nr in self.numbers) for k in self.folders}
+        expected = {folder: len(os.listdir(self.folder(folder))) for folder in self.folders}
         while not self.told_to_stop():
             for folder in self.folders:
                 try:
@@ -223,7 +223,7 @@ class Racer:
         """A link to a decoy under a file's name, and the file again."""
         path, aside = self.path(nr), f"{self.folder(nr)}/{self.unused('aside')}"
         if not move(path, aside):
-            raise FileNotFoundError
+            raise FileNotFoundError(errno.ENOENT, "it is gone")
         try:
             os.symlink(f"{random.choice(self.decoys)}/{nr:04}", path)
         except FileExistsError:
@@ -237,7 +237,7 @@ class Racer:
         """A link to decoys under a folder's name, and the folder again."""
         folder, aside = self.folder(nr), f"{self.root}/{self.unused('aside')}"
         if not move(folder, aside):
-            raise FileNotFoundError
+            raise FileNotFoundError(errno.ENOENT, "it is gone")
         try:
             os.symlink(random.choice(self.decoys), folder)
             self.look_at(folder)
