@@ -62,20 +62,23 @@ print(part * count * seconds * 100, time.monotonic() - begin, flush=True)
 "#;
 
 /// Asks and waits for the answer, again and again until its input ends; prints how long each took,
-/// in microseconds.
+/// in microseconds, on one line, and on another the same of the bus itself.
 const ASKER: &str = r#"
 import dbus, select, sys, time
 bus = dbus.SystemBus()
-ask = lambda: bus.call_blocking("org.mooring1", "/org/mooring1", "org.mooring1.Manager",
-                                "ListInhibitors", "", [], timeout=120)
-ask()
+daemon = ("org.mooring1", "/org/mooring1", "org.mooring1.Manager", "ListInhibitors")
+itself = ("org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus", "GetId")
+def ask(what):
+    begin = time.monotonic()
+    bus.call_blocking(*what, "", [], timeout=120)
+    return int((time.monotonic() - begin) * 1e6)
+ask(daemon)
 print("asks", flush=True)
 taken = []
 while not taken or not select.select([sys.stdin], [], [], 0)[0]:
-    begin = time.monotonic()
-    ask()
-    taken.append(int((time.monotonic() - begin) * 1e6))
-print(*taken)
+    taken.append((ask(daemon), ask(itself)))
+for each in zip(*taken):
+    print(*each)
 "#;
 
 fn start(machine: &Machine, who: &str, words: &[&str]) -> (Child, BufReader<impl Read + use<>>) {
@@ -119,6 +122,20 @@ fn message(interface: &str, member: &str, flags: Option<Flags>) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
+/// How long answers took, of numbers of microseconds.
+fn told(taken: &str) -> String {
+    let mut taken: Vec<u64> = taken.split(' ').map(|n| n.parse().unwrap()).collect();
+    taken.sort_unstable();
+    let at = |percent: usize| Duration::from_micros(taken[(taken.len() - 1) * percent / 100]);
+    format!(
+        "{} answers, half within {:?}, 99 % within {:?}, all within {:?}",
+        taken.len(),
+        at(50),
+        at(99),
+        at(100)
+    )
+}
+
 #[tokio::test]
 async fn one_person_is_served_while_anothers_program_floods() {
     let machine = Machine::new();
@@ -138,14 +155,12 @@ async fn one_person_is_served_while_anothers_program_floods() {
         let words = [&[FLOOD, &message], &numbers.each_ref().map(String::as_str)[..]].concat();
         let flooded = rest(start(&machine, "ann", &words));
         let said = rest(asker);
-        let mut taken: Vec<u64> = said.split_whitespace().map(|n| n.parse().unwrap()).collect();
-        taken.sort_unstable();
-        let at = |percent: usize| Duration::from_micros(taken[(taken.len() - 1) * percent / 100]);
+        let (daemon, bus) = said.trim().split_once('\n').unwrap();
         let (count, seconds) = flooded.trim().split_once(' ').unwrap();
         println!(
-            "{count} of {member} ({flags:?}) in {seconds} s: {} answers, half within {:?}, 99 % \
-             within {:?}, all within {:?}; memory at most {} KiB, {before} before",
-            taken.len(), at(50), at(99), at(100), peak(&machine)
+            "{count} of {member} ({flags:?}) in {seconds} s: {}; of the bus itself {}; memory at \
+             most {} KiB, {before} before",
+            told(daemon), told(bus), peak(&machine)
         );
     }
     let after = peak(&machine);

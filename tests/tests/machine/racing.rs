@@ -147,8 +147,9 @@ async fn programs_race_their_own_persons_removal_and_reach_nothing_else() {
         people.iter().for_each(|person| person.sign_in(&machine));
         let each = rounds.div_ceil(2).min(IN_ONE);
         let all = std::thread::scope(|scope| {
-            let leave = |person| scope.spawn(|| Person::leave(person, &machine, number, each));
-            let [ann, bob] = [&people[0], &people[1]].map(leave);
+            let machine = &machine;
+            let leave = |person: &'_ Person| person.leave(machine, number, each);
+            let [ann, bob] = people.each_ref().map(|person| scope.spawn(move || leave(person)));
             [ann.join().unwrap(), bob.join().unwrap()]
         });
         for (person, raced) in people.iter().zip(all) {
