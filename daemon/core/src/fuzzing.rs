@@ -65,7 +65,10 @@ fn in_force(bundle: Bundle) {
     assert_eq!(names.len(), bundle.files.len());
     assert!(names.iter().all(|name| name.starts_with("/b:")));
     let first = hold(&Memory::default(), Offer::Signed(bundle.clone()), NOW);
-    assert_eq!(first.holding == Holding::InForce, first.memory.accepted.is_some());
+    assert_eq!(
+        first.holding == Holding::InForce,
+        first.memory.accepted.is_some()
+    );
     let newer = Bundle {
         version: bundle.version.saturating_add(1),
         expires: NOW + 1,
@@ -73,7 +76,12 @@ fn in_force(bundle: Bundle) {
     };
     let memory = hold(&first.memory, Offer::Signed(newer.clone()), NOW).memory;
     let again = hold(&memory, Offer::Signed(bundle), NOW);
-    assert!(again.memory.accepted.is_some_and(|held| held.version == newer.version));
+    assert!(
+        again
+            .memory
+            .accepted
+            .is_some_and(|held| held.version == newer.version)
+    );
 }
 
 /// Every problem lies in the text, and is said on one line.
@@ -82,7 +90,10 @@ fn assert_told(document: &[u8], problems: &[Problem]) {
     let lines = document.split(|byte| *byte == b'\n').count();
     for problem in problems {
         assert!(problem.line as usize <= lines, "{problem}");
-        assert!(!problem.to_string().contains(char::is_control), "{problem:?}");
+        assert!(
+            !problem.to_string().contains(char::is_control),
+            "{problem:?}"
+        );
     }
 }
 
@@ -90,8 +101,10 @@ fn assert_told(document: &[u8], problems: &[Problem]) {
 fn conditions(bytes: &[u8]) {
     let mut parts = bytes.splitn(2, |byte| *byte == NEXT);
     let (facts, rules) = (parts.next().unwrap_or_default(), parts.next());
-    let (Some(facts), Ok(source)) = (text(facts), Source::from_bytes("c.toml", rules.unwrap_or_default()))
-    else {
+    let (Some(facts), Ok(source)) = (
+        text(facts),
+        Source::from_bytes("c.toml", rules.unwrap_or_default()),
+    ) else {
         return;
     };
     let Ok(policy) = unite(&[source]) else {
@@ -106,7 +119,13 @@ fn conditions(bytes: &[u8]) {
                 ..Facts::new(verb, actor, "local", "alice")
             };
             let unknown = decide(&policy, &asked);
-            let told = decide(&policy, &Facts { circumstances: known.clone(), ..asked });
+            let told = decide(
+                &policy,
+                &Facts {
+                    circumstances: known.clone(),
+                    ..asked
+                },
+            );
             assert!(told.allowed || !unknown.allowed);
             let more: HashSet<_> = unknown.denials.iter().collect();
             assert!(told.denials.iter().all(|denial| more.contains(denial)));
@@ -117,7 +136,12 @@ fn conditions(bytes: &[u8]) {
 /// A fact a line: the host, its system and version, whether the network costs; then names.
 fn circumstances(facts: &str) -> Circumstances {
     let mut lines = facts.lines();
-    let mut one = || lines.next().filter(|line| !line.is_empty()).map(str::to_owned);
+    let mut one = || {
+        lines
+            .next()
+            .filter(|line| !line.is_empty())
+            .map(str::to_owned)
+    };
     let (host, system, system_version, costs) = (one(), one(), one(), one());
     let names: Vec<String> = lines.map(str::to_owned).collect();
     Circumstances {
@@ -149,9 +173,14 @@ fn log(bytes: &[u8]) {
     let standing = |log: &[u8]| wal::look(log).expect("memory can be read");
     let (log, damage) = by_the_book(bytes);
     for log in [bytes, &log] {
-        let cut = bytes.first().map_or(0, |byte| log.len() * usize::from(*byte) / 255);
+        let cut = bytes
+            .first()
+            .map_or(0, |byte| log.len() * usize::from(*byte) / 255);
         let all = standing(log);
-        assert!(matches!(all, Standing::Rotten(_)) || !matches!(standing(&log[..cut]), Standing::Rotten(_)));
+        assert!(
+            matches!(all, Standing::Rotten(_))
+                || !matches!(standing(&log[..cut]), Standing::Rotten(_))
+        );
     }
     let expected = match damage {
         None | Some((_, false, _)) => Standing::Whole,

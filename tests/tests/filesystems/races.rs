@@ -44,13 +44,21 @@ impl Arena {
         };
         let memory = (number % 2 == 1).then(|| place::memory(&world.home()));
         let decoys = world.folder().join("decoys");
-        let copied = Command::new("cp").args(["-a", "/etc"]).arg(&decoys).status();
+        let copied = Command::new("cp")
+            .args(["-a", "/etc"])
+            .arg(&decoys)
+            .status();
         assert!(copied.unwrap().success());
         for nr in 0..FILES {
             write(&decoys.join(format!("{nr:04}")), b"a decoy", 0o644, 1);
         }
         let race = Race {
-            root: world.account_folder(ALICE).join("Photos").to_str().unwrap().to_owned(),
+            root: world
+                .account_folder(ALICE)
+                .join("Photos")
+                .to_str()
+                .unwrap()
+                .to_owned(),
             files: FILES,
             decoys: vec![decoys.to_str().unwrap().to_owned()],
             bind: true,
@@ -139,7 +147,13 @@ async fn nothing_that_a_program_changes_during_the_removal_is_lost() {
         let mut raced = Raced::default();
         let daemon = arena.world.daemon().await;
         arena.fill(number, &mut raced).await;
-        arena.sign_out(number, left.clamp(rounds.min(IN_ONE) / 2, IN_ONE), &mut raced).await;
+        arena
+            .sign_out(
+                number,
+                left.clamp(rounds.min(IN_ONE) / 2, IN_ONE),
+                &mut raced,
+            )
+            .await;
         arena.check(&raced);
         come_back(&arena.world).await;
         arena.check(&raced);
@@ -177,6 +191,9 @@ async fn on_an_overlay_the_receipt_says_that_writers_are_not_excluded() {
     let receipts = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap());
     let receipt = fs::read_to_string(receipts.last().unwrap().path()).unwrap();
     assert!(receipt.contains("writers-excluded = false"), "{receipt}");
-    assert!(receipt.contains("none that keep every program out"), "{receipt}");
+    assert!(
+        receipt.contains("none that keep every program out"),
+        "{receipt}"
+    );
     assert!(daemon.terminate().await.success());
 }

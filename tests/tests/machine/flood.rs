@@ -106,7 +106,9 @@ fn peak(machine: &Machine) -> u64 {
     let broker = machine.property("mooringd.service", "MainPID");
     let status = machine.run(&["cat", &format!("/proc/{broker}/status")]);
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let kib = line.and_then(|line| line.trim().strip_suffix(" kB")).unwrap();
+    let kib = line
+        .and_then(|line| line.trim().strip_suffix(" kB"))
+        .unwrap();
     kib.parse().unwrap()
 }
 
@@ -146,13 +148,25 @@ async fn one_person_is_served_while_anothers_program_floods() {
     let numbers = [RATE, SECONDS, CONNECTIONS].map(|number| number.to_string());
     for (interface, member, flags) in [
         ("org.mooring1.Manager", "ListInhibitors", None),
-        ("org.mooring1.Manager", "ListInhibitors", Some(Flags::NO_REPLY_EXPECTED)),
+        (
+            "org.mooring1.Manager",
+            "ListInhibitors",
+            Some(Flags::NO_REPLY_EXPECTED),
+        ),
         ("org.freedesktop.DBus.Peer", "Ping", None),
-        ("org.freedesktop.DBus.ObjectManager", "GetManagedObjects", None),
+        (
+            "org.freedesktop.DBus.ObjectManager",
+            "GetManagedObjects",
+            None,
+        ),
     ] {
         let asker = start(&machine, "bob", &[ASKER]);
         let message = message(interface, member, flags);
-        let words = [&[FLOOD, &message], &numbers.each_ref().map(String::as_str)[..]].concat();
+        let words = [
+            &[FLOOD, &message],
+            &numbers.each_ref().map(String::as_str)[..],
+        ]
+        .concat();
         let flooded = rest(start(&machine, "ann", &words));
         let said = rest(asker);
         let (daemon, bus) = said.trim().split_once('\n').unwrap();
@@ -160,7 +174,9 @@ async fn one_person_is_served_while_anothers_program_floods() {
         println!(
             "{count} of {member} ({flags:?}) in {seconds} s: {}; of the bus itself {}; memory at \
              most {} KiB, {before} before",
-            told(daemon), told(bus), peak(&machine)
+            told(daemon),
+            told(bus),
+            peak(&machine)
         );
     }
     let after = peak(&machine);

@@ -45,7 +45,14 @@ impl Person {
         let name = self.name;
         let storage = format!("/home/{name}/Storage");
         machine.run_as(name, &["mkdir", "-p", &storage]);
-        let words = ["sign-in", "local", "--identity", name, "--storage", &storage];
+        let words = [
+            "sign-in",
+            "local",
+            "--identity",
+            name,
+            "--storage",
+            &storage,
+        ];
         let more = ["--yes", "--adopt", "--password-fd", "0"];
         machine.run_as_with(name, &ctl(&[&words[..], &more].concat()), PASSWORD);
     }
@@ -99,7 +106,11 @@ impl Person {
         let all = jobs["jobs"].as_array().unwrap().iter();
         let job = all.filter(|job| job["kind"] == "sign-out").last().unwrap();
         let number = job["number"].to_string();
-        let run = |what| machine.command_as(self.name, &ctl(&["jobs", what, &number])).output();
+        let run = |what| {
+            machine
+                .command_as(self.name, &ctl(&["jobs", what, &number]))
+                .output()
+        };
         // It may have gone on by itself meanwhile.
         drop(run("retry").unwrap());
         run("follow").unwrap()
@@ -120,7 +131,11 @@ fn homes_in_memory(machine: &Machine) {
 
 fn decoys(machine: &Machine) {
     let to = machine.path(DECOYS);
-    let copied = Command::new("cp").arg("-a").arg(machine.path("/etc")).arg(&to).status();
+    let copied = Command::new("cp")
+        .arg("-a")
+        .arg(machine.path("/etc"))
+        .arg(&to)
+        .status();
     assert!(copied.unwrap().success());
     for nr in 0..FILES {
         fs::write(to.join(format!("{nr:04}")), "a decoy").unwrap();
@@ -149,7 +164,9 @@ async fn programs_race_their_own_persons_removal_and_reach_nothing_else() {
         let all = std::thread::scope(|scope| {
             let machine = &machine;
             let leave = |person: &'_ Person| person.leave(machine, number, each);
-            let [ann, bob] = people.each_ref().map(|person| scope.spawn(move || leave(person)));
+            let [ann, bob] = people
+                .each_ref()
+                .map(|person| scope.spawn(move || leave(person)));
             [ann.join().unwrap(), bob.join().unwrap()]
         });
         for (person, raced) in people.iter().zip(all) {
