@@ -18,6 +18,8 @@ pub mod diagnose;
 pub mod durable;
 pub mod failure;
 pub mod folders;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 pub mod holding;
 pub mod idle;
 pub mod inhibitors;

@@ -23,6 +23,8 @@ use crate::account::Account;
 use crate::jobs::ended::Ended;
 use crate::jobs::journal::Entry;
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) use rows::fuzzed;
 pub use sealed::Sealing;
 
 /// Why the state cannot be read or written.

@@ -16,6 +16,7 @@ mod machine;
 mod manifest;
 mod process;
 mod proxies;
+mod racer;
 pub mod samples;
 mod world;
 
@@ -25,6 +26,7 @@ pub use daemon::Daemon;
 pub use machine::Machine;
 pub use manifest::{Entry, Kind, Manifest};
 pub use process::Process;
+pub use racer::{Race, Raced, Racer};
 pub use world::{Fault, World, binary};
 
 use std::time::Duration;

@@ -5,6 +5,8 @@
 pub mod account;
 pub mod attempts;
 pub mod collection;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 pub mod identity;
 pub mod moves;
 pub mod plan;

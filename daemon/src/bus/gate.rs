@@ -19,7 +19,7 @@ use crate::polkit::{About, Polkit};
 
 use super::actions::{Action, action_of};
 use calls::{Calls, Size, Underway};
-use clients::Clients;
+use clients::{Clients, Seen};
 
 /// Someone who passed the gate. Kept until the call is answered: so long it is under way.
 #[derive(Debug)]
@@ -59,6 +59,7 @@ pub struct Gate {
     calls: Calls,
     users: Calls,
     clients: Clients,
+    seen: Seen,
 }
 
 /// A call that is known, and whose sender is, and of which nothing is decided.
@@ -79,6 +80,7 @@ impl Gate {
             calls: Calls::of_clients(),
             users: Calls::of_users(),
             clients: Clients::default(),
+            seen: Seen::default(),
         }
     }
 
@@ -160,7 +162,7 @@ impl Gate {
         // First of all: whoever floods is answered without a question to the bus.
         let of_client = self.calls.begin(sender, Size::of(header))?;
         let uid = match self.mode {
-            Mode::Session => user(sender, connection).await,
+            Mode::Session => self.seen.uid(sender, connection).await,
             Mode::System => self.clients.uid(sender, connection).await,
         };
         let uid = uid.map_err(unknown)?;
@@ -264,13 +266,6 @@ impl Sight {
         self.0
             .is_none_or(|uid| uid == owner || uid == ADMINISTRATOR)
     }
-}
-
-/// The user of a client.
-async fn user(sender: &UniqueName<'_>, connection: &Connection) -> zbus::Result<u32> {
-    let bus = DBusProxy::new(connection).await?;
-    let name = BusName::Unique(sender.as_ref());
-    Ok(bus.get_connection_unix_user(name).await?)
 }
 
 fn refused(message: String) -> Failure {

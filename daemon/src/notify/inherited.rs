@@ -111,16 +111,25 @@ fn own_it(number: RawFd) -> io::Result<OwnedFd> {
     descriptor.ok_or_else(|| io::Error::other("it did not come through"))
 }
 
+/// The person and the account of a watch, by its name; none when it is nothing that [`names`] says.
+fn whose(name: &str) -> Option<(u32, &str)> {
+    let (uid, account) = name
+        .strip_prefix(WATCH)?
+        .strip_prefix('-')?
+        .split_once('-')?;
+    let uid = uid.parse().ok()?;
+    let [watch, _] = names(uid, account);
+    (watch == name).then_some((uid, account))
+}
+
 /// Watches with their maps; what has no other half, or is something else, is closed.
 fn paired(mut single: BTreeMap<String, OwnedFd>) -> Found {
     let mut found = Found::new();
     let all: Vec<String> = single.keys().cloned().collect();
     for name in all {
-        let of = name
-            .strip_prefix(WATCH)
-            .and_then(|rest| rest.strip_prefix('-')?.split_once('-'));
-        let Some((uid, account)) = of else { continue };
-        let Ok(uid) = uid.parse() else { continue };
+        let Some((uid, account)) = whose(&name) else {
+            continue;
+        };
         let [watch, map] = names(uid, account).map(|name| single.remove(&name));
         if let (Some(watch), Some(map)) = (watch, map)
             && kind(&watch) == Some(Kind::Inotify)
@@ -133,6 +142,36 @@ fn paired(mut single: BTreeMap<String, OwnedFd>) -> Found {
         tracing::warn!(name, "a kept descriptor is of no use");
     }
     found
+}
+
+/// Names with colons between, as a service manager gives them, each for a watch, a map or something
+/// else: what is taken are pairs of the two, under their own names.
+#[cfg(any(test, feature = "fuzzing"))]
+#[allow(clippy::expect_used)]
+pub(crate) fn fuzzed(bytes: &[u8]) {
+    use nix::sys::inotify::{InitFlags, Inotify};
+    use nix::sys::memfd::{MFdFlags, memfd_create};
+    let Ok(all) = std::str::from_utf8(bytes) else {
+        return;
+    };
+    let descriptor = |name: &str| -> OwnedFd {
+        let flags = MFdFlags::MFD_CLOEXEC;
+        match (name.len() % 7, name.starts_with(MAP)) {
+            (0, _) => memfd_create("other", flags).expect("memory"),
+            (_, true) => memfd_create(mooring_wire::WATCH_MAP, flags).expect("memory"),
+            (_, false) => Inotify::init(InitFlags::IN_CLOEXEC)
+                .expect("an inotify")
+                .into(),
+        }
+    };
+    let names: Vec<&str> = all.split(':').take(16).collect();
+    let single = names.iter().map(|n| ((*n).to_owned(), descriptor(n)));
+    for ((uid, account), (watch, map)) in paired(single.collect()) {
+        let [watch_name, map_name] = self::names(uid, &account);
+        assert!(names.contains(&watch_name.as_str()) && names.contains(&map_name.as_str()));
+        assert_eq!(kind(&watch), Some(Kind::Inotify));
+        assert_eq!(kind(&map), Some(Kind::Map));
+    }
 }
 
 #[cfg(test)]
@@ -155,6 +194,15 @@ mod tests {
         let own = own_it(number).unwrap();
         assert_eq!(kind(&own), Some(Kind::Map));
         assert!(own_it(RawFd::MAX).is_err());
+    }
+
+    #[test]
+    fn a_number_has_one_name() {
+        let [watch, _] = names(1000, "a-1");
+        assert_eq!(whose(&watch), Some((1000, "a-1")));
+        for other in ["watch-+7-a", "watch-007-a", "watch-7", "map-7-a", "watch"] {
+            assert_eq!(whose(other), None, "{other}");
+        }
     }
 
     #[test]

@@ -354,3 +354,33 @@ pub(super) fn put_session(
 pub(super) fn signed(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
+
+/// A kind of row and its text: no text opens that was not sealed, and one that is understood is
+/// written as it is understood. The same for a secret that is sealed by a key.
+#[cfg(any(test, feature = "fuzzing"))]
+#[allow(clippy::expect_used)]
+pub(crate) fn fuzzed(bytes: &[u8]) {
+    let Some((chosen, rest)) = bytes.split_first() else {
+        return;
+    };
+    let key = crate::sealed::Key::from_bytes(&[7; crate::sealed::KEY_BYTES]).expect("a key");
+    assert!(key.open("a", Kind::IdentityRecord, rest).is_err());
+    let Ok(text) = std::str::from_utf8(rest) else {
+        return;
+    };
+    match chosen % 3 {
+        0 => understood::<Account>(ACCOUNT, text),
+        1 => understood::<Entry>(JOB, text),
+        _ => understood::<Vec<Source>>(POLICY, text),
+    }
+}
+
+#[cfg(any(test, feature = "fuzzing"))]
+#[allow(clippy::expect_used)]
+fn understood<T: Serialize + DeserializeOwned + PartialEq>(what: &str, text: &str) {
+    assert!(read::<T>(what, "k", text).is_err(), "nobody sealed it");
+    if let Ok(value) = read::<T>(what, "k", &seal::seal(what, "k", text)) {
+        let again = written(what, "k", &value).expect("what was read can be written");
+        assert!(read::<T>(what, "k", &again).is_ok_and(|again| again == value));
+    }
+}

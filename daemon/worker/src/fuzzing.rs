@@ -26,6 +26,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("about", about),
     ("ignore", ignore),
     ("days", days),
+    ("handing", crate::watch::fuzzed),
 ];
 
 fn text(bytes: &[u8]) -> Option<&str> {

@@ -9,21 +9,26 @@ use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::time::Duration;
 
 use mooring_worker::{leave, remove, verify};
 use stage::real::Real;
 
-/// Maps the file, closes it, and writes through the mapping whenever a line comes.
+/// Maps the file, closes it, looks at it, and writes through the mapping whenever a line comes.
 const PROGRAM: &str = "
 import mmap, sys
 with open(sys.argv[1], 'r+b') as file:
     mapped = mmap.mmap(file.fileno(), 0)
+mapped[0]
 print('mapped', flush=True)
 for line in sys.stdin:
     text = line.strip().encode()
     mapped[:len(text)] = text
     print('written', flush=True)
 ";
+
+/// From this age on a stamp is believed where files are removed.
+const BELIEVED: Duration = Duration::from_millis(50);
 
 /// The program; killed when it is dropped.
 struct Mapper {
@@ -100,4 +105,37 @@ fn what_is_written_through_a_mapping_is_not_lost() {
     assert_eq!(report.remaining, 0, "{report:?}");
     assert!(!here.exists());
     assert_eq!(fs::read(&there).unwrap(), b"third content");
+}
+
+/// On tmpfs a page that was looked at before is written without a trace: no stamp tells, also when
+/// the program is done and nothing is mapped any more.
+#[test]
+fn what_leaves_no_trace_is_noticed_before_it_goes() {
+    let memory = tempfile::tempdir_in("/dev/shm").expect("a tmpfs");
+    let mut real = Real::new();
+    real.collections[0].1 = memory.path().join("Photos");
+    real.sign_in(false).unwrap();
+    let here = real.photos().join("a.jpg");
+    fs::write(&here, "first content").unwrap();
+    // So old that its stamps are believed.
+    let written = fs::metadata(&here).unwrap().modified().unwrap();
+    while written.elapsed().unwrap() < BELIEVED {
+        std::thread::yield_now();
+    }
+    assert_eq!(real.sync().unwrap(), 0);
+    let account = real.account();
+    assert_eq!(leave::drain(&account, &[]).unwrap().unsynced_total, 0);
+    let (_, proof) = verify::verify(&account, &[], "receipt-x").unwrap();
+
+    let mut mapper = Mapper::of(&here);
+    mapper.write("other");
+    drop(mapper);
+    let report = remove::remove(&account, proof.unwrap(), &[]).unwrap();
+    assert_eq!(report.remaining, 1, "{report:?}");
+    assert_eq!(fs::read(&here).unwrap(), b"other content");
+
+    let (_, report) = stage::drain_verify_remove(&account, &[], "receipt-x").unwrap();
+    assert_eq!(report.remaining, 0, "{report:?}");
+    let there = real.copies().join("a.jpg");
+    assert_eq!(fs::read(there).unwrap(), b"other content");
 }

@@ -16,7 +16,9 @@ static CHOSEN: OnceLock<Target> = OnceLock::new();
 
 fn targets() -> Vec<(&'static str, Target)> {
     let mut all: Vec<(&str, Target)> = core::TARGETS.to_vec();
+    all.extend(mooring_core::fuzzing::TARGETS);
     all.extend(mooring_worker::fuzzing::TARGETS);
+    all.extend(mooringd::fuzzing::TARGETS);
     all.extend(wire::TARGETS);
     all.push((mooringd::bus::fuzzing::CORPUS, mooringd::bus::fuzzing::call));
     all

@@ -52,6 +52,13 @@ pub fn disk(world: &World, kind: &str, at: &Path) -> Mounted {
     Mounted(at.to_owned())
 }
 
+/// A file system in memory at `at`.
+pub fn memory(at: &Path) -> Mounted {
+    let size = Some("size=256M");
+    mount(Some("memory"), at, Some("tmpfs"), MsFlags::empty(), size).unwrap();
+    Mounted(at.to_owned())
+}
+
 /// An overlay at `at`: what is written goes to a folder beside.
 pub fn overlay(world: &World, at: &Path) -> Mounted {
     // Upper and work have to be on one that is no overlay itself.

@@ -1,197 +1,199 @@
-//! A program that changes Alice's files while Mooring removes them: it writes into them, renames over
-//! them, and swaps folders for links to folders of decoys. Not one foreign or changed byte may go.
-//! `MOORING_RACE_ROUNDS` says how many changes at least.
+//! Programs that change Alice's files while Mooring removes them, in every way that a program can
+//! (`mooring_tests::Race`). Not one foreign or changed byte may go: each content that they ever
+//! gave a file is on the device or in the storage, and the decoys are what they were.
+//!
+//! `MOORING_RACE_ROUNDS` says how many attacks at least. One counts when it met something: a file
+//! that was still there, or the folder of one. Half of the sign-outs are on this system's own file
+//! system, half on one in memory, where a mapping is written without a trace.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::os::unix::fs::symlink;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
+use std::process::Command;
+use std::{env, fs};
 
-use mooring_api::RetryOptions;
-use mooring_tests::{Manifest, World};
+use mooring_api::{JobProxy, RetryOptions};
+use mooring_tests::{Manifest, Race, Raced, Racer, World};
+use tokio::time::Instant;
 
-use crate::disk::world;
-use crate::stage::{ALICE, Client, PASSWORD, belongings, copies, signed_in, write};
+use crate::disk;
+use crate::place::{self, Mounted};
+use crate::stage::{ALICE, Client, PASSWORD, write};
 
-const DEFAULT_ROUNDS: usize = 300;
-/// Changes in one sign-out.
-const IN_ONE: usize = 100;
+const DEFAULT_ROUNDS: usize = 600;
+/// Attacks in one sign-out, at most.
+const IN_ONE: usize = 2000;
 /// Alice's files that are raced for.
-const FILES: usize = 400;
+const FILES: usize = 800;
+/// How often a sign-out is asked to go on after the last attack.
+const LOOKS: usize = 20;
 
-/// What is owed: by its path the last content that the program gave a file.
-type Owed = BTreeMap<PathBuf, Vec<u8>>;
-
-struct Racer {
-    photos: PathBuf,
-    decoys: PathBuf,
-    nr: usize,
-    owed: Owed,
+/// A world with files that are raced for, and a copy of `/etc` that is none of Alice's.
+struct Arena {
+    // Goes before the folder that it is mounted in.
+    _memory: Option<Mounted>,
+    world: World,
+    race: Race,
+    untouched: Manifest,
 }
 
-impl Racer {
-    fn raced(photos: &Path, nr: usize) -> PathBuf {
-        photos.join(format!("race {}/{nr:03}", nr % 4))
-    }
-
-    /// Changes files until it is told to stop, or has done enough.
-    fn run(mut self, stop: &AtomicBool) -> Self {
-        // From the moment at which the first file is taken off.
-        while (0..FILES).all(|nr| Self::raced(&self.photos, nr).exists())
-            && !stop.load(Ordering::Relaxed)
-        {
-            thread::yield_now();
+impl Arena {
+    fn new(number: usize) -> Self {
+        let world = match number {
+            0 => disk::world(),
+            // This thread has its own mounts already.
+            _ => World::new(),
+        };
+        let memory = (number % 2 == 1).then(|| place::memory(&world.home()));
+        let decoys = world.folder().join("decoys");
+        let copied = Command::new("cp")
+            .args(["-a", "/etc"])
+            .arg(&decoys)
+            .status();
+        assert!(copied.unwrap().success());
+        for nr in 0..FILES {
+            write(&decoys.join(format!("{nr:04}")), b"a decoy", 0o644, 1);
         }
-        for _ in 0..IN_ONE {
-            self.nr += 1;
-            self.act();
-        }
-        self
-    }
-
-    fn act(&mut self) {
-        let nr = self.nr;
-        let path = Self::raced(&self.photos, nr * 37 % FILES);
-        let folder = path.parent().unwrap().to_owned();
-        let content = format!("race {nr}").into_bytes();
-        match nr % 4 {
-            0 => {
-                // In place, if it is still there.
-                if let Ok(mut file) = fs::File::options().append(true).open(&path) {
-                    use std::io::{Read, Write};
-                    file.write_all(&content).unwrap();
-                    let mut whole = Vec::new();
-                    let mut again = fs::File::open(format!("/proc/self/fd/{}", {
-                        use std::os::fd::AsRawFd;
-                        file.as_raw_fd()
-                    }))
-                    .unwrap();
-                    again.read_to_end(&mut whole).unwrap();
-                    self.owed.insert(path, whole);
-                }
-            }
-            1 => {
-                let new = self.photos.join(format!("new {nr}"));
-                fs::write(&new, &content).unwrap();
-                let to = if fs::rename(&new, &path).is_ok() {
-                    path
-                } else {
-                    new
-                };
-                self.owed.insert(to, content);
-            }
-            2 => {
-                let new = folder.join(format!("arrived {nr}"));
-                if fs::write(&new, &content).is_ok() {
-                    self.owed.insert(new, content);
-                }
-            }
-            _ => self.swap(&folder),
+        let race = Race {
+            root: world
+                .account_folder(ALICE)
+                .join("Photos")
+                .to_str()
+                .unwrap()
+                .to_owned(),
+            files: FILES,
+            decoys: vec![decoys.to_str().unwrap().to_owned()],
+            bind: true,
+        };
+        Self {
+            _memory: memory,
+            untouched: world.manifest(&decoys),
+            world,
+            race,
         }
     }
 
-    /// A folder becomes a link to decoys of the same names, and is itself again.
-    fn swap(&self, folder: &Path) {
-        let aside = self.photos.join("aside");
-        if fs::rename(folder, &aside).is_err() {
+    /// Alice signs in and has her files in the storage.
+    async fn fill(&self, number: usize, raced: &mut Raced) {
+        self.world.sign_in(ALICE, PASSWORD).await;
+        for nr in 0..FILES {
+            let path = format!("{}/{}", self.race.root, Race::file(nr));
+            let content = self.race.content(nr, number);
+            write(path.as_ref(), &content, 0o644, nr as u32 % 500);
+            raced.owed.insert(path, content);
+        }
+        let _ = crate::stage::sync(&self.world).await.expect_code(0);
+    }
+
+    fn check(&self, raced: &Raced) {
+        let kept = self.world.manifest(self.world.home());
+        raced.expect_in(&[kept, self.world.manifest(self.world.storage())]);
+        let decoys = self.world.manifest(&self.race.decoys[0]);
+        self.untouched.assert_same(&decoys);
+    }
+
+    /// Signs out while it is raced.
+    async fn sign_out(&self, number: usize, rounds: usize, raced: &mut Raced) {
+        let mut client = Client::new(&self.world).await;
+        let command = |words: &[&str]| {
+            let mut command = Command::new(words[0]);
+            command.args(&words[1..]);
+            command
+        };
+        let mut racers = [0, 1].map(|part| {
+            let number = 2 * number + part;
+            self.race.start(part, number, rounds.div_ceil(2), command)
+        });
+        let job = client.begin_sign_out(&self.world).await;
+        go_on_to_the_end(&mut client, &job, &mut racers).await;
+        for racer in racers {
+            racer.end(raced);
+        }
+        let outcome = job.outcome().await.unwrap();
+        assert!(outcome.success, "{outcome:?}");
+    }
+}
+
+/// Files change and folders are swapped: whenever it waits, it is to look again.
+async fn go_on_to_the_end(client: &mut Client, job: &JobProxy<'_>, racers: &mut [Racer]) {
+    let mut looks = 0;
+    loop {
+        let state = client
+            .until("that it ends or waits", async || {
+                let state = job.state().await.unwrap();
+                (state == "finished" || state == "blocked").then_some(state)
+            })
+            .await;
+        if state == "finished" {
             return;
         }
-        symlink(&self.decoys, folder).unwrap();
-        for _ in 0..50 {
-            thread::yield_now();
+        if racers.iter_mut().all(Racer::is_done) {
+            looks += 1;
+            assert!(looks < LOOKS, "{:?}", job.blocked().await);
         }
-        fs::remove_file(folder).unwrap();
-        fs::rename(&aside, folder).unwrap();
-    }
-}
-
-fn everything_owed_is_there(world: &World, owed: &Owed) {
-    let all: Vec<_> = [belongings(world), copies(world)]
-        .iter()
-        .flat_map(|m: &Manifest| m.0.values().map(|e| e.kind.clone()).collect::<Vec<_>>())
-        .collect();
-    for (path, content) in owed {
-        let kind = mooring_tests::Kind::File(content.len() as u64, blake3::hash(content));
-        assert!(all.contains(&kind), "lost: {}", path.display());
+        // It may have gone on by itself meanwhile.
+        let _ = job.retry(RetryOptions::default()).await;
     }
 }
 
 #[tokio::test]
 async fn nothing_that_a_program_changes_during_the_removal_is_lost() {
-    let rounds = std::env::var("MOORING_RACE_ROUNDS");
+    let rounds = env::var("MOORING_RACE_ROUNDS");
     let rounds = rounds.map_or(DEFAULT_ROUNDS, |n| n.parse().unwrap());
-    let world = world();
-    let (daemon, _) = signed_in(&world).await;
-    let photos = world.account_folder(ALICE).join("Photos");
-    let decoys = world.folder().join("decoys");
-    for nr in 0..FILES {
-        write(&decoys.join(format!("{nr:03}")), b"a decoy", 0o644, 1);
-    }
-    let untouched = world.manifest(&decoys);
-    let mut racer = Racer {
-        photos: photos.clone(),
-        decoys: decoys.clone(),
-        nr: 0,
-        owed: Owed::new(),
-    };
-    while racer.nr < rounds {
-        for nr in 0..FILES {
-            let (path, content) = (Racer::raced(&photos, nr), format!("file {nr} {}", racer.nr));
-            write(&path, content.as_bytes(), 0o644, nr as u32);
-            racer.owed.insert(path, content.into_bytes());
+    let began = Instant::now();
+    let mut by_kind = BTreeMap::<String, usize>::new();
+    let mut number = 0;
+    while by_kind.values().sum::<usize>() < rounds || number < 2 {
+        let left = rounds.saturating_sub(by_kind.values().sum());
+        let arena = Arena::new(number);
+        let mut raced = Raced::default();
+        let daemon = arena.world.daemon().await;
+        arena.fill(number, &mut raced).await;
+        arena
+            .sign_out(
+                number,
+                left.clamp(rounds.min(IN_ONE) / 2, IN_ONE),
+                &mut raced,
+            )
+            .await;
+        arena.check(&raced);
+        come_back(&arena.world).await;
+        arena.check(&raced);
+        assert!(raced.all() > 0, "nothing was raced");
+        for (kind, count) in raced.rounds {
+            *by_kind.entry(kind).or_default() += count;
         }
-        let _ = crate::stage::sync(&world).await.expect_code(0);
-        let mut client = Client::new(&world).await;
-        let job = client.begin_sign_out(&world).await;
-        let stop = Arc::new(AtomicBool::new(false));
-        let racing = thread::spawn({
-            let stop = stop.clone();
-            move || racer.run(&stop)
-        });
-        let mut looks = 0;
-        loop {
-            let state = client
-                .until("that it ends or waits", async || {
-                    let state = job.state().await.unwrap();
-                    (state == "finished" || state == "blocked").then_some(state)
-                })
-                .await;
-            if state == "finished" {
-                break;
-            }
-            if racing.is_finished() {
-                looks += 1;
-                assert!(looks < 20, "{:?}", job.blocked().await);
-            }
-            // Files changed and folders swapped: it looks again.
-            let _ = job.retry(RetryOptions::default()).await;
-        }
-        stop.store(true, Ordering::Relaxed);
-        racer = racing.join().unwrap();
-        let outcome = job.outcome().await.unwrap();
-        assert!(outcome.success, "{outcome:?}");
-        everything_owed_is_there(&world, &racer.owed);
-        untouched.assert_same(&world.manifest(&decoys));
-        let storage = world.storage();
-        let again = [
-            "sign-in",
-            "local",
-            "--identity",
-            ALICE,
-            "--yes",
-            "--adopt",
-            "--storage",
-        ];
-        let again = [&again[..], &[storage.to_str().unwrap()]].concat();
-        let told = world.ctl(&again).password(PASSWORD).run().await;
-        let _ = told.expect_code(0);
-        everything_owed_is_there(&world, &racer.owed);
-        // What the return may have kept twice stays; the next round starts from what there is.
-        racer.owed.clear();
+        assert!(daemon.terminate().await.success());
+        number += 1;
     }
-    println!("{} changes raced a removal", racer.nr);
+    println!(
+        "{} attacks in {number} sign-outs, {:?}: {by_kind:?}",
+        by_kind.values().sum::<usize>(),
+        began.elapsed()
+    );
+}
+
+/// Alice signs in again, and takes up what was left.
+async fn come_back(world: &World) {
+    let storage = world.storage();
+    let storage = storage.to_str().unwrap();
+    let words = ["sign-in", "local", "--identity", ALICE, "--yes", "--adopt"];
+    let again = world.ctl(&[&words[..], &["--storage", storage]].concat());
+    let _ = again.password(PASSWORD).run().await.expect_code(0);
+}
+
+/// A mapping on an overlay is of the file below, of which a lease knows nothing: the receipt says so.
+#[tokio::test]
+async fn on_an_overlay_the_receipt_says_that_writers_are_not_excluded() {
+    let world = disk::world();
+    let _overlay = place::overlay(&world, &world.home());
+    let (daemon, _) = crate::stage::signed_in(&world).await;
+    let _ = crate::stage::sign_out(&world, &[]).await.expect_code(0);
+    let folder = world.state().join("receipts");
+    let receipts = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap());
+    let receipt = fs::read_to_string(receipts.last().unwrap().path()).unwrap();
+    assert!(receipt.contains("writers-excluded = false"), "{receipt}");
+    assert!(
+        receipt.contains("none that keep every program out"),
+        "{receipt}"
+    );
     assert!(daemon.terminate().await.success());
 }

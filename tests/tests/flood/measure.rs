@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use mooring_api::ManagerProxy;
 use mooring_tests::{PATIENCE, World};
 use nix::unistd::Pid;
+use zbus::fdo::DBusProxy;
 
 pub const MIB: u64 = 1 << 20;
 
@@ -36,17 +37,26 @@ pub fn descriptors(pid: Pid) -> usize {
 
 /// How long answers take, while something else goes on.
 #[derive(Default)]
-pub struct Answers(Vec<Duration>);
+pub struct Answers {
+    daemon: Vec<Duration>,
+    /// Those of the bus itself, through which all of it goes: what of the waiting is not the daemon's.
+    bus: Vec<Duration>,
+}
 
 impl Answers {
     /// Asks and waits for the answer, again and again, until `done`.
     pub async fn while_waiting(world: &World, done: impl Future<Output = ()>) -> Self {
         let manager = world.manager().await;
+        let connection = world.connect().await;
+        let bus = DBusProxy::new(&connection).await.expect("the bus itself");
         let mut answers = Self::default();
         let mut done = std::pin::pin!(done);
         let mut is_done = false;
         while !is_done {
-            let mut ask = std::pin::pin!(answers.ask(&manager));
+            let mut ask = std::pin::pin!(async {
+                answers.ask(&manager).await;
+                answers.ask_bus(&bus).await;
+            });
             // The last question, too, waits for its answer.
             loop {
                 tokio::select! {
@@ -74,21 +84,41 @@ impl Answers {
             }
         });
         answer.await.expect("an answer in time");
-        self.0.push(since.elapsed());
+        self.daemon.push(since.elapsed());
+    }
+
+    /// One call to the bus itself.
+    async fn ask_bus(&mut self, bus: &DBusProxy<'_>) {
+        let since = Instant::now();
+        let answer = tokio::time::timeout(PATIENCE, bus.get_id()).await;
+        answer.expect("an answer in time").expect("an answer");
+        self.bus.push(since.elapsed());
     }
 
     /// Says it, after what was going on; answers the median and the 99.9th percentile.
     pub fn told(mut self, what: &str) -> (Duration, Duration) {
-        assert!(!self.0.is_empty(), "{what}: nobody asked");
-        self.0.sort_unstable();
-        let at = |permille: usize| self.0[(self.0.len() - 1) * permille / 1000];
-        println!(
+        assert!(!self.daemon.is_empty(), "{what}: nobody asked");
+        for all in [&mut self.daemon, &mut self.bus] {
+            all.sort_unstable();
+        }
+        let of = |all: &[Duration], permille: usize| all[(all.len() - 1) * permille / 1000];
+        let at = |permille: usize| of(&self.daemon, permille);
+        print!(
             "{what}: {} answers, half within {:?}, 99.9 % within {:?}, the last after {:?}",
-            self.0.len(),
+            self.daemon.len(),
             at(500),
             at(999),
             at(1000)
         );
+        match self.bus.as_slice() {
+            [] => println!(),
+            bus => println!(
+                "; of the bus itself half within {:?}, 99.9 % within {:?}, the last after {:?}",
+                of(bus, 500),
+                of(bus, 999),
+                of(bus, 1000)
+            ),
+        }
         (at(500), at(999))
     }
 }

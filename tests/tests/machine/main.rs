@@ -5,8 +5,10 @@
 mod attacker;
 mod boots;
 mod crowd;
+mod flood;
 mod keys;
 mod packages;
 mod people;
+mod racing;
 mod service;
 mod units;

@@ -4,7 +4,7 @@ use std::process::Output;
 
 use mooring_tests::{AUDIT, Machine};
 
-const PASSWORD: &str = "correct horse battery staple\n";
+pub const PASSWORD: &str = "correct horse battery staple\n";
 
 pub fn ctl<'a>(words: &[&'a str]) -> Vec<&'a str> {
     [&["mooringctl", "--system"], words].concat()
@@ -44,7 +44,7 @@ fn digest(machine: &Machine, person: &str) -> String {
     machine.run_as(person, &["sh", "-c", &script])
 }
 
-fn sign_out(machine: &Machine, person: &str) -> Output {
+pub fn sign_out(machine: &Machine, person: &str) -> Output {
     let words = ctl(&["sign-out", person, "--yes", "--password-fd", "0"]);
     let mut file = tempfile::tempfile().unwrap();
     std::io::Write::write_all(&mut file, PASSWORD.as_bytes()).unwrap();
@@ -56,7 +56,7 @@ fn sign_out(machine: &Machine, person: &str) -> Output {
         .unwrap()
 }
 
-fn said(output: &Output) -> String {
+pub fn said(output: &Output) -> String {
     let (out, err) = (&output.stdout, &output.stderr);
     String::from_utf8_lossy(&[out.as_slice(), err.as_slice()].concat()).into_owned()
 }

@@ -127,7 +127,8 @@ impl Bundle {
         Ok(bundle)
     }
 
-    fn read(path: &str, text: &str, key: &Key) -> Result<Self, Problem> {
+    /// Reads the text of a bundle that this key signed.
+    pub(crate) fn read(path: &str, text: &str, key: &Key) -> Result<Self, Problem> {
         let whole = Source {
             path: path.to_owned(),
             text: text.to_owned(),

@@ -15,6 +15,8 @@ use zbus::names::{BusName, OwnedUniqueName, UniqueName};
 /// The most clients that are remembered. Of those beyond, the bus is asked at each call, and they
 /// are told no changes.
 pub const MAX_CLIENTS: usize = 4_096;
+/// The most clients whose users are remembered where nobody hears who is gone.
+const MAX_SEEN: usize = 256;
 
 /// The clients that called, and are still there.
 #[derive(Debug, Clone, Default)]
@@ -110,6 +112,41 @@ impl Clients {
     }
 }
 
+/// The users of clients that called, where nobody is told anything and so nobody has to hear who is
+/// gone: a daemon at rest is not woken by it. A flood then costs the bus no question for each call.
+#[derive(Debug, Clone, Default)]
+pub struct Seen(Arc<Mutex<BTreeMap<String, u32>>>);
+
+impl Seen {
+    /// The user of a client.
+    ///
+    /// # Errors
+    /// When the bus does not say, as of one that is gone.
+    pub async fn uid(&self, name: &UniqueName<'_>, connection: &Connection) -> zbus::Result<u32> {
+        if let Some(uid) = self.all().get(name.as_str()) {
+            return Ok(*uid);
+        }
+        let bus = DBusProxy::new(connection).await?;
+        let asked = BusName::Unique(name.as_ref());
+        let uid = bus.get_connection_unix_user(asked).await?;
+        self.remember(name.as_str(), uid);
+        Ok(uid)
+    }
+
+    fn all(&self) -> MutexGuard<'_, BTreeMap<String, u32>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn remember(&self, name: &str, uid: u32) {
+        let mut all = self.all();
+        if all.len() >= MAX_SEEN {
+            // Most of them are gone; of the others the bus is asked once more.
+            all.clear();
+        }
+        all.insert(name.to_owned(), uid);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used)]
@@ -145,5 +182,16 @@ mod tests {
             clients.found(&name(number), 1000);
         }
         assert_eq!(clients.all().len(), MAX_CLIENTS);
+    }
+
+    #[test]
+    fn what_is_remembered_of_clients_is_bounded() {
+        let seen = Seen::default();
+        for number in 0..2 * MAX_SEEN {
+            seen.remember(&name(number), 1000);
+            assert!(seen.all().len() <= MAX_SEEN);
+        }
+        let last = name(2 * MAX_SEEN - 1);
+        assert_eq!(seen.all().get(last.as_str()), Some(&1000));
     }
 }

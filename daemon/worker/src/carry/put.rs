@@ -23,7 +23,12 @@ pub(super) fn put<F: Files>(
     let Load {
         key, way, replaces, ..
     } = staged.load;
-    let End { root, waiting, .. } = place.end(*way);
+    let End {
+        root,
+        waiting,
+        known_good,
+        ..
+    } = place.end(*way);
     let dir = folders.get(&key.folder, || {
         durable::ensure_dir(files, root, path(&key.folder), sync)
     })?;
@@ -33,7 +38,12 @@ pub(super) fn put<F: Files>(
             // A name that says: after a death in the middle, not ours to throw away unseen.
             let name = staging::swap_name(account, key, &expected.bytes);
             files.rename_new(waiting, &staged.name, waiting, &name)?;
-            replace(account, place, &Staged { name, ..*staged }, &dir, *expected)?;
+            let expected = Expected {
+                // Where a mapping is written without a trace, every stamp may hide a change.
+                young: expected.young || !known_good,
+                ..*expected
+            };
+            replace(account, place, &Staged { name, ..*staged }, &dir, expected)?;
         }
     }
     Ok(dir)

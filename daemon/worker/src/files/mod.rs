@@ -84,9 +84,13 @@ pub enum Lease {
 pub struct Abilities {
     /// The filesystem's type, e.g. `ext4`.
     pub filesystem: String,
-    /// Whether `syncfs` by the batch is known to be enough, and timestamps are fine-grained
-    /// (ext4, xfs, btrfs). Elsewhere every file is fsynced by itself and stamps prove less.
+    /// Whether `syncfs` by the batch is known to be enough, timestamps are fine-grained, and a write
+    /// through a mapping sets them (ext4, xfs, btrfs). Elsewhere every file is fsynced by itself and
+    /// stamps prove less: on tmpfs a page that was read before is written without a trace.
     pub known_good: bool,
+    /// Whether a lease keeps out programs that have mapped a file, too. Not on an overlay: their
+    /// mapping is of the file below, which is another one to the kernel.
+    pub excludes_mapped: bool,
     /// Whether the filesystem lies on another machine (NFS, SMB, …).
     pub remote: bool,
     /// Bytes free for this user.

@@ -5,7 +5,8 @@
 //!   read back again, where stamps prove little);
 //! - nobody has the file open for writing (a read lease), and it is the file whose bytes were
 //!   hashed: same inode, size and times;
-//! - moved into the staging folder, it is still that file, and nobody has asked to write to it.
+//! - moved into the staging folder, it is still that file, and nobody has asked to write to it;
+//!   where stamps do not tell of every write, it is hashed there once more.
 //!
 //! Otherwise it stays or goes back, and is told.
 

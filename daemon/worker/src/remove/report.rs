@@ -28,8 +28,9 @@ pub(super) fn report<F: Files>(
     };
     if !report.writers_excluded {
         report.remarks.push(
-            "The filesystem gives no leases: programs that were writing to a file while it was \
-             removed were not excluded. Each file was read once more right before it went."
+            "The filesystem gives no leases, or none that keep every program out: programs that \
+             were writing to a file while it was removed were not excluded. Each file was read \
+             once more right before it went."
                 .to_owned(),
         );
     }

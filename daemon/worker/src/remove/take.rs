@@ -20,7 +20,7 @@ use crate::state::{Item, Key, Stamp};
 pub enum Fate {
     /// It is gone.
     Removed,
-    /// Removed where no lease could be had.
+    /// Removed where no lease could be had, or none that keeps every writer out.
     RemovedWithoutLease,
     /// It is where it was.
     Stays(FileTrouble),
@@ -82,15 +82,19 @@ pub fn take_out<F: Files>(
     // The lease is on the file that was opened: of another one it says nothing.
     let same = (staged.dev, staged.ino) == (before.dev, before.ino);
     let proven = lease == Lease::Held
+        // Elsewhere a program that had it mapped, and is done, may have left no trace.
+        && place.here.known_good
         // The move itself sets the change time.
         && (staged.size, staged.mtime) == (before.size, before.mtime)
         && settled(&before, item)
         && files.lease_holds(&file);
     if same && (proven || has_agreed_bytes(account, place, &out, item, lease, &file)?) {
         files.unlink(&place.staging, &out)?;
-        return Ok(match lease {
-            Lease::Held => Fate::Removed,
-            Lease::InUse | Lease::Unsupported => Fate::RemovedWithoutLease,
+        let excluded = lease == Lease::Held && place.here.excludes_mapped;
+        return Ok(if excluded {
+            Fate::Removed
+        } else {
+            Fate::RemovedWithoutLease
         });
     }
     files.release(&file);

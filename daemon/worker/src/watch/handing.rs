@@ -83,34 +83,85 @@ impl Watch {
     ) -> Result<(Self, Vec<u8>), Lost> {
         let failed = |error| Lost::Io(PathBuf::new(), error);
         let bytes = sealed::open(map).map_err(failed)?;
-        let mut written = In::new(&bytes);
-        if written.bytes() != Some(MAGIC) {
-            return Err(Lost::HandedOver("it is of another version"));
-        }
-        let unreadable = Lost::HandedOver("it cannot be read");
-        let head = (|| {
-            Some((
-                written.bytes()?.to_vec(),
-                written.flag()?,
-                Told::read(&mut written)?,
-            ))
-        })();
-        let (more, complete, mut told) = head.ok_or(unreadable)?;
-        let (tree, watched) = Tree::take_up(inotify, &mut written, &mut told)?;
-        if written.end().is_none() || watched != roots {
+        let read = read(inotify, &bytes)?;
+        if read.watched != roots {
             return Err(Lost::HandedOver("other folders are watched"));
         }
         let mut quiet = Quiet::default();
-        if !told.is_empty() {
+        if !read.told.is_empty() {
             quiet.noticed(Instant::now());
         }
         let watcher = Watcher {
-            tree,
+            tree: read.tree,
             tell,
             quiet,
             lost: Arc::default(),
-            told: Arc::new(Mutex::new(told)),
+            told: Arc::new(Mutex::new(read.told)),
         };
-        Ok((Self::run(watched, complete, watcher)?, more))
+        Ok((Self::run(read.watched, read.complete, watcher)?, read.more))
     }
+}
+
+/// What a map says of the watch that came with it.
+struct Read {
+    more: Vec<u8>,
+    complete: bool,
+    told: Told,
+    tree: Tree,
+    watched: Vec<PathBuf>,
+}
+
+fn read(inotify: OwnedFd, bytes: &[u8]) -> Result<Read, Lost> {
+    let mut written = In::new(bytes);
+    if written.bytes() != Some(MAGIC) {
+        return Err(Lost::HandedOver("it is of another version"));
+    }
+    let unreadable = Lost::HandedOver("it cannot be read");
+    let head = (|| {
+        Some((
+            written.bytes()?.to_vec(),
+            written.flag()?,
+            Told::read(&mut written)?,
+        ))
+    })();
+    let (more, complete, mut told) = head.ok_or(unreadable)?;
+    let (tree, watched) = Tree::take_up(inotify, &mut written, &mut told)?;
+    if written.end().is_none() {
+        return Err(Lost::HandedOver("more follows than a watch"));
+    }
+    Ok(Read {
+        more,
+        complete,
+        told,
+        tree,
+        watched,
+    })
+}
+
+/// Any bytes as the map of a watch that watches nothing: what is understood can be written down, and
+/// is understood again.
+#[cfg(any(test, feature = "fuzzing"))]
+#[allow(clippy::expect_used)]
+pub(crate) fn fuzzed(bytes: &[u8]) {
+    use rustix::fs::inotify::{CreateFlags, init};
+    let nothing = || init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK).expect("an inotify");
+    let mut head = Out::default();
+    head.bytes(MAGIC);
+    let head = head.finish().expect("a few bytes");
+    let bytes = [head.as_slice(), bytes].concat();
+    let Ok(found) = read(nothing(), &bytes) else {
+        return;
+    };
+    let mut out = Out::default();
+    out.bytes(MAGIC);
+    out.bytes(&found.more);
+    out.number(found.complete.into());
+    found.told.write(&mut out);
+    let written = found.tree.write(&found.watched, &mut out);
+    written.expect("what was read can be written");
+    let again = out.finish().expect("no more than was read");
+    let again = read(nothing(), &again);
+    let again = again.expect("what is written can be read");
+    assert_eq!((again.more, again.told), (found.more, found.told));
+    assert_eq!(again.watched, found.watched);
 }

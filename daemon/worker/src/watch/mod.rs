@@ -26,6 +26,8 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use quiet::Quiet;
 use tree::Tree;
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) use handing::fuzzed;
 pub use handing::{Away, Handed};
 pub use quiet::{MOST, QUIET};
 pub use told::{Folders, Told};

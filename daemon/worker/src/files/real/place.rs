@@ -24,6 +24,8 @@ struct Type {
     remote: bool,
 }
 
+const OVERLAY: &str = "overlay";
+
 const fn good(magic: u32, name: &'static str) -> Type {
     Type {
         magic,
@@ -60,7 +62,7 @@ const TYPES: &[Type] = &[
     local(0x2fc1_2fc1, "zfs"),
     local(0x0102_1994, "tmpfs"),
     local(0x8584_58f6, "ramfs"),
-    local(0x794c_7630, "overlay"),
+    local(0x794c_7630, OVERLAY),
     local(0xf15f, "ecryptfs"),
     local(0x4d44, "vfat"),
     local(0x2011_bab0, "exfat"),
@@ -105,6 +107,7 @@ pub(super) fn abilities(dir: impl AsFd) -> io::Result<Abilities> {
         known_good: by_magic.is_some_and(|known| {
             known.known_good && by_mount.as_deref().is_none_or(|name| name == known.name)
         }),
+        excludes_mapped: by_magic.is_none_or(|known| known.name != OVERLAY),
         remote: by_magic.is_some_and(|known| known.remote)
             && by_mount.as_deref() != Some("fuseblk"),
         free: space.blocks_available().saturating_mul(fragment),

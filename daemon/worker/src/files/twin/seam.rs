@@ -286,6 +286,7 @@ impl Files for TwinFiles {
         Ok(Abilities {
             filesystem: disk.options.filesystem.clone(),
             known_good: disk.options.known_good,
+            excludes_mapped: disk.options.leases,
             remote: disk.options.remote,
             free: capacity.saturating_sub(disk.used()),
             capacity,
