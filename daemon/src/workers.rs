@@ -244,7 +244,7 @@ impl Workers {
         call: impl Fn(Arc<Live>) -> Later<'static, Result<T, Failure>> + Sync,
     ) -> Result<T, Failure> {
         let (mut deaths, mut replacements) = (0, 0);
-        while deaths < MAX_DEATHS && replacements < MAX_REPLACEMENTS {
+        loop {
             let live = self.live().await?;
             let called = call(live.clone()).await;
             self.used.now();
@@ -252,15 +252,20 @@ impl Workers {
                 Err(failure) if failure.is_death() => failure,
                 other => return other,
             };
-            if live.is_replaced() {
+            if live.is_replaced() && replacements < MAX_REPLACEMENTS {
                 replacements += 1;
                 continue;
             }
-            tracing::warn!(error = %failure, generation = live.generation, "the worker is gone");
-            deaths += 1;
+            let generation = live.generation;
+            tracing::warn!(error = %failure, generation, "another worker is needed");
             self.retire(&live, &failure).await;
+            deaths += 1;
+            match deaths {
+                MAX_DEATHS if failure.is_unfenced() => return Err(failure),
+                MAX_DEATHS => return Err(Failure::WorkerDies(MAX_DEATHS)),
+                _ => {}
+            }
         }
-        Err(Failure::WorkerDies(deaths + replacements))
     }
 
     /// Asks the running worker, if any, to stop an account's operation. That it cannot be asked
