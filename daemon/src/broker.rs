@@ -417,7 +417,11 @@ fn accounts(published: &Arc<watch::Sender<Published>>) -> Accounts {
     Box::new(move || {
         let published = published.borrow();
         let accounts = published.accounts.values();
-        accounts.map(|view| view.account.clone()).collect()
+        let places = |view: &AccountView| {
+            let account = &view.account;
+            (account.id.clone(), account.places().collect())
+        };
+        accounts.map(places).collect()
     })
 }
 

@@ -7,10 +7,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use mooring_wire::reach::{Place, Reach};
 
 use super::{Live, State, Workers, rest};
-use crate::account::Account;
 
-/// Says which accounts there are.
-pub type Accounts = Box<dyn Fn() -> Vec<Account> + Send + Sync>;
+/// Says which accounts there are, by ID, and where the worker works for each.
+pub type Accounts = Box<dyn Fn() -> Vec<(String, Vec<Place>)> + Send + Sync>;
 
 /// The places that jobs need beyond those of the accounts, and how many need each.
 #[derive(Default)]
@@ -58,8 +57,7 @@ impl Workers {
 
     /// All that a worker has to reach now.
     pub(super) fn wanted(&self) -> Reach {
-        let accounts = (self.accounts)();
-        let places = accounts.iter().flat_map(Account::places);
+        let places = (self.accounts)().into_iter().flat_map(|(_, places)| places);
         places.chain(self.needed.all().keys().cloned()).collect()
     }
 
@@ -72,9 +70,9 @@ impl Workers {
         tracing::debug!(generation = live.generation, "the worker has to reach more");
         live.replace();
         let mut all = true;
-        for account in (self.accounts)() {
-            if let Err(error) = self.hand_over(&live, &account.id).await {
-                tracing::debug!(account = account.id, %error, "its watch is lost");
+        for (account, _) in (self.accounts)() {
+            if let Err(error) = self.hand_over(&live, &account).await {
+                tracing::debug!(account, %error, "its watch is lost");
                 all = false;
             }
         }
@@ -115,7 +113,11 @@ mod tests {
 
     #[test]
     fn a_place_is_reached_as_long_as_anybody_needs_it() {
-        let accounts: Accounts = Box::new(|| vec![crate::store::tests::account()]);
+        let account = || {
+            let account = crate::store::tests::account();
+            (account.id.clone(), account.places().collect())
+        };
+        let accounts: Accounts = Box::new(move || vec![account()]);
         let workers = Workers::new(Arc::new(Never), 1, Arc::new(|_| ()), accounts);
         let own = workers.wanted();
         assert!(

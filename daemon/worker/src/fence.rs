@@ -10,6 +10,7 @@ mod rules;
 
 use std::collections::HashSet;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -26,6 +27,9 @@ pub struct Fence {
     fenced: Fenced,
     /// The folders inside, as they were when it was put up; none where there is no fence.
     inside: Option<HashSet<(PathBuf, Identity)>>,
+    /// Files of the system that the kernel would otherwise make anew, and not know again. No place is
+    /// among them: a disk can be taken out.
+    _open: Vec<OwnedFd>,
 }
 
 impl Fence {
@@ -44,10 +48,11 @@ impl Fence {
             Some((opened.path.clone(), identity))
         });
         let inside = inside.collect();
-        let (fenced, up) = rules::restrict(opened)?;
+        let (fenced, open) = rules::restrict(opened)?;
         Ok(Self {
             fenced,
-            inside: up.then_some(inside),
+            inside: open.is_some().then_some(inside),
+            _open: open.unwrap_or_default(),
         })
     }
 

@@ -34,28 +34,37 @@ const MAKE_AND_REMOVE: BitFlags<AccessFs> =
 /// For points of death, which only test builds have.
 const MARK: BitFlags<AccessFs> = make_bitflags!(AccessFs::{WriteFile | MakeReg | RemoveFile});
 
-/// What the process reads of itself (mounts, watches), and where SQLite gets its random numbers.
-const SYSTEM: [(&str, BitFlags<AccessFs>); 2] = [
+/// What the process reads of itself (mounts, watches, the processors that it may use), and where
+/// SQLite gets its random numbers.
+const SYSTEM: [(&str, BitFlags<AccessFs>); 3] = [
     ("/proc/self", READ),
+    ("/sys/fs/cgroup", READ),
     ("/dev/urandom", make_bitflags!(AccessFs::{ReadFile})),
 ];
 
-/// Restricts this thread to what was opened. Answers how far, and whether it is at all.
+/// A folder or file, and what may be done there.
+type Allowed = (OwnedFd, BitFlags<AccessFs>);
+
+/// Restricts this thread to what was opened. Answers how far, and what has to stay open for it, or
+/// nothing where there is no fence.
 ///
 /// # Errors
 /// When the kernel has Landlock and does not do it.
-pub fn restrict(opened: Vec<Opened>) -> io::Result<(Fenced, bool)> {
+pub fn restrict(opened: Vec<Opened>) -> io::Result<(Fenced, Option<Vec<OwnedFd>>)> {
     let rules = opened.into_iter().filter_map(|opened| opened.rule);
     let rules = rules.map(|(folder, rights)| (folder, accesses(rights)));
-    let rules = rules.chain(system());
-    let status = enforce(rules).map_err(|error| io::Error::other(error.to_string()))?;
-    Ok((told(&status), status.ruleset != RulesetStatus::NotEnforced))
+    let (places, system): (Vec<_>, Vec<_>) = (rules.collect(), system().collect());
+    let status = enforce(places.iter().chain(&system));
+    let status = status.map_err(|error| io::Error::other(error.to_string()))?;
+    let up = status.ruleset != RulesetStatus::NotEnforced;
+    let system = system.into_iter().map(|(file, _)| file);
+    Ok((told(&status), up.then(|| system.collect())))
 }
 
-fn enforce(
-    rules: impl Iterator<Item = (OwnedFd, BitFlags<AccessFs>)>,
+fn enforce<'r>(
+    rules: impl Iterator<Item = &'r Allowed>,
 ) -> Result<RestrictionStatus, RulesetError> {
-    let rules = rules.map(|(folder, accesses)| PathBeneath::new(folder, accesses));
+    let rules = rules.map(|(folder, accesses)| Ok(PathBeneath::new(folder, *accesses)));
     Ruleset::default()
         // Without this one, nothing at all.
         .set_compatibility(CompatLevel::SoftRequirement)
@@ -65,7 +74,7 @@ fn enforce(
         .handle_access(AccessNet::from_all(DENIED))?
         .scope(Scope::from_all(DENIED))?
         .create()?
-        .add_rules(rules.map(Ok::<_, RulesetError>))?
+        .add_rules::<_, _, _, RulesetError>(rules)?
         .restrict_self()
 }
 
@@ -79,7 +88,7 @@ fn accesses(rights: Rights) -> BitFlags<AccessFs> {
 }
 
 /// What the process needs of the system. What is not there is not needed.
-fn system() -> impl Iterator<Item = (OwnedFd, BitFlags<AccessFs>)> {
+fn system() -> impl Iterator<Item = Allowed> {
     let open = |path: &Path| open(path, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty()).ok();
     let system = SYSTEM.into_iter();
     let system =

@@ -241,9 +241,10 @@ impl Service {
         adopt: bool,
         others: Vec<AccountSpec>,
     ) -> Result<SyncReport> {
-        let others = convert::others(&others)?;
+        let (others, fence) = (convert::others(&others)?, self.fence.clone());
         self.on(&account, move |attached| {
-            apart::check_others(&attached.account, &others)?;
+            let places: Vec<_> = others.iter().map(|(_, path)| path.as_path()).collect();
+            fence.within(&places, || apart::check_others(&attached.account, &others))?;
             let (ledger, returned) = signin::sign_in(&attached.account, adopt)?;
             attached.tell_devices();
             Ok(SyncReport {
