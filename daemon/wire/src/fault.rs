@@ -48,13 +48,22 @@ pub fn try_to_read() {
     };
     // Whole at once, for whoever waits for it; once, for the first life.
     let new = format!("{mark}.new");
-    let written = std::fs::File::create_new(&new).and_then(|mut file| {
+    let written = create(new.as_ref()).and_then(|mut file| {
         std::io::Write::write_all(&mut file, said.as_bytes())?;
         std::fs::rename(&new, mark)
     });
     if let Err(error) = written {
         panic!("{mark}: {error}");
     }
+}
+
+/// Makes a file that is not there yet. Only to write: a fence lets nothing be read where marks are.
+#[cfg(feature = "faults")]
+fn create(path: &std::path::Path) -> std::io::Result<std::fs::File> {
+    std::fs::File::options()
+        .write(true)
+        .create_new(true)
+        .open(path)
 }
 
 /// Dies here if the environment says so.
@@ -106,7 +115,7 @@ pub fn point(process: Process, name: &str) {
         return;
     }
     // `create_new` decides between a first life, which dies, and the later ones, which do not.
-    if std::fs::File::create_new(&fault.mark).is_ok() {
+    if create(&fault.mark).is_ok() {
         let _ = nix::sys::signal::kill(nix::unistd::Pid::this(), nix::sys::signal::Signal::SIGKILL);
         loop {
             std::thread::park();
