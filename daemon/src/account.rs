@@ -3,6 +3,7 @@
 use mooring_core::account::{Event, State, transition};
 use mooring_core::collection::Collection;
 use mooring_core::identity::{Record, Standing};
+use mooring_wire::reach::{Place, Use};
 use serde::{Deserialize, Serialize};
 
 /// A collection that an account brings.
@@ -86,6 +87,20 @@ impl Account {
             left_with: self.left_with.clone(),
             collections: self.collections.iter().map(Chosen::spec).collect(),
         }
+    }
+
+    /// Where the worker works for the account.
+    pub fn places(&self) -> impl Iterator<Item = Place> {
+        let roots = self.collections.iter();
+        let roots = roots.map(|chosen| Place::new(Use::Root, &chosen.root));
+        roots.chain([Place::new(Use::Folder, &self.storage)])
+    }
+
+    /// Where it also has to work when the account's folders are to go.
+    pub fn ways(&self) -> Vec<Place> {
+        let roots = self.collections.iter();
+        let ways = roots.map(|chosen| Place::new(Use::Leave, &chosen.root));
+        ways.collect()
     }
 
     /// The record that checks the password.

@@ -28,7 +28,7 @@ use crate::rules::Rules;
 use crate::sessions::Sessions;
 use crate::store::Store;
 use crate::terms;
-use crate::workers::{Heard, Listener, Workers};
+use crate::workers::{Accounts, Heard, Listener, Workers};
 
 /// How long a call waits for a look at its account to end: less than callers commonly wait for an
 /// answer (25 s).
@@ -142,7 +142,7 @@ impl Broker {
                 Passwords::new(store.clone(), clock.clone(), cost, slowing)
             },
             sessions: Sessions::default(),
-            workers: Workers::new(launcher, uid, listener),
+            workers: Workers::new(launcher, uid, listener, accounts(&published)),
             receipts: Receipts::new(folders.receipts.clone()),
             inhibitors: Inhibitors::default(),
             announcements: Announcements::default(),
@@ -243,6 +243,13 @@ impl Broker {
         // Those that have ended are cleared away now and then, here.
         while tasks.try_join_next().is_some() {}
         tasks.spawn(work);
+    }
+
+    /// All accounts, as the worker knows them.
+    pub fn specs(&self) -> Vec<mooring_wire::AccountSpec> {
+        let published = self.published.borrow();
+        let accounts = published.accounts.values();
+        accounts.map(|view| view.account.spec()).collect()
     }
 
     /// A number that no job had before.
@@ -402,6 +409,20 @@ fn reason(failure: &Failure) -> Option<Reason> {
         }
         _ => None,
     }
+}
+
+/// Says which accounts there are.
+fn accounts(published: &Arc<watch::Sender<Published>>) -> Accounts {
+    let published = published.clone();
+    Box::new(move || {
+        let published = published.borrow();
+        let accounts = published.accounts.values();
+        let places = |view: &AccountView| {
+            let account = &view.account;
+            (account.id.clone(), account.places().collect())
+        };
+        accounts.map(places).collect()
+    })
 }
 
 /// Hears the worker: progress of an account's operation is progress of its job.

@@ -10,19 +10,31 @@ use crate::failure::Failure;
 
 const JOURNAL: &str = "the daemon's log has more: journalctl --user -u mooringd";
 
+const FENCE: &str = "use a kernel with Landlock, 6.2 or later, and `landlock` among its `lsm=`";
+
 impl Broker {
     /// Everything that was looked at, and how it is.
     pub async fn diagnose(&self) -> Vec<Diagnosis> {
         let mut found = self.own();
-        if let Err(failure) = self.workers.live().await {
-            found.push(bad("worker", &failure.to_string(), JOURNAL));
-            return found;
-        }
+        let live = match self.workers.live().await {
+            Ok(live) => live,
+            Err(failure) => {
+                found.push(bad("worker", &failure.to_string(), JOURNAL));
+                return found;
+            }
+        };
         let version = mooring_wire::VERSION;
         found.push(ok(
             "worker",
             &format!("the worker answers, version {version}"),
         ));
+        let fenced = live.fenced();
+        found.push(match fenced.holds {
+            true => ok("fence", &fenced.message),
+            false => warning("fence", &fenced.message, FENCE),
+        });
+        // Whoever holds it keeps it from resting.
+        drop(live);
         let published = self.published.borrow().accounts.clone();
         for view in published.values() {
             let area = format!("account {}", view.account.identity);

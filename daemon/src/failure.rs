@@ -78,6 +78,9 @@ pub enum Failure {
     /// No worker can be started.
     #[error(transparent)]
     Launch(#[from] launch::Error),
+    /// The worker was ended for one that reaches more.
+    #[error("the worker was replaced by one that reaches more")]
+    WorkerReplaced,
     /// The worker died again and again.
     #[error("the worker died {0} times in a row; its log has the cause")]
     WorkerDies(u32),
@@ -107,11 +110,19 @@ impl Failure {
         move |source| Self::Io { path, source }
     }
 
-    /// Whether the worker is gone, so that a new one may get further.
+    /// Whether the worker is gone, or cannot reach what it should, so that a new one may get further.
     pub fn is_death(&self) -> bool {
+        if self.is_unfenced() || matches!(self, Self::WorkerReplaced) {
+            return true;
+        }
         // An error reply came from a worker that lives.
         matches!(self, Self::Worker(mooring_wire::Error::ZBus(error))
             if !matches!(error, zbus::Error::MethodError(..)))
+    }
+
+    /// Whether the worker cannot reach what it should.
+    pub fn is_unfenced(&self) -> bool {
+        matches!(self, Self::Worker(mooring_wire::Error::Unfenced(_)))
     }
 
     /// When the next try of a password is allowed; 0 for now.

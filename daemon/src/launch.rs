@@ -13,12 +13,16 @@ use std::pin::Pin;
 use std::process::Stdio;
 use std::time::Duration;
 
+use mooring_wire::reach::Reach;
+use tokio::io::AsyncWriteExt;
 use tokio::process::{Child, Command};
 
 pub use unit::UnitLauncher;
 
 /// How long a worker may take to end by itself when its connection is gone.
 const GRACE: Duration = Duration::from_secs(3);
+/// How long a worker may take to hear which places it may reach.
+const TELL_TIMEOUT: Duration = Duration::from_secs(10);
 /// Variables that a worker gets; all others are kept from it. `XDG_*` goes too.
 const PASSED: [&str; 6] = [
     "PATH",
@@ -77,8 +81,8 @@ pub trait Life: Send + Sync {
 
 /// Starts workers.
 pub trait Launcher: Send + Sync + 'static {
-    /// Starts the worker of a user.
-    fn launch(&self, uid: u32) -> Later<'_, Result<Launched, Error>>;
+    /// Starts the worker of a user, who may reach these places.
+    fn launch(&self, uid: u32, reach: &Reach) -> Later<'_, Result<Launched, Error>>;
 }
 
 /// Starts workers as children, connected by their standard input.
@@ -127,9 +131,10 @@ impl ChildLauncher {
 }
 
 impl Launcher for ChildLauncher {
-    fn launch(&self, _uid: u32) -> Later<'_, Result<Launched, Error>> {
+    fn launch(&self, _uid: u32, reach: &Reach) -> Later<'_, Result<Launched, Error>> {
         // A child has our own user: in session mode there is no other.
-        Box::pin(async { self.spawn() })
+        let reach = reach.to_bytes();
+        Box::pin(async move { tell(self.spawn()?, &reach?).await })
     }
 }
 
@@ -150,6 +155,19 @@ impl Life for ChildLife {
             }
         })
     }
+}
+
+/// Tells a worker that was started which places it may reach.
+async fn tell(launched: Launched, reach: &[u8]) -> Result<Launched, Error> {
+    let Launched { stream, life } = launched;
+    stream.set_nonblocking(true)?;
+    let mut stream = tokio::net::UnixStream::from_std(stream)?;
+    match tokio::time::timeout(TELL_TIMEOUT, stream.write_all(reach)).await {
+        Ok(told) => told.map_err(|e| Error::Handshake(format!("does not listen: {e}")))?,
+        Err(_) => return Err(Error::Handshake("does not listen".to_owned())),
+    }
+    let stream = stream.into_std()?;
+    Ok(Launched { stream, life })
 }
 
 fn is_passed(name: &OsStr) -> bool {

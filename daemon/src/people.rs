@@ -235,12 +235,13 @@ mod tests {
     use super::*;
     use crate::launch::{Error, Later, Launched};
     use crate::store::tests::{account, entry};
+    use mooring_wire::reach::Reach;
 
     /// Nothing is launched here.
     struct Never;
 
     impl Launcher for Never {
-        fn launch(&self, _uid: u32) -> Later<'_, Result<Launched, Error>> {
+        fn launch(&self, _uid: u32, _reach: &Reach) -> Later<'_, Result<Launched, Error>> {
             Box::pin(std::future::pending())
         }
     }

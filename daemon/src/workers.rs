@@ -3,27 +3,26 @@
 //! proofs, and [`Live::generation`] tells when that happened. One that has nothing to do is ended.
 
 mod kept;
+mod reach;
 mod rest;
+mod start;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use mooring_wire::{AccountSpec, Attached, Progress, VERSION, WorkerProxy};
+use mooring_wire::reach::Reach;
+use mooring_wire::{AccountSpec, Attached, Fenced, Progress, WorkerProxy};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
-use zbus::export::ordered_stream::OrderedStreamExt;
 
 use crate::failure::Failure;
-use crate::launch::{self, Later, Launched, Launcher, Life};
+use crate::launch::{Later, Launcher, Life};
 
 use kept::Kept;
+pub use reach::{Accounts, Reaching};
 pub use rest::Rest;
 
-/// A call needs a destination, which a peer on the other end of a socket does not look at.
-const PEER: &str = "org.mooring1.Worker";
-/// How long a new worker has to authenticate and to answer its version.
-const START_TIMEOUT: Duration = Duration::from_secs(10);
 /// The first wait before a worker is started again; it doubles with each early death.
 const FIRST_BACKOFF: Duration = Duration::from_millis(100);
 /// The longest wait before a worker is started again.
@@ -32,6 +31,9 @@ const MAX_BACKOFF: Duration = Duration::from_secs(5);
 const STABLE: Duration = Duration::from_secs(30);
 /// How often one call is repeated on a new worker before it fails.
 pub const MAX_DEATHS: u32 = 5;
+/// How often one call is repeated because its worker was replaced by one that reaches more: as often
+/// as other jobs, each with its places, can have begun meanwhile.
+const MAX_REPLACEMENTS: u32 = 256;
 /// How long the answer to a small question to a worker is waited for.
 const INTERRUPT_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -49,17 +51,6 @@ pub enum Heard<'a> {
 /// Hears what a worker tells.
 pub type Listener = Arc<dyn Fn(Heard<'_>) + Send + Sync>;
 
-/// Tells that a worker is gone, in whatever way listening to it ends; unless it left in order.
-struct TellsGone(Listener, Arc<AtomicBool>);
-
-impl Drop for TellsGone {
-    fn drop(&mut self) {
-        if !self.1.load(Ordering::Acquire) {
-            (self.0)(Heard::Gone);
-        }
-    }
-}
-
 /// A running worker.
 pub struct Live {
     /// Counts workers: another number, another process.
@@ -70,10 +61,24 @@ pub struct Live {
     listening: tokio::task::AbortHandle,
     /// Whether all that it watched was handed over.
     left: Arc<AtomicBool>,
+    /// Whether it was ended so that another one can reach more.
+    replaced: AtomicBool,
+    reach: Reach,
+    fenced: Fenced,
     kept: Arc<Kept>,
 }
 
 impl Live {
+    /// How far it is fenced in.
+    pub fn fenced(&self) -> &Fenced {
+        &self.fenced
+    }
+
+    /// All that it watched was handed over.
+    fn leaves(&self) {
+        self.left.store(true, Ordering::Release);
+    }
+
     /// Opens an account's state, as [`WorkerProxy::attach`], and gives back the watch that a worker
     /// before left.
     ///
@@ -118,44 +123,55 @@ pub struct Workers {
     launcher: Arc<dyn Launcher>,
     uid: u32,
     listener: Listener,
+    accounts: Accounts,
+    needed: Arc<reach::Needed>,
     state: Mutex<State>,
     kept: Arc<Kept>,
     used: rest::Used,
 }
 
 impl Workers {
-    /// A worker that is not started yet.
-    pub fn new(launcher: Arc<dyn Launcher>, uid: u32, listener: Listener) -> Self {
+    /// A worker that is not started yet, and works for these accounts.
+    pub fn new(
+        launcher: Arc<dyn Launcher>,
+        uid: u32,
+        listener: Listener,
+        accounts: Accounts,
+    ) -> Self {
         let kept = Arc::new(Kept::new(uid, listener.clone()));
         Self {
             launcher,
             uid,
             listener,
+            accounts,
+            needed: Arc::default(),
             state: Mutex::default(),
             kept,
             used: rest::Used::default(),
         }
     }
 
-    /// The running worker; started if there is none, after a wait if the last one died early.
+    /// The running worker, which reaches all that is wanted; started if there is none, after a wait if
+    /// the last one died early.
     ///
     /// # Errors
     /// When it cannot be started or does not answer.
     pub async fn live(&self) -> Result<Arc<Live>, Failure> {
         let mut state = self.state.lock().await;
         self.used.now();
-        if let Some(live) = &state.live {
-            if !live.connection.is_closed() {
-                return Ok(live.clone());
-            }
-            state.bury();
+        let wanted = self.wanted();
+        match &state.live {
+            Some(live) if live.connection.is_closed() => state.bury(),
+            Some(live) if live.reach.covers(&wanted) => return Ok(live.clone()),
+            Some(_) => self.replace(&mut state).await,
+            None => {}
         }
         if let Some(wait) = backoff(state.early_deaths) {
             tokio::time::sleep(wait).await;
         }
         state.generation += 1;
         state.started = Some(Instant::now());
-        match self.start(state.generation).await {
+        match self.start(state.generation, wanted).await {
             Ok(live) => {
                 let live = Arc::new(live);
                 state.live = Some(live.clone());
@@ -170,14 +186,15 @@ impl Workers {
     }
 
     /// Puts a worker away that failed a call; the next [`Workers::live`] starts another.
-    pub async fn retire(&self, live: &Live) {
+    pub async fn retire(&self, live: &Live, failure: &Failure) {
         let mut state = self.state.lock().await;
-        if state
-            .live
-            .as_ref()
-            .is_some_and(|current| current.generation == live.generation)
-        {
-            state.bury();
+        let current = state.live.as_ref();
+        if current.is_none_or(|current| current.generation != live.generation) {
+            return;
+        }
+        match failure.is_unfenced() {
+            true => self.replace(&mut state).await,
+            false => state.bury(),
         }
     }
 
@@ -226,19 +243,29 @@ impl Workers {
         &self,
         call: impl Fn(Arc<Live>) -> Later<'static, Result<T, Failure>> + Sync,
     ) -> Result<T, Failure> {
-        for _ in 0..MAX_DEATHS {
+        let (mut deaths, mut replacements) = (0, 0);
+        loop {
             let live = self.live().await?;
             let called = call(live.clone()).await;
             self.used.now();
-            match called {
-                Err(death) if death.is_death() => {
-                    tracing::warn!(error = %death, generation = live.generation, "the worker is gone");
-                    self.retire(&live).await;
-                }
+            let failure = match called {
+                Err(failure) if failure.is_death() => failure,
                 other => return other,
+            };
+            if live.is_replaced() && replacements < MAX_REPLACEMENTS {
+                replacements += 1;
+                continue;
+            }
+            let generation = live.generation;
+            tracing::warn!(error = %failure, generation, "another worker is needed");
+            self.retire(&live, &failure).await;
+            deaths += 1;
+            match deaths {
+                MAX_DEATHS if failure.is_unfenced() => return Err(failure),
+                MAX_DEATHS => return Err(Failure::WorkerDies(MAX_DEATHS)),
+                _ => {}
             }
         }
-        Err(Failure::WorkerDies(MAX_DEATHS))
     }
 
     /// Asks the running worker, if any, to stop an account's operation. That it cannot be asked
@@ -261,63 +288,6 @@ impl Workers {
         };
         rest::end(&live).await;
     }
-
-    async fn start(&self, generation: u64) -> Result<Live, launch::Error> {
-        let Launched { stream, life } = self.launcher.launch(self.uid).await?;
-        let talk = async {
-            let connection = connect(stream).await?;
-            let proxy = WorkerProxy::new(&connection, PEER).await?;
-            let progress = proxy.receive_progressed().await?;
-            let changes = proxy.receive_changed().await?;
-            let version = proxy
-                .hello()
-                .await
-                .map_err(|e| zbus::Error::Failure(e.message()))?;
-            Ok::<_, zbus::Error>((connection, proxy, progress, changes, version))
-        };
-        let (connection, proxy, mut progress, mut changes, version) =
-            match tokio::time::timeout(START_TIMEOUT, talk).await {
-                Ok(Ok(talked)) => talked,
-                Ok(Err(error)) => return Err(handshake(format!("does not answer: {error}"))),
-                Err(_) => return Err(handshake("does not answer in time".to_owned())),
-            };
-        if version != VERSION {
-            return Err(handshake(format!(
-                "is of version {version}, and this broker of {VERSION}"
-            )));
-        }
-        let left = Arc::<AtomicBool>::default();
-        let gone = TellsGone(self.listener.clone(), left.clone());
-        let listening = tokio::spawn(async move {
-            let tell = |heard: zbus::Result<Heard<'_>>| match heard {
-                Ok(heard) => (gone.0)(heard),
-                Err(error) => tracing::warn!(%error, "an unreadable signal of the worker"),
-            };
-            loop {
-                tokio::select! {
-                    Some(signal) = progress.next() => {
-                        let args = signal.args();
-                        tell(args.map(|args| Heard::Progressed(args.account, args.progress)));
-                    }
-                    Some(signal) = changes.next() => {
-                        tell(signal.args().map(|args| Heard::Changed(args.account)));
-                    }
-                    else => return,
-                }
-            }
-        })
-        .abort_handle();
-        let life = std::sync::Mutex::new(Some(life));
-        Ok(Live {
-            generation,
-            connection,
-            proxy,
-            life,
-            listening,
-            left,
-            kept: self.kept.clone(),
-        })
-    }
 }
 
 impl State {
@@ -333,19 +303,6 @@ impl State {
             0
         };
     }
-}
-
-async fn connect(stream: std::os::unix::net::UnixStream) -> zbus::Result<zbus::Connection> {
-    let guid = zbus::Guid::generate();
-    zbus::connection::Builder::unix_stream(stream)
-        .server(guid)
-        .p2p()
-        .build()
-        .await
-}
-
-fn handshake(what: String) -> launch::Error {
-    launch::Error::Handshake(what)
 }
 
 /// The wait before the next start; none after a worker that did not die early.

@@ -39,6 +39,7 @@ pub fn to_api(failure: &Failure) -> Error {
             | Worker::NotVerified(_)
             | Worker::NoSpace(_)
             | Worker::DiskTrouble(_)
+            | Worker::Unfenced(_)
             | Worker::StateDamaged(_)
             | Worker::Failed(_) => Error::Failed(message),
         },
@@ -57,6 +58,7 @@ pub fn to_api(failure: &Failure) -> Error {
         },
         Failure::Launch(_)
         | Failure::WorkerDies(_)
+        | Failure::WorkerReplaced
         | Failure::Store(_)
         | Failure::Io { .. }
         | Failure::Unknown(_)

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use mooring_api::{JobOutcome, Problem, WhyAnswer};
 use mooring_core::receipt::timestamp;
+use mooring_wire::reach::{Place, Use};
 use mooring_wire::{BackupReport, CheckReport, RestoreReport, WhyReport};
 
 use super::journal::Work;
@@ -170,6 +171,7 @@ async fn backup(
     to: &[u8],
     name: &str,
 ) -> Result<BackupReport, Failure> {
+    let _reaching = broker.workers.reach(vec![Place::new(Use::Folder, to)]);
     let (to, name) = (to.to_vec(), name.to_owned());
     let asked = broker.workers.ask(account.spec(), move |live, id| {
         let (to, name) = (to.clone(), name.clone());
@@ -183,6 +185,11 @@ async fn restore(
     account: &Account,
     (from, only, to): (&[u8], &[u8], &[u8]),
 ) -> Result<RestoreReport, Failure> {
+    let mut places = vec![Place::new(Use::Source, from)];
+    if !to.is_empty() {
+        places.push(Place::new(Use::Folder, to));
+    }
+    let _reaching = broker.workers.reach(places);
     let (from, only, to) = (from.to_vec(), only.to_vec(), to.to_vec());
     let asked = broker.workers.ask(account.spec(), move |live, id| {
         let (from, only, to) = (from.clone(), only.clone(), to.clone());

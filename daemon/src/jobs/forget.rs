@@ -69,6 +69,7 @@ impl Run {
         if self.journaled.erased.is_none() {
             broker.receipts.write_draft(&id, &self.receipt_text()?)?;
             let (spec, keep) = (self.account.spec(), self.keep());
+            let _reaching = broker.workers.reach(self.account.ways());
             let erasing = broker.workers.call(|live| {
                 let (spec, keep) = (spec.clone(), keep.clone());
                 Box::pin(async move { Ok(live.proxy().erase(spec, keep).await?) })

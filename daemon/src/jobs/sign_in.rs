@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use mooring_core::account::{Event, State};
 use mooring_core::identity::{Password, Record};
+use mooring_wire::reach::{Place, Use};
 use mooring_wire::{Error as WireError, Inspected, SyncReport};
 use zbus::OwnedFd;
 
@@ -74,6 +75,11 @@ impl Broker {
     }
 
     async fn look_at(&self, storage: &[u8], roots: &[Chosen]) -> Result<Inspected, Failure> {
+        let places = roots
+            .iter()
+            .map(|chosen| Place::new(Use::Root, &chosen.root));
+        let places = places.chain([Place::new(Use::Folder, storage)]);
+        let _reaching = self.workers.reach(places.collect());
         self.workers
             .call(|live| {
                 let storage = storage.to_vec();
@@ -343,8 +349,14 @@ async fn end(mut job: Job, account: Account, report: SyncReport) {
 
 async fn fetch(broker: &Broker, account: &Account) -> Result<SyncReport, Failure> {
     let adopt = account.adopt;
+    let others: Vec<_> = broker
+        .specs()
+        .into_iter()
+        .filter(|other| other.id != account.id)
+        .collect();
     let asked = broker.workers.ask(account.spec(), move |live, id| {
-        Box::pin(async move { live.proxy().sign_in(&id, adopt).await })
+        let others = others.clone();
+        Box::pin(async move { live.proxy().sign_in(&id, adopt, others).await })
     });
     asked.await
 }
@@ -371,6 +383,7 @@ async fn undo(mut job: Job, account: Account, ending: Ending) {
 }
 
 async fn abandon(broker: &Broker, account: &Account) -> Result<(), Failure> {
+    let _reaching = broker.workers.reach(account.ways());
     let asked = broker.workers.ask(account.spec(), |live, id| {
         Box::pin(async move { live.proxy().abandon(&id).await })
     });

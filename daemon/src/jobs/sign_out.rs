@@ -252,6 +252,8 @@ impl Run {
             match self.turn(&mut job).await {
                 Ok(Turn::Again) => {}
                 Ok(Turn::Ended(outcome)) => return job.finish(*outcome),
+                // Another job's doing, and no sign of trouble.
+                Err(Failure::WorkerReplaced) => {}
                 Err(failure) if failure.is_death() && self.deaths < MAX_DEATHS => {
                     self.deaths += 1;
                 }
@@ -323,7 +325,7 @@ impl Run {
             (Step::Deny, Ok(_)) => return Err(out_of_place("a denial that nobody gave")),
             (Step::Authorise, _) => self.authorise(job).await?,
             (Step::Drain, _) => self.drain(job, &live).await?,
-            (Step::AskAboutUnsynced, _) => self.ask_about_unsynced(job, &live).await?,
+            (Step::AskAboutUnsynced, _) => self.ask_about_unsynced(job).await?,
             // No backup is asked for in a `local` account's sign-out.
             (Step::BackUp, _) => return Err(out_of_place("a backup")),
             (Step::Verify, _) => self.verify(job, &live).await?,

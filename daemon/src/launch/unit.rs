@@ -12,6 +12,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use mooring_wire::reach::Reach;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{getsockopt, sockopt::PeerPidfd};
@@ -19,7 +20,7 @@ use tokio::net::{UnixListener, UnixStream as Stream, unix::UCred};
 use tokio::sync::oneshot;
 use zbus::{Connection, OwnedObjectPath};
 
-use super::{Error, Later, Launched, Launcher, Life};
+use super::{Error, Later, Launched, Launcher, Life, tell};
 
 /// Where workers come to.
 pub const SOCKET: &str = "/run/mooring/worker.sock";
@@ -164,8 +165,9 @@ impl UnitLauncher {
 }
 
 impl Launcher for UnitLauncher {
-    fn launch(&self, uid: u32) -> Later<'_, Result<Launched, Error>> {
-        Box::pin(self.start(uid))
+    fn launch(&self, uid: u32, reach: &Reach) -> Later<'_, Result<Launched, Error>> {
+        let reach = reach.to_bytes();
+        Box::pin(async move { tell(self.start(uid).await?, &reach?).await })
     }
 }
 

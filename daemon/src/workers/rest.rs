@@ -1,7 +1,6 @@
 //! Ending a worker that has nothing to do. What it watches it hands over, so that it is missed by
 //! nobody.
 
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -98,14 +97,14 @@ impl Workers {
                 }
             }
         }
-        live.left.store(true, Ordering::Release);
+        live.leaves();
         state.live = None;
         tracing::debug!(generation = live.generation, "the worker rests");
         end(&live).await;
         Rest::Rests
     }
 
-    async fn hand_over(&self, live: &Live, account: &str) -> mooring_wire::Result<()> {
+    pub(super) async fn hand_over(&self, live: &Live, account: &str) -> mooring_wire::Result<()> {
         let failed = |why: &str| mooring_wire::Error::Failed(why.to_owned());
         let handed = timeout(HAND_OVER_TIMEOUT, live.proxy().hand_over(account));
         let handed = handed.await.map_err(|_| failed("it does not answer"))??;

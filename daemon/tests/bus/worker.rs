@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use mooring_wire::reach::Reach;
 use mooring_wire::*;
 use mooringd::launch::{self, Later, Launched, Launcher, Life};
 use tokio::sync::watch;
@@ -125,7 +126,11 @@ impl Fake {
 }
 
 impl Launcher for Fake {
-    fn launch(&self, _uid: u32) -> Later<'_, std::result::Result<Launched, launch::Error>> {
+    fn launch(
+        &self,
+        _uid: u32,
+        _reach: &Reach,
+    ) -> Later<'_, std::result::Result<Launched, launch::Error>> {
         Box::pin(async move {
             let (ours, theirs) = UnixStream::pair()?;
             let life = {
@@ -228,6 +233,13 @@ impl Service {
         Ok(VERSION.to_owned())
     }
 
+    async fn fenced(&self) -> Result<Fenced> {
+        Ok(Fenced {
+            holds: true,
+            message: "there are no files".into(),
+        })
+    }
+
     async fn inspect(&self, storage: Vec<u8>, roots: Vec<CollectionSpec>) -> Result<Inspected> {
         self.act("inspect").await?;
         let state = self.fake.state();
@@ -287,7 +299,12 @@ impl Service {
         })
     }
 
-    async fn sign_in(&self, account: String, adopt: bool) -> Result<SyncReport> {
+    async fn sign_in(
+        &self,
+        account: String,
+        adopt: bool,
+        _others: Vec<AccountSpec>,
+    ) -> Result<SyncReport> {
         self.act("sign_in").await?;
         let mut state = self.fake.state();
         assert!(adopt || state.not_empty.is_empty());

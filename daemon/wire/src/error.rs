@@ -26,6 +26,8 @@ pub enum Error {
     /// A disk, or the way to it, does not do what it is asked: errors of reading or writing, mounted
     /// read-only, a server that went away.
     DiskTrouble(String),
+    /// A place is there that was not when the worker fenced itself in: a new worker can reach it.
+    Unfenced(String),
     /// `interrupt` was called.
     Cancelled(String),
     /// The account's state on disk is damaged or of another version.
@@ -46,6 +48,7 @@ impl Error {
             | Self::NotVerified(m)
             | Self::NoSpace(m)
             | Self::DiskTrouble(m)
+            | Self::Unfenced(m)
             | Self::Cancelled(m)
             | Self::StateDamaged(m)
             | Self::Failed(m) => m.clone(),

@@ -15,6 +15,57 @@ pub enum Process {
     Worker,
 }
 
+/// The folder in which a mark is made: a process that fences itself in has to reach it.
+pub fn marks() -> Option<std::path::PathBuf> {
+    if !cfg!(feature = "faults") {
+        return None;
+    }
+    let value = std::env::var_os("MOORING_FAULT")?.into_string().ok()?;
+    let (_, mark) = value.rsplit_once('@')?;
+    Some(std::path::Path::new(mark).parent()?.to_owned())
+}
+
+/// Tries to read a file, as a process would that somebody else has taken over, and writes how that
+/// went into the mark: `MOORING_FAULT=worker/read:FILE@MARK`.
+#[cfg(not(feature = "faults"))]
+#[inline(always)]
+pub fn try_to_read() {}
+
+/// Tries to read a file, as a process would that somebody else has taken over, and writes how that
+/// went into the mark: `MOORING_FAULT=worker/read:FILE@MARK`.
+#[cfg(feature = "faults")]
+pub fn try_to_read() {
+    let Ok(value) = std::env::var("MOORING_FAULT") else {
+        return;
+    };
+    let asked = value.strip_prefix("worker/read:");
+    let Some((file, mark)) = asked.and_then(|asked| asked.rsplit_once('@')) else {
+        return;
+    };
+    let said = match std::fs::read(file) {
+        Ok(_) => "read".to_owned(),
+        Err(error) => format!("{:?}", error.kind()),
+    };
+    // Whole at once, for whoever waits for it; once, for the first life.
+    let new = format!("{mark}.new");
+    let written = create(new.as_ref()).and_then(|mut file| {
+        std::io::Write::write_all(&mut file, said.as_bytes())?;
+        std::fs::rename(&new, mark)
+    });
+    if let Err(error) = written {
+        panic!("{mark}: {error}");
+    }
+}
+
+/// Makes a file that is not there yet. Only to write: a fence lets nothing be read where marks are.
+#[cfg(feature = "faults")]
+fn create(path: &std::path::Path) -> std::io::Result<std::fs::File> {
+    std::fs::File::options()
+        .write(true)
+        .create_new(true)
+        .open(path)
+}
+
 /// Dies here if the environment says so.
 #[cfg(not(feature = "faults"))]
 #[inline(always)]
@@ -64,7 +115,7 @@ pub fn point(process: Process, name: &str) {
         return;
     }
     // `create_new` decides between a first life, which dies, and the later ones, which do not.
-    if std::fs::File::create_new(&fault.mark).is_ok() {
+    if create(&fault.mark).is_ok() {
         let _ = nix::sys::signal::kill(nix::unistd::Pid::this(), nix::sys::signal::Signal::SIGKILL);
         loop {
             std::thread::park();

@@ -3,10 +3,12 @@
 //! The broker calls, the worker answers. Both ends come from one build, so the structures are
 //! plain and may change from version to version; [`VERSION`] is compared when a worker starts.
 //! No password, token or key crosses here: the worker of a local account needs none.
+//! Before the first call the broker says which places the worker may [`reach`].
 
 mod error;
 pub mod fault;
 pub mod logging;
+pub mod reach;
 mod types;
 
 pub use error::{Error, Result};
@@ -17,7 +19,7 @@ pub use types::{
     DrainReport, EraseReport, Inspected, Left, PlanFacts, Progress, RemoveReport, RestoreReport,
     ReturnCheck, SyncReport, VerifyReport, WhyReport,
 };
-pub use types::{Device, DeviceRequest, HandOver};
+pub use types::{Device, DeviceRequest, Fenced, HandOver};
 
 use zbus::OwnedFd;
 
@@ -31,7 +33,8 @@ pub const WORKER_PATH: &str = "/org/mooring1/worker";
 /// A worker, as the broker sees it.
 ///
 /// Every method can be repeated after a crash of either side: "already done" is success. Methods
-/// that name an account need an earlier [`Worker::attach`] in this worker's life.
+/// that name an account need an earlier [`Worker::attach`] in this worker's life. Those that look at
+/// folders answer `Unfenced` for one that is out of the worker's reach.
 #[zbus::proxy(
     interface = "org.mooring1.Worker",
     default_path = "/org/mooring1/worker",
@@ -40,6 +43,9 @@ pub const WORKER_PATH: &str = "/org/mooring1/worker";
 pub trait Worker {
     /// Answers [`VERSION`].
     fn hello(&self) -> Result<String>;
+
+    /// How far this worker is fenced in.
+    fn fenced(&self) -> Result<Fenced>;
 
     /// Looks at a storage folder and at local roots (absolute paths); changes nothing.
     fn inspect(&self, storage: &[u8], roots: Vec<CollectionSpec>) -> Result<Inspected>;
@@ -60,8 +66,9 @@ pub trait Worker {
     fn attach(&self, spec: AccountSpec) -> Result<Attached>;
 
     /// Makes roots, markers and folders, brings all data and compares it with the newest receipt
-    /// of this device for this identity.
-    fn sign_in(&self, account: &str, adopt: bool) -> Result<SyncReport>;
+    /// of this device for this identity. `others` are the other accounts here: their folders are
+    /// no roots.
+    fn sign_in(&self, account: &str, adopt: bool, others: Vec<AccountSpec>) -> Result<SyncReport>;
 
     /// The devices that use the account's storage, this one first, and those that left.
     fn devices(&self, account: &str) -> Result<Vec<Device>>;

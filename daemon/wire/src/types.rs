@@ -53,6 +53,15 @@ pub struct Attached {
     pub last_sync: u64,
 }
 
+/// How far a worker is fenced in.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, Type)]
+pub struct Fenced {
+    /// Whether its files and folders are all that it reaches.
+    pub holds: bool,
+    /// How, or why not, as a sentence.
+    pub message: String,
+}
+
 /// What `hand_over` leaves.
 #[derive(Debug, Default, Serialize, Deserialize, Type)]
 pub struct HandOver {

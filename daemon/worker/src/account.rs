@@ -48,6 +48,12 @@ impl Spec {
             .ok_or_else(|| Error::Refused(format!("the account has no collection {collection}")))
     }
 
+    /// The folders that an operation of the account may open.
+    pub fn places(&self) -> Vec<&Path> {
+        let roots = self.collections.iter().map(|(_, root)| root.as_path());
+        roots.chain([self.storage.as_path()]).collect()
+    }
+
     /// What the marker of a collection says.
     pub fn marker(&self, collection: Collection, local: bool) -> Marker {
         Marker {

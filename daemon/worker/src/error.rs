@@ -37,6 +37,9 @@ pub enum Error {
     /// The account's state is not there any more.
     #[error("{0}")]
     StateMissing(String),
+    /// A folder is outside the worker's fence: another worker can reach it.
+    #[error("{0}")]
+    Unfenced(String),
     /// It was asked to stop.
     #[error("stopped as asked")]
     Cancelled,

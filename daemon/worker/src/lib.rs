@@ -17,6 +17,7 @@ pub mod diagnose;
 mod durable;
 pub mod erase;
 pub mod error;
+pub mod fence;
 pub mod files;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;

@@ -4,16 +4,22 @@
 use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
-use mooring_worker::service::{Service, send_changes, send_progress};
+use mooring_wire::fault;
+use mooring_wire::reach::Reach;
+use mooring_worker::fence::Fence;
+use mooring_worker::service::{Service, make_private, send_changes, send_progress};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::stat::{Mode, umask};
 use tokio::sync::mpsc;
 
 /// Where the broker of system mode waits for workers.
 const BROKER: &str = "/run/mooring/worker.sock";
+/// How long the broker may take to say which places the worker may reach.
+const REACH_TIMEOUT: Duration = Duration::from_secs(10);
 /// Progress that may wait for the broker.
 const PROGRESS_AHEAD: usize = 64;
 /// Changes that may wait for the broker; whoever notices more waits too.
@@ -50,10 +56,32 @@ fn run() -> Result<(), Box<dyn std::error::Error>> {
         .map(PathBuf::from)
         .filter(|path| path.is_absolute())
         .unwrap_or_else(|| home.join(".local/state"));
+    let states = state.join("mooring/accounts");
+    let fence = fence(&broker, &home, &states)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    runtime.block_on(serve(broker, home, state.join("mooring/accounts")))
+    runtime.block_on(serve(broker, home, states, fence))
+}
+
+/// Fences the process in: before anything is read that others wrote, and while there is one thread.
+fn fence(
+    broker: &UnixStream,
+    home: &Path,
+    states: &Path,
+) -> Result<Fence, Box<dyn std::error::Error>> {
+    broker.set_read_timeout(Some(REACH_TIMEOUT))?;
+    let reach = Reach::read_from(broker).map_err(|e| format!("what may be reached: {e}"))?;
+    broker.set_read_timeout(None)?;
+    if let Err(error) = make_private(states) {
+        // As when the home is not mounted. Whoever needs the folder says so.
+        tracing::debug!(%error, folder = %states.display(), "not made yet");
+    }
+    let fence = Fence::put_up(&reach, home, states).map_err(|e| format!("no fence: {e}"))?;
+    let fenced = fence.fenced();
+    tracing::debug!(holds = fenced.holds, "{}", fenced.message);
+    fault::try_to_read();
+    Ok(fence)
 }
 
 /// The connection to the broker: its socket in system mode, else the one it was started with.
@@ -90,6 +118,7 @@ async fn serve(
     broker: UnixStream,
     home: PathBuf,
     states: PathBuf,
+    fence: Fence,
 ) -> Result<(), Box<dyn std::error::Error>> {
     let (progress, told) = mpsc::channel(PROGRESS_AHEAD);
     let (changes, changed) = mpsc::channel(CHANGES_AHEAD);
@@ -97,7 +126,7 @@ async fn serve(
         .p2p()
         .serve_at(
             mooring_wire::WORKER_PATH,
-            Service::new(home, states, progress, changes),
+            Service::new(home, states, fence, progress, changes),
         )
         .build()
         .await?;

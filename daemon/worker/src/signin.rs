@@ -44,6 +44,10 @@ pub fn sign_in<F: Files>(
         &account.spec.storage,
         &account.spec.collections,
     )?;
+    // All of them first: a fenced worker can make a folder that it cannot reach.
+    for (collection, root) in &account.spec.collections {
+        make_local(account, *collection, root)?;
+    }
     for (collection, root) in &account.spec.collections {
         prepare_remote(account, &storage, *collection)?;
         prepare_local(account, *collection, root, adopt)?;
@@ -136,6 +140,17 @@ fn prepare_remote<F: Files>(
         .map_err(|e| Error::io("make durable", &account.spec.storage, e))
 }
 
+fn make_local<F: Files>(account: &Account<F>, collection: Collection, path: &Path) -> Result<()> {
+    let fail = |e| Error::io("make the folder", path, e);
+    let missing = missing_ancestors(&account.files, path).map_err(fail)?;
+    if !missing.is_empty() {
+        // Written down before they are made: what Mooring made, it removes.
+        account.state.add_roots_made(collection, &missing)?;
+        account.files.make_root(path).map_err(fail)?;
+    }
+    Ok(())
+}
+
 fn prepare_local<F: Files>(
     account: &Account<F>,
     collection: Collection,
@@ -143,13 +158,6 @@ fn prepare_local<F: Files>(
     adopt: bool,
 ) -> Result<()> {
     let files = &account.files;
-    let fail = |e| Error::io("make the folder", path, e);
-    let missing = missing_ancestors(files, path).map_err(fail)?;
-    if !missing.is_empty() {
-        // Written down before they are made: what Mooring made, it removes.
-        account.state.add_roots_made(collection, &missing)?;
-        files.make_root(path).map_err(fail)?;
-    }
     let root = files
         .open_root(path)
         .map_err(|e| Error::io("open the folder", path, e))?;
@@ -158,6 +166,7 @@ fn prepare_local<F: Files>(
         .map_err(|e| Error::io("read the marker in", path, e))?
         .is_some_and(|there| there == marker);
     // Files that this sign-in brought before it was interrupted need no consent.
+    let fail = |e| Error::io("look at", path, e);
     if !ours && !left::is_empty(files, &root).map_err(fail)? {
         if !adopt {
             return Err(Error::Refused(format!(

@@ -1,5 +1,6 @@
 //! What crosses between broker and worker, as bytes: either may be another program than it says.
 
+use mooring_wire::reach::Reach;
 use mooring_wire::{
     AccountSpec, Attached, BackupReport, CheckReport, CollectionFacts, ConflictCopy, Device,
     DeviceRequest, Diagnosis, DrainReport, EraseReport, Inspected, PlanFacts, Progress,
@@ -12,7 +13,7 @@ use zbus::wire::{LE, to_bytes};
 use crate::Target;
 
 /// Targets by name.
-pub const TARGETS: &[(&str, Target)] = &[("wire", wire), ("message", message)];
+pub const TARGETS: &[(&str, Target)] = &[("wire", wire), ("message", message), ("reach", reach)];
 
 /// Reads bytes as each of the types; what is understood is written as it is understood.
 macro_rules! each {
@@ -29,6 +30,15 @@ macro_rules! each {
         ),+];
         readers[usize::from($chosen) % readers.len()]($bytes);
     }};
+}
+
+/// The first message to a worker: what is understood is written as it was understood.
+fn reach(bytes: &[u8]) {
+    let Ok(reach) = Reach::read_from(bytes) else {
+        return;
+    };
+    let written = reach.to_bytes().expect("a list that was read");
+    assert_eq!(Reach::read_from(written.as_slice()).expect("a list that was written"), reach);
 }
 
 fn wire(bytes: &[u8]) {

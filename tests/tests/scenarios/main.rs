@@ -17,6 +17,7 @@ mod descriptors;
 mod devices;
 mod disk;
 mod exits;
+mod fence;
 mod gone_before;
 mod hostile;
 mod hostile_sign_in;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use mooring_core::account::Event;
 use mooring_core::signout::{MAX_ROUNDS, Removal};
 use mooring_wire::Error as WireError;
+use mooring_wire::reach::{Place, Use, kept_from};
 
 use super::{Run, Turn, removal};
 use crate::devices::word;
@@ -88,23 +89,34 @@ impl Run {
         self.files_total = total;
     }
 
-    pub(super) async fn ask_about_unsynced(
-        &mut self,
-        job: &mut Job,
-        live: &Arc<Live>,
-    ) -> Result<(), Failure> {
+    pub(super) async fn ask_about_unsynced(&mut self, job: &mut Job) -> Result<(), Failure> {
         let unsynced = self.unsynced();
         self.tell_asker(job, word::BLOCKED, &unsynced.message)
             .await?;
         let keep_here = job.block(unsynced, self.cancellable()).await?;
         self.rounds = 0;
         if keep_here && !self.files.is_empty() {
-            let files = self.files.iter().map(|(path, _)| path.clone()).collect();
-            let moving = live.proxy().keep_here(&self.account.id, files);
-            let moved = self.call(job, live, false, moving).await?;
+            let moved = self.keep_here(job).await?;
             tracing::info!(job = self.number, moved, "files are kept here");
         }
         Ok(())
+    }
+
+    /// Moves the files that stand in the way out of the account's reach. Answers how many.
+    async fn keep_here(&self, job: &mut Job) -> Result<u64, Failure> {
+        let files: Vec<_> = self.files.iter().map(|(path, _)| path.clone()).collect();
+        let broker = job.broker.clone();
+        let kept = kept_from(&broker.folders.home, &self.account.identity);
+        let kept = Place {
+            used: Use::Root,
+            path: kept,
+        };
+        let _reaching = broker.workers.reach(vec![kept]);
+        let moving = broker.workers.ask(self.account.spec(), move |live, id| {
+            let files = files.clone();
+            Box::pin(async move { live.proxy().keep_here(&id, files).await })
+        });
+        job.drive(false, moving).await
     }
 
     fn unsynced(&self) -> mooring_api::Blocked {
@@ -137,13 +149,19 @@ impl Run {
         call: impl Future<Output = mooring_wire::Result<T>>,
     ) -> Result<T, Failure> {
         let called = job.drive(cancellable, async { Ok(call.await?) }).await;
-        if called.as_ref().is_err_and(Failure::is_death) {
+        if let Err(failure) = &called
+            && failure.is_death()
+        {
+            if live.is_replaced() {
+                return Err(Failure::WorkerReplaced);
+            }
             tracing::warn!(
                 job = self.number,
                 generation = live.generation,
+                %failure,
                 "the worker is gone"
             );
-            job.broker.workers.retire(live).await;
+            job.broker.workers.retire(live, failure).await;
         }
         called
     }

@@ -296,7 +296,11 @@ impl Attached {
     }
 }
 
-fn make_private(home: &PathBuf) -> Result<()> {
+/// Makes a folder, and those that lead to it, for this person alone.
+///
+/// # Errors
+/// When it cannot be made.
+pub fn make_private(home: &Path) -> Result<()> {
     use std::os::unix::fs::DirBuilderExt;
     std::fs::DirBuilder::new()
         .recursive(true)

@@ -27,6 +27,7 @@ pub fn to_wire(e: EngineError) -> Error {
         EngineError::Busy(_) => Error::Busy(message),
         EngineError::NotVerified(_) => Error::NotVerified(message),
         EngineError::NoSpace(_) => Error::NoSpace(message),
+        EngineError::Unfenced(_) => Error::Unfenced(message),
         EngineError::Cancelled => Error::Cancelled(message),
         EngineError::Disk(_) => Error::DiskTrouble(message),
         EngineError::State { .. } | EngineError::StateMissing(_) => Error::StateDamaged(message),
@@ -94,6 +95,19 @@ pub fn spec(wanted: &AccountSpec, home: &Path) -> Result<Spec> {
         home: home.to_owned(),
         collections: collections(&wanted.collections)?,
     })
+}
+
+/// The folders of other accounts, with a word about each.
+pub fn others(specs: &[AccountSpec]) -> Result<Vec<(String, PathBuf)>> {
+    let mut folders = Vec::new();
+    for spec in specs {
+        let identity = &spec.identity;
+        folders.push((format!("the storage of {identity}"), path(&spec.storage)?));
+        for CollectionSpec { name, root } in &spec.collections {
+            folders.push((format!("the folder for {name} of {identity}"), path(root)?));
+        }
+    }
+    Ok(folders)
 }
 
 /// A ledger, as the wire has it.

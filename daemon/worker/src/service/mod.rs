@@ -7,24 +7,26 @@ mod following;
 mod handing;
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use mooring_wire::reach::kept_from;
 use mooring_wire::{
     AccountSpec, Attached as AttachedReply, CollectionFacts, CollectionSpec, DrainReport,
     EraseReport, Error, Inspected, PlanFacts, RemoveReport, Result, SyncReport, VerifyReport,
 };
-use mooring_wire::{BackupReport, CheckReport, HandOver, RestoreReport, WhyReport};
+use mooring_wire::{BackupReport, CheckReport, Fenced, HandOver, RestoreReport, WhyReport};
 use tokio::sync::mpsc;
 use zbus::OwnedFd;
 use zbus::object_server::SignalEmitter;
 
 use crate::delete::Answer;
+use crate::fence::Fence;
 use crate::files::real::RealFiles;
 use crate::{apart, backup, check, devices, restore, why};
 use crate::{erase, identity, leave, plan, remove, signin, storage, trash, verify};
 use attached::Attached;
-pub use attached::Told;
+pub use attached::{Told, make_private};
 use convert::{collections, keep, path, spec, sync_report, to_wire};
 
 /// The most accounts that one worker attaches.
@@ -37,16 +39,18 @@ pub struct Service {
     home: PathBuf,
     /// The folder of the accounts' states.
     states: PathBuf,
+    fence: Arc<Fence>,
     progress: mpsc::Sender<Told>,
     changes: mpsc::Sender<String>,
 }
 
 impl Service {
-    /// A service for the person with this home. Progress goes to `progress`, where it is dropped
+    /// A service for the person with this home, inside a fence that is up. Progress goes to `progress`, where it is dropped
     /// when nobody keeps up; the IDs of accounts whose folders changed go to `changes`.
     pub fn new(
         home: PathBuf,
         states: PathBuf,
+        fence: Fence,
         progress: mpsc::Sender<Told>,
         changes: mpsc::Sender<String>,
     ) -> Self {
@@ -54,6 +58,7 @@ impl Service {
             accounts: Mutex::default(),
             home,
             states,
+            fence: Arc::new(fence),
             progress,
             changes,
         }
@@ -68,26 +73,6 @@ impl Service {
             .get(id)
             .cloned()
             .ok_or_else(|| Error::Failed(format!("account {id:?} is not attached")))
-    }
-
-    /// The folders of the other accounts, with a word about each.
-    fn others(&self, id: &str) -> Vec<(String, PathBuf)> {
-        let mut folders = Vec::new();
-        for attached in self.accounts().values() {
-            let spec = &attached.account.spec;
-            if spec.id == id {
-                continue;
-            }
-            let identity = &spec.identity;
-            folders.push((format!("the storage of {identity}"), spec.storage.clone()));
-            for (collection, root) in &spec.collections {
-                folders.push((
-                    format!("the folder for {collection} of {identity}"),
-                    root.clone(),
-                ));
-            }
-        }
-        folders
     }
 
     /// Runs work on an account, alone. Whatever it did, the next sync looks at everything.
@@ -110,14 +95,34 @@ impl Service {
         id: &str,
         work: impl FnOnce(&Attached) -> crate::error::Result<T> + Send + 'static,
     ) -> Result<T> {
-        let attached = self.account(id)?;
+        let (attached, fence) = (self.account(id)?, self.fence.clone());
         let called = attached.call();
         blocking(move || {
-            let result = attached.alone(work);
+            let places = attached.account.spec.places();
+            let result = fence.within(&places, || attached.alone(work));
             drop(called);
             result
         })
         .await
+    }
+
+    /// Runs work on a storage, whether or not an account of it is attached.
+    async fn on_storage<T: Send + 'static>(
+        &self,
+        storage: &[u8],
+        work: impl FnOnce(&Path) -> crate::error::Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let (storage, fence) = (path(storage)?, self.fence.clone());
+        blocking(move || fence.within(&[&storage], || work(&storage))).await
+    }
+
+    /// Runs work on the accounts' states.
+    async fn on_states<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Path) -> crate::error::Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let (states, fence) = (self.states.clone(), self.fence.clone());
+        blocking(move || fence.within(&[&states], || work(&states))).await
     }
 
     async fn attach_spec(&self, wanted: AccountSpec) -> Result<Arc<Attached>> {
@@ -135,9 +140,9 @@ impl Service {
         if self.accounts().len() >= MAX_ACCOUNTS {
             return Err(Error::Refused(format!("more than {MAX_ACCOUNTS} accounts")));
         }
-        let (states, progress) = (self.states.clone(), self.progress.clone());
-        let id = spec.id.clone();
-        let attached = blocking(move || Attached::open(spec, &states, progress)).await?;
+        let (id, progress) = (spec.id.clone(), self.progress.clone());
+        let open = move |states: &Path| Attached::open(spec, states, progress);
+        let attached = self.on_states(open).await?;
         let attached = Arc::new(attached);
         self.accounts().insert(id, attached.clone());
         Ok(attached)
@@ -164,8 +169,7 @@ impl Service {
         let Some(attached) = Arc::into_inner(attached) else {
             return Err(Error::Busy(format!("account {id} is still at work")));
         };
-        let states = self.states.clone();
-        blocking(move || attached.destroy(&states)).await
+        self.on_states(move |states| attached.destroy(states)).await
     }
 }
 
@@ -185,14 +189,26 @@ impl Service {
         mooring_wire::VERSION.to_owned()
     }
 
+    async fn fenced(&self) -> Fenced {
+        self.fence.fenced()
+    }
+
     async fn inspect(&self, storage: Vec<u8>, roots: Vec<CollectionSpec>) -> Result<Inspected> {
-        let (storage, roots) = (path(&storage)?, collections(&roots)?);
-        blocking(move || storage::inspect(&RealFiles::new(), &storage, &roots)).await
+        let (roots, fence) = (collections(&roots)?, self.fence.clone());
+        self.on_storage(&storage, move |storage| {
+            let places: Vec<_> = roots.iter().map(|(_, root)| root.as_path()).collect();
+            fence.within(&places, || {
+                storage::inspect(&RealFiles::new(), storage, &roots)
+            })
+        })
+        .await
     }
 
     async fn create_identity(&self, storage: Vec<u8>, record: String) -> Result<()> {
-        let storage = path(&storage)?;
-        blocking(move || storage::create_identity(&RealFiles::new(), &storage, &record)).await
+        self.on_storage(&storage, move |storage| {
+            storage::create_identity(&RealFiles::new(), storage, &record)
+        })
+        .await
     }
 
     async fn replace_identity(
@@ -201,9 +217,8 @@ impl Service {
         expected: String,
         record: String,
     ) -> Result<()> {
-        let storage = path(&storage)?;
-        blocking(move || {
-            identity::replace_identity(&RealFiles::new(), &storage, &expected, &record)
+        self.on_storage(&storage, move |storage| {
+            identity::replace_identity(&RealFiles::new(), storage, &expected, &record)
         })
         .await
     }
@@ -220,10 +235,16 @@ impl Service {
         .await
     }
 
-    async fn sign_in(&self, account: String, adopt: bool) -> Result<SyncReport> {
-        let others = self.others(&account);
+    async fn sign_in(
+        &self,
+        account: String,
+        adopt: bool,
+        others: Vec<AccountSpec>,
+    ) -> Result<SyncReport> {
+        let (others, fence) = (convert::others(&others)?, self.fence.clone());
         self.on(&account, move |attached| {
-            apart::check_others(&attached.account, &others)?;
+            let places: Vec<_> = others.iter().map(|(_, path)| path.as_path()).collect();
+            fence.within(&places, || apart::check_others(&attached.account, &others))?;
             let (ledger, returned) = signin::sign_in(&attached.account, adopt)?;
             attached.tell_devices();
             Ok(SyncReport {
@@ -270,8 +291,10 @@ impl Service {
     }
 
     async fn withdraw(&self, storage: Vec<u8>, sign_in_id: String) -> Result<()> {
-        let storage = path(&storage)?;
-        blocking(move || devices::withdraw(&RealFiles::new(), &storage, &sign_in_id)).await
+        self.on_storage(&storage, move |storage| {
+            devices::withdraw(&RealFiles::new(), storage, &sign_in_id)
+        })
+        .await
     }
 
     async fn abandon(&self, account: String) -> Result<()> {
@@ -299,9 +322,13 @@ impl Service {
     }
 
     async fn watch(&self, account: String) -> Result<bool> {
-        let attached = self.account(&account)?;
+        let (attached, fence) = (self.account(&account)?, self.fence.clone());
         let changes = self.changes.clone();
-        blocking(move || attached.watch(&changes)).await
+        blocking(move || {
+            let places = attached.account.spec.places();
+            fence.within(&places, || attached.watch(&changes))
+        })
+        .await
     }
 
     async fn hand_over(&self, account: String) -> Result<HandOver> {
@@ -328,8 +355,10 @@ impl Service {
     }
 
     async fn is_remote(&self, storage: Vec<u8>) -> Result<bool> {
-        let storage = path(&storage)?;
-        blocking(move || storage::is_remote(&RealFiles::new(), &storage)).await
+        self.on_storage(&storage, |storage| {
+            storage::is_remote(&RealFiles::new(), storage)
+        })
+        .await
     }
 
     async fn trash(&self, account: String) -> Result<Vec<(Vec<u8>, String)>> {
@@ -371,8 +400,8 @@ impl Service {
     async fn repair(&self, spec: AccountSpec, dry: bool) -> Result<String> {
         let id = self::spec(&spec, &self.home)?.id;
         self.let_go(&id)?;
-        let states = self.states.clone();
-        let said = blocking(move || Attached::repair(&id, &states, dry)).await?;
+        let repair = move |states: &Path| Attached::repair(&id, states, dry);
+        let said = self.on_states(repair).await?;
         Ok(said.unwrap_or_default())
     }
 
@@ -401,8 +430,11 @@ impl Service {
     }
 
     async fn keep_here(&self, account: String, files: Vec<Vec<u8>>) -> Result<u64> {
+        let fence = self.fence.clone();
         self.on(&account, move |attached| {
-            leave::keep_here(&attached.account, &files)
+            let spec = &attached.account.spec;
+            let kept = kept_from(&spec.home, &spec.identity);
+            fence.within(&[&kept], || leave::keep_here(&attached.account, &files))
         })
         .await
     }
@@ -441,8 +473,10 @@ impl Service {
     }
 
     async fn store_receipt(&self, storage: Vec<u8>, receipt: String, text: String) -> Result<()> {
-        let storage = path(&storage)?;
-        blocking(move || storage::store_receipt(&RealFiles::new(), &storage, &receipt, &text)).await
+        self.on_storage(&storage, move |storage| {
+            storage::store_receipt(&RealFiles::new(), storage, &receipt, &text)
+        })
+        .await
     }
 
     async fn erase(&self, spec: AccountSpec, keep: Vec<String>) -> Result<EraseReport> {
@@ -459,9 +493,9 @@ impl Service {
     }
 
     async fn backup(&self, account: String, to: Vec<u8>, name: String) -> Result<BackupReport> {
-        let to = path(&to)?;
+        let (to, fence) = (path(&to)?, self.fence.clone());
         self.on(&account, move |attached| {
-            backup::backup(&attached.account, &to, &name)
+            fence.within(&[&to], || backup::backup(&attached.account, &to, &name))
         })
         .await
     }
@@ -475,8 +509,13 @@ impl Service {
     ) -> Result<RestoreReport> {
         let from = path(&from)?;
         let to = (!to.is_empty()).then(|| path(&to)).transpose()?;
+        let fence = self.fence.clone();
         self.on(&account, move |attached| {
-            restore::restore(&attached.account, &from, &only, to.as_deref())
+            let to = to.as_deref();
+            let places: Vec<_> = to.into_iter().chain([from.as_path()]).collect();
+            fence.within(&places, || {
+                restore::restore(&attached.account, &from, &only, to)
+            })
         })
         .await
     }

@@ -61,6 +61,8 @@ pub fn prepare(connection: &mut Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "cache_size", -8192)?;
+    // The folders for temporary files are outside the fence.
+    connection.pragma_update(None, "temp_store", "MEMORY")?;
     connection.set_prepared_statement_cache_capacity(32);
     let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
     let change: String = match version {
