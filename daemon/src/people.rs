@@ -12,11 +12,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use mooring_core::identity::Cost;
 
 use crate::broker::{Broker, Parts};
-use crate::clock::SystemClock;
+use crate::clock::{Clock, SystemClock};
 use crate::failure::Failure;
 use crate::folders::{Folders, Mode, STATE};
 use crate::keys;
 use crate::launch::Launcher;
+use crate::rules::Device;
 use crate::store::Store;
 
 /// The administrator: no account of theirs is kept, and their broker is the device's own. Policy
@@ -36,6 +37,9 @@ pub enum People {
 /// The brokers of system mode.
 pub struct Many {
     base: PathBuf,
+    /// The administrator's folders, with the device's files of settings and policy.
+    device: Folders,
+    rules: Arc<Device>,
     launcher: Arc<dyn Launcher>,
     /// Jobs are numbered over all people: their objects are side by side.
     numbers: Arc<AtomicU64>,
@@ -51,18 +55,27 @@ impl Many {
     /// When the folder cannot be read, or the administrator's own state is damaged. Somebody
     /// else's damaged state is logged: the others are not to wait for it.
     pub fn load(launcher: Arc<dyn Launcher>) -> Result<Self, Failure> {
-        Self::load_from(Path::new(STATE), launcher)
+        let base = Path::new(STATE);
+        Self::load_from(base, Folders::system_below(base, ADMINISTRATOR), launcher)
     }
 
-    fn load_from(base: &Path, launcher: Arc<dyn Launcher>) -> Result<Self, Failure> {
+    fn load_from(
+        base: &Path,
+        device: Folders,
+        launcher: Arc<dyn Launcher>,
+    ) -> Result<Self, Failure> {
+        let store = Arc::new(open(base, &device)?);
         let mut many = Self {
             base: base.to_owned(),
+            rules: Device::load(device.clone(), store.clone(), SystemClock.now())?,
+            device: device.clone(),
             launcher,
             numbers: Arc::new(AtomicU64::new(1)),
             first: None,
             brokers: Mutex::default(),
         };
-        many.broker(ADMINISTRATOR)?;
+        let broker = many.make(ADMINISTRATOR, device, store)?;
+        many.all().insert(ADMINISTRATOR, broker);
         let entries = std::fs::read_dir(&many.base).map_err(Failure::at(&many.base))?;
         for entry in entries {
             let name = entry.map_err(Failure::at(&many.base))?.file_name();
@@ -101,18 +114,23 @@ impl Many {
                 "{MAX_PEOPLE} people use this device already: that is the most"
             )));
         }
-        let folders = Folders::system_below(&self.base, uid);
+        let folders = self.device.of_person(&self.base, uid);
         if !folders.state.exists() {
             expect_known(uid)?;
         }
-        make_parent(&self.base.join("receipts"))?;
-        folders.make().map_err(Failure::at(&folders.state))?;
-        let store = Store::open(&folders.state.join("broker.db"))?;
+        let store = Arc::new(open(&self.base, &folders)?);
         self.expect_counted(uid, &store)?;
+        let broker = self.make(uid, folders, store)?;
+        brokers.insert(uid, broker.clone());
+        Ok(broker)
+    }
+
+    fn make(&self, uid: u32, folders: Folders, store: Arc<Store>) -> Result<Arc<Broker>, Failure> {
         keys::unlock_by_credential(&store);
-        let broker = Broker::new(Parts {
+        Broker::new(Parts {
             mode: Mode::System,
             store,
+            rules: self.rules.clone(),
             folders,
             clock: Arc::new(SystemClock),
             launcher: self.launcher.clone(),
@@ -120,9 +138,7 @@ impl Many {
             uid,
             system_bus: None,
             numbers: self.numbers.clone(),
-        })?;
-        brokers.insert(uid, broker.clone());
-        Ok(broker)
+        })
     }
 
     /// Passes when no job of this person's has a number that this process has given to another's,
@@ -182,13 +198,16 @@ impl People {
     /// Reads configuration and policy again, for all.
     ///
     /// # Errors
-    /// The first of those whose last good policy cannot be kept; the others have read it.
+    /// When the last good policy cannot be kept; then nothing has changed for anybody.
     pub fn reload(&self) -> Result<(), Failure> {
-        let mut done = Ok(());
-        for broker in self.all() {
-            done = done.and(broker.reload());
+        match self {
+            Self::One(broker) => broker.rules.device().reload(broker.clock.now())?,
+            Self::Many(many) => many.rules.reload(SystemClock.now())?,
         }
-        done
+        for broker in self.all() {
+            broker.take_up_rules();
+        }
+        Ok(())
     }
 
     /// Stops everything of everybody, at once.
@@ -221,6 +240,13 @@ fn expect_known(uid: u32) -> Result<(), Failure> {
     }
 }
 
+/// A person's state; made, if there is none yet.
+fn open(base: &Path, folders: &Folders) -> Result<Store, Failure> {
+    make_parent(&base.join("receipts"))?;
+    folders.make().map_err(Failure::at(&folders.state))?;
+    Ok(Store::open(&folders.state.join("broker.db"))?)
+}
+
 fn make_parent(path: &Path) -> Result<(), Failure> {
     std::fs::DirBuilder::new()
         .recursive(true)
@@ -232,7 +258,10 @@ fn make_parent(path: &Path) -> Result<(), Failure> {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use std::io::{Read, Seek};
+
     use super::*;
+    use crate::jobs::sign_in::Wanted;
     use crate::launch::{Error, Later, Launched};
     use crate::store::tests::{account, entry};
 
@@ -245,8 +274,19 @@ mod tests {
         }
     }
 
+    /// The device's folders, with files of settings and policy of the test's own.
+    fn device(base: &Path) -> Folders {
+        let config = base.join("config");
+        Folders {
+            policies: vec![config.join("policy.d")],
+            config,
+            trusted: false,
+            ..Folders::system_below(base, ADMINISTRATOR)
+        }
+    }
+
     fn load(base: &Path) -> Many {
-        Many::load_from(base, Arc::new(Never)).unwrap()
+        Many::load_from(base, device(base), Arc::new(Never)).unwrap()
     }
 
     fn store(base: &Path, uid: u32) -> Store {
@@ -291,6 +331,71 @@ mod tests {
         assert!(matches!(many.broker(2), Err(Failure::Internal(_))));
         drop(many);
         assert_eq!(load(base.path()).broker(2).unwrap().next_job(), 9);
+    }
+
+    /// What is logged meanwhile.
+    fn logged(what: impl FnOnce()) -> String {
+        let mut log = tempfile::tempfile().unwrap();
+        let subscriber = tracing_subscriber::fmt()
+            .with_ansi(false)
+            .with_writer(Arc::new(log.try_clone().unwrap()))
+            .finish();
+        tracing::subscriber::with_default(subscriber, what);
+        let mut text = String::new();
+        log.rewind().unwrap();
+        log.read_to_string(&mut text).unwrap();
+        text
+    }
+
+    /// Whether somebody may sign in.
+    fn may_sign_in(people: &People, uid: u32) -> bool {
+        let wanted = Wanted {
+            provider: "local".to_owned(),
+            identity: Some("alice".to_owned()),
+            storage: b"/mnt/nas".to_vec(),
+            collections: Vec::new(),
+        };
+        match people.broker(uid).unwrap().expect_sign_in(&wanted) {
+            Ok(()) => true,
+            Err(Failure::PolicyDenied(_)) => false,
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    #[test]
+    fn the_devices_rules_are_read_once_and_hold_for_each_by_their_own_facts() {
+        let base = tempfile::tempdir().unwrap();
+        let many = load(base.path());
+        let policies = many.device.policies[0].clone();
+        let people = People::Many(many);
+        let everybody = [1, 2, 3];
+        for uid in everybody {
+            assert!(may_sign_in(&people, uid));
+        }
+        std::fs::create_dir_all(&policies).unwrap();
+        let rule = |condition: &str| {
+            let text = format!(
+                "[organisation]\nname = \"Example\"\ncontact = \"help@example.org\"\n[[rule]]\n\
+                 name = \"none\"\nsign-in = \"deny\"\nreason = \"Exams.\"\n{condition}\n"
+            );
+            std::fs::write(policies.join("10-school.toml"), text).unwrap();
+            logged(|| people.reload().unwrap())
+        };
+        let read = |log: &str| log.matches("policy state=\"in-force\" files=1").count();
+        let log = rule("");
+        assert_eq!(read(&log), 1, "{log}");
+        for uid in everybody {
+            assert!(!may_sign_in(&people, uid), "{uid}");
+        }
+        // Nothing is read for whoever is new.
+        let log = logged(|| assert!(!may_sign_in(&people, 4)));
+        assert_eq!(read(&log), 0, "{log}");
+        let log = rule("people = [\"2\"]");
+        assert_eq!(read(&log), 1, "{log}");
+        assert_eq!(
+            everybody.map(|uid| may_sign_in(&people, uid)),
+            [true, false, true]
+        );
     }
 
     #[test]

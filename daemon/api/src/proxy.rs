@@ -1,6 +1,8 @@
 //! Typed client proxies, one for each interface. Every call says that it can wait while polkit asks
 //! a person, where an agent is there to ask.
 
+use std::collections::BTreeMap;
+
 use zbus::{OwnedFd, OwnedObjectPath, proxy};
 
 use crate::{
@@ -73,6 +75,9 @@ pub trait Manager {
     /// The inhibitors that are held, oldest first.
     #[zbus(allow_interactive_auth)]
     fn list_inhibitors(&self) -> Result<Vec<Inhibitor>>;
+    /// How often sign-outs were refused, by reason, of all that the caller may see.
+    #[zbus(allow_interactive_auth)]
+    fn list_refusals(&self) -> Result<BTreeMap<String, u64>>;
 
     /// The version of the daemon.
     #[zbus(property(emits_changed_signal = "const"))]

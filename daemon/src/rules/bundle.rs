@@ -13,7 +13,7 @@ use mooring_core::policy::bundle::{
     Bundle, Held, Key, MAX_BUNDLE_BYTES, MAX_KEYS, MAX_SIGNATURE_BYTES, Memory, Offer, hold,
 };
 
-use super::{bytes, bytes_if_there, files, unreadable, whole};
+use super::files::{bytes, bytes_if_there, files, unreadable, whole};
 use crate::durable;
 use crate::folders::{Folders, STATE};
 use crate::store::Error;

@@ -8,5 +8,6 @@ mod crowd;
 mod keys;
 mod packages;
 mod people;
+mod policy;
 mod service;
 mod units;

@@ -94,6 +94,7 @@ impl Run {
         live: &Arc<Live>,
     ) -> Result<(), Failure> {
         let unsynced = self.unsynced();
+        job.broker.count_refusal_as(&unsynced.error);
         self.tell_asker(job, word::BLOCKED, &unsynced.message)
             .await?;
         let keep_here = job.block(unsynced, self.cancellable()).await?;
