@@ -2,8 +2,10 @@
 //! refusals that follow. What policy answers is `mooring_core::policy`'s.
 
 use mooring_core::collection::Collection;
+use mooring_core::policy::bundle::Bundle;
 use mooring_core::policy::{
-    Actor, Circumstances, Decision, Facts, Problem, Simulation, Source, TakenBackup, Verb, simulate,
+    Actor, Circumstances, Decision, Facts, Problem, Simulation, Source, TakenBackup, Verb,
+    simulate, simulate_bundle,
 };
 
 use crate::account::{Account, LastBackup};
@@ -110,6 +112,28 @@ impl Broker {
     /// # Errors
     /// What is wrong with the file, or with the policy in force.
     pub fn simulate(&self, file: Source) -> Result<(Vec<Question>, Simulation), Vec<Problem>> {
+        let (questions, facts, now) = self.everything_asked();
+        let standing = &self.rules.in_force().standing;
+        let simulation = simulate(standing, file, &facts, &self.present(), &now)?;
+        Ok((questions, simulation))
+    }
+
+    /// The same for a signed bundle.
+    ///
+    /// # Errors
+    /// As [`Broker::simulate`].
+    pub fn simulate_bundle(
+        &self,
+        bundle: Bundle,
+    ) -> Result<(Vec<Question>, Simulation), Vec<Problem>> {
+        let (questions, facts, now) = self.everything_asked();
+        let standing = &self.rules.in_force().standing;
+        let simulation = simulate_bundle(standing, bundle, &facts, &self.present(), &now)?;
+        Ok((questions, simulation))
+    }
+
+    /// Every question that can be asked about the accounts of this device.
+    fn everything_asked(&self) -> (Vec<Question>, Vec<Facts>, Circumstances) {
         let accounts: Vec<Account> = {
             let published = self.published.borrow();
             let views = published.accounts.values();
@@ -140,9 +164,7 @@ impl Broker {
                 }
             }
         }
-        let standing = &self.rules.in_force().standing;
-        let simulation = simulate(standing, file, &facts, &self.present(), &now)?;
-        Ok((questions, simulation))
+        (questions, facts, now)
     }
 }
 

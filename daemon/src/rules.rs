@@ -21,7 +21,7 @@ use crate::store::{Error, Store};
 
 use files::{read_policy, read_settings};
 
-pub use bundle::check as check_bundle;
+pub use bundle::{check as check_bundle, check_next as check_next_bundle};
 pub use watch::Watch;
 
 /// What the files say, of which everybody on the device has the same.

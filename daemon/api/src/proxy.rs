@@ -51,6 +51,14 @@ pub trait Manager {
     /// the same name that is in force is thought away.
     #[zbus(allow_interactive_auth)]
     fn simulate_policy(&self, name: &str, file: OwnedFd) -> Result<crate::PolicySimulation>;
+    /// The same for a signed bundle (1 MiB at most), which takes the place of the one in force.
+    #[zbus(allow_interactive_auth)]
+    fn simulate_bundle(
+        &self,
+        name: &str,
+        bundle: OwnedFd,
+        signature: OwnedFd,
+    ) -> Result<crate::PolicySimulation>;
     /// What policy decides about a verb of an account, for `person`, `device` or `organisation`.
     #[zbus(allow_interactive_auth)]
     fn explain_policy(&self, verb: &str, account: &str, actor: &str) -> Result<PolicyDecision>;

@@ -97,6 +97,7 @@ pub const ACTIONS: &[(&str, &str, Action)] = &[
     ("org.mooring1.Manager", "CheckBundle", Action::Read),
     ("org.mooring1.Manager", "ExplainPolicy", Action::Read),
     ("org.mooring1.Manager", "SimulatePolicy", Action::Read),
+    ("org.mooring1.Manager", "SimulateBundle", Action::Read),
     ("org.mooring1.Manager", "ListReceipts", Action::Read),
     ("org.mooring1.Manager", "ReadReceipt", Action::Read),
     ("org.mooring1.Manager", "Diagnose", Action::Read),

@@ -147,13 +147,18 @@ impl ManagerObject {
         let broker = &shared.broker;
         let simulated = source.map_err(|problem| vec![problem]);
         let simulated = simulated.and_then(|source| broker.simulate(source));
-        Ok(match simulated {
-            Ok((questions, simulation)) => simulated_as_told(&questions, simulation),
-            Err(problems) => PolicySimulation {
-                findings: problems.into_iter().map(|p| of_file(name, p)).collect(),
-                ..PolicySimulation::default()
-            },
-        })
+        Ok(simulated_as_told(name, simulated))
+    }
+
+    async fn simulate_bundle(
+        &self,
+        name: &str,
+        bundle: OwnedFd,
+        signature: OwnedFd,
+        #[zbus(header)] header: Header<'_>,
+    ) -> Result<PolicySimulation> {
+        let (_caller, shared) = self.persons.admit(&header).await?;
+        Ok(super::bundle::simulate(&shared.broker, name, bundle, signature).await?)
     }
 
     async fn explain_policy(
@@ -311,7 +316,20 @@ async fn policy_file(
     Ok(Source::from_bytes(name, &bytes))
 }
 
-fn simulated_as_told(questions: &[Question], simulation: Simulation) -> PolicySimulation {
+/// What the file of this name would change, or what is wrong with it.
+pub(super) fn simulated_as_told(
+    name: &str,
+    simulated: std::result::Result<(Vec<Question>, Simulation), Vec<Problem>>,
+) -> PolicySimulation {
+    let (questions, simulation) = match simulated {
+        Ok(simulated) => simulated,
+        Err(problems) => {
+            return PolicySimulation {
+                findings: problems.into_iter().map(|p| of_file(name, p)).collect(),
+                ..PolicySimulation::default()
+            };
+        }
+    };
     let change = |change: mooring_core::policy::Change| {
         let question = questions.get(change.question)?;
         Some(PolicyChange {

@@ -10,4 +10,5 @@ mod packages;
 mod people;
 mod policy;
 mod service;
+mod sessions;
 mod units;
