@@ -24,7 +24,7 @@ use crate::launch::{Later, Launcher};
 use crate::passwords::Passwords;
 use crate::published::{AccountView, Holder, Published};
 use crate::receipts::Receipts;
-use crate::rules::Rules;
+use crate::rules::{Device, Rules};
 use crate::sessions::Sessions;
 use crate::store::Store;
 use crate::terms;
@@ -41,7 +41,9 @@ pub struct Parts {
     /// Where it keeps things; made already, and locked.
     pub folders: Folders,
     /// Its durable state.
-    pub store: Store,
+    pub store: Arc<Store>,
+    /// The rules of the device.
+    pub rules: Arc<Device>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Starts workers.
@@ -94,7 +96,7 @@ pub struct Broker {
 }
 
 impl Broker {
-    /// Reads state, settings and policy. Nothing runs yet.
+    /// Reads the state. Nothing runs yet.
     ///
     /// # Errors
     /// When the state is damaged or cannot be written.
@@ -103,6 +105,7 @@ impl Broker {
             mode,
             folders,
             store,
+            rules,
             clock,
             launcher,
             cost,
@@ -110,8 +113,7 @@ impl Broker {
             system_bus,
             numbers,
         } = parts;
-        let store = Arc::new(store);
-        let rules = Arc::new(Rules::load(folders.clone(), uid, &store, clock.now())?);
+        let rules = Arc::new(Rules::new(rules, uid));
         let mut published = Published {
             policy_state: rules.in_force().standing.state().name(),
             ..Published::default()
@@ -200,18 +202,14 @@ impl Broker {
         Ok(!shown && self.store.jobs()?.is_empty())
     }
 
-    /// Reads configuration and policy again.
-    ///
-    /// # Errors
-    /// When the last good policy cannot be kept; then nothing has changed.
-    pub fn reload(&self) -> Result<(), Failure> {
-        self.rules.reload(&self.store, self.clock.now())?;
+    /// Takes up what the device's rules are by now.
+    pub fn take_up_rules(&self) {
+        self.rules.take_up();
         let in_force = self.rules.in_force();
         self.update(|p| {
             p.policy_state = in_force.standing.state().name();
             p.prune(usize::from(in_force.settings.keep_finished));
         });
-        Ok(())
     }
 
     /// Stops everything: jobs as in a crash (the journal has them), the worker tidily.

@@ -23,12 +23,12 @@ mod publisher;
 use std::sync::Arc;
 
 use mooring_api::{ACCOUNTS_PATH, BUS_NAME, JOBS_PATH, ROOT_PATH};
-use mooring_core::policy::Actor;
 use tokio::sync::mpsc;
 use zbus::fdo::{RequestNameFlags, RequestNameReply};
 use zbus::message::Header;
 use zbus::{Connection, OwnedObjectPath};
 
+use crate::account::Account;
 use crate::broker::Broker;
 use crate::failure::Failure;
 use crate::folders::Mode;
@@ -36,7 +36,6 @@ use crate::people::People;
 use crate::polkit::About;
 use crate::published::Published;
 
-use actions::Action;
 use gate::{Caller, Gate};
 use persons::Persons;
 
@@ -45,6 +44,8 @@ use persons::Persons;
 pub(crate) struct Shared {
     pub(crate) broker: Arc<Broker>,
     pub(crate) gate: Gate,
+    /// What the publisher has told of each object.
+    objects: objects::Kept,
     /// The state of the world that the publisher has told.
     told: tokio::sync::watch::Receiver<u64>,
 }
@@ -66,18 +67,25 @@ impl Shared {
         connection: &Connection,
         id: &str,
     ) -> Result<Caller, Failure> {
+        self.admit_by(header, connection, id, |_, _| Ok(())).await
+    }
+
+    /// The same where the organisation has a say. Its `policy` is asked about the account, and is
+    /// told whether whoever calls may see it: to others its answer must not tell anything of it.
+    async fn admit_by(
+        &self,
+        header: &Header<'_>,
+        connection: &Connection,
+        id: &str,
+        policy: impl FnOnce(&Account, bool) -> Result<(), Failure>,
+    ) -> Result<Caller, Failure> {
         let account = self.published().account(id)?.account.clone();
         let about = About::identity(&account.identity);
-        let policy = |action: Action| {
-            let Some(verb) = action.policy_verb() else {
-                return Ok(());
-            };
-            match self.broker.decide(&account, verb, Actor::Person).refusal() {
-                Some(refusal) => Err(Failure::PolicyDenied(refusal)),
-                None => Ok(()),
-            }
-        };
-        self.gate.admit(header, connection, about, policy).await
+        let arrived = self.gate.arrive(header, connection).await?;
+        let sees = arrived.sees();
+        arrived
+            .let_in(connection, about, || policy(&account, sees))
+            .await
     }
 
     fn published(&self) -> tokio::sync::watch::Ref<'_, Published> {

@@ -12,6 +12,8 @@ use std::time::Duration;
 
 use mooring_api as api;
 use mooring_core::account::{Event, State};
+use mooring_core::policy::{Actor, Verb};
+use mooring_core::receipt::timestamp;
 use mooring_wire::{Device, DeviceRequest};
 
 use crate::broker::Broker;
@@ -22,10 +24,16 @@ use crate::random;
 /// How long the storage may take to show its requests: they are looked at again later.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// How often the clock is looked at while a request waits for its hours: a timer knows nothing of a
+/// clock that is turned, or of a device that slept.
+const HOURS_EVERY: Duration = Duration::from_secs(30);
+
 /// What a device that asks is told.
 pub mod word {
     /// The sign-out is under way.
     pub const SIGNING_OUT: &str = "signing-out";
+    /// It has not begun: policy there wants it at other hours.
+    pub const WAITING: &str = "waiting";
     /// It waits for somebody there.
     pub const BLOCKED: &str = "blocked";
     /// Policy there does not allow it.
@@ -68,8 +76,8 @@ impl Broker {
         Ok(asked)
     }
 
-    /// Looks whether another device asks for something, and does it or answers why not.
-    async fn heed_requests(self: &Arc<Self>, id: &str) -> Result<(), Failure> {
+    /// Looks whether another device asks for something, and does it or answers why not, or not yet.
+    async fn heed_requests(self: &Arc<Self>, id: &str) -> Result<Heeded, Failure> {
         let looking = self.looking(id).await?;
         let requests =
             looking.ask(|live, id| Box::pin(async move { live.proxy().requests(&id).await }));
@@ -77,20 +85,49 @@ impl Broker {
             .await
             .map_err(|_| Failure::Internal("the storage shows no requests in time".to_owned()))??;
         drop(looking);
+        let mut heeded = Heeded::All;
         for request in requests {
+            if let Some(why) = self.hours_to_wait_for(id)? {
+                self.answer(id, &request, (word::WAITING, "waits", &why))
+                    .await?;
+                heeded = Heeded::SomeWait;
+                continue;
+            }
             match self.sign_out_for_device(id, &request).await {
                 // The other requests come to their turn if this one is undone.
-                Ok(_) => return Ok(()),
-                Err(Failure::PolicyDenied(why) | Failure::BackupRequired(why)) => {
-                    self.deny(id, &request, &why).await?;
+                Ok(_) => return Ok(heeded),
+                Err(failure @ (Failure::PolicyDenied(_) | Failure::BackupRequired(_))) => {
+                    self.count_refusal(&failure);
+                    let why = format!("this is not allowed: {failure}");
+                    self.answer(id, &request, (word::DENIED, "denied", &why))
+                        .await?;
                 }
                 Err(failure) => return Err(failure),
             }
         }
-        Ok(())
+        Ok(heeded)
     }
 
-    async fn deny(&self, id: &str, request: &DeviceRequest, why: &str) -> Result<(), Failure> {
+    /// Until when policy lets no sign-out begin that another device wants, and who says so, if it is
+    /// to begin then; none when it may begin now, or never. By the clock as it is at each look: one
+    /// that was turned, or stood still meanwhile, is followed.
+    fn hours_to_wait_for(&self, id: &str) -> Result<Option<String>, Failure> {
+        let account = self.published.borrow().account(id)?.account.clone();
+        let decision = self.decide(&account, Verb::SignOut, Actor::Device);
+        let until = decision.waits_until(self.clock.now());
+        Ok(until.map(|until| {
+            let (when, why) = (timestamp(until), decision.refusal().unwrap_or_default());
+            format!("it waits and begins at {when}: {why}")
+        }))
+    }
+
+    /// Tells the device that asked, and whoever sits here.
+    async fn answer(
+        &self,
+        id: &str,
+        request: &DeviceRequest,
+        (state, what, why): (&'static str, &str, &str),
+    ) -> Result<(), Failure> {
         let looking = self.looking(id).await?;
         let (asked, said) = (request.id.clone(), why.to_owned());
         looking
@@ -98,33 +135,45 @@ impl Broker {
                 let (asked, said) = (asked.clone(), said.clone());
                 Box::pin(async move {
                     let worker = live.proxy();
-                    worker
-                        .answer_request(&id, &asked, word::DENIED, &said)
-                        .await
+                    worker.answer_request(&id, &asked, state, &said).await
                 })
             })
             .await?;
         drop(looking);
         let message = format!(
-            "the device {} asked to sign out here, and this is not allowed: {why}",
+            "the device {} asked to sign out here, and {why}",
             request.device
         );
-        tracing::warn!(account = id, request = request.id, message, "denied");
-        let active = |view: &AccountView| view.account.state == State::Active;
-        let published = self.published.borrow().account(id).map(active);
-        if published.unwrap_or(false) {
+        // Each look says again what waits.
+        let news = |view: &AccountView| {
+            view.account.state == State::Active && view.account.message != message
+        };
+        let news = self.published.borrow().account(id).map(news);
+        if news.unwrap_or(false) {
+            tracing::warn!(account = id, request = request.id, message, "{what}");
             self.event(id, Event::Recovered, &message);
         }
         Ok(())
     }
 }
 
+/// What became of the requests of an account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Heeded {
+    /// All are answered.
+    All,
+    /// Some wait for the hours of policy.
+    SomeWait,
+}
+
 /// Heeds the requests of other devices, until the broker stops.
 pub async fn run(broker: Arc<Broker>) {
     let mut published = broker.published.subscribe();
     let mut due = everyone(&broker);
+    let mut waiting = BTreeSet::new();
     loop {
         due.extend(broker.noticed.take_requests());
+        due.extend(over(&broker, &mut waiting));
         let free: Vec<String> = {
             let published = published.borrow_and_update();
             due.retain(|id| published.accounts.get(id).is_some_and(is_in_use));
@@ -136,9 +185,15 @@ pub async fn run(broker: Arc<Broker>) {
         };
         for id in free {
             due.remove(&id);
-            if let Err(failure) = broker.heed_requests(&id).await {
+            match broker.heed_requests(&id).await {
+                Ok(Heeded::All) => {}
+                Ok(Heeded::SomeWait) => {
+                    waiting.insert(id);
+                }
                 // Whatever it is, the next sync or the next poll looks again.
-                tracing::info!(account = id, error = %failure, "no look at requests");
+                Err(failure) => {
+                    tracing::info!(account = id, error = %failure, "no look at requests");
+                }
             }
         }
         let poll = poll(&broker);
@@ -147,9 +202,22 @@ pub async fn run(broker: Arc<Broker>) {
                 return;
             },
             () = broker.noticed.more_requests() => {}
+            () = tokio::time::sleep(HOURS_EVERY), if !waiting.is_empty() => {}
             () = later(poll) => due.extend(everyone(&broker)),
         }
     }
+}
+
+/// Takes those accounts out whose requests need wait no longer, or wait for nothing any more.
+fn over(broker: &Broker, waiting: &mut BTreeSet<String>) -> BTreeSet<String> {
+    let waits = |id: &String| {
+        broker
+            .hours_to_wait_for(id)
+            .is_ok_and(|until| until.is_some())
+    };
+    let (still, over) = std::mem::take(waiting).into_iter().partition(waits);
+    *waiting = still;
+    over
 }
 
 /// When to look although nobody says so: never while every account is synced by itself, as each such

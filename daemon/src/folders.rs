@@ -122,6 +122,16 @@ impl Folders {
         }
     }
 
+    /// Those of another person on the same device, with everybody's state in a folder.
+    pub fn of_person(&self, state: &Path, uid: u32) -> Self {
+        Self {
+            config: self.config.clone(),
+            policies: self.policies.clone(),
+            trusted: self.trusted,
+            ..Self::system_below(state, uid)
+        }
+    }
+
     /// Makes the folders of the state, for this person alone.
     ///
     /// # Errors

@@ -38,6 +38,7 @@ pub mod questions;
 pub mod random;
 pub mod receipts;
 pub mod record;
+pub mod refusals;
 pub mod repair;
 pub mod rules;
 pub mod run;

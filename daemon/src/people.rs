@@ -12,11 +12,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use mooring_core::identity::Cost;
 
 use crate::broker::{Broker, Parts};
-use crate::clock::SystemClock;
+use crate::clock::{Clock, SystemClock};
 use crate::failure::Failure;
 use crate::folders::{Folders, Mode, STATE};
 use crate::keys;
 use crate::launch::Launcher;
+use crate::rules::Device;
 use crate::store::Store;
 
 /// The administrator: no account of theirs is kept, and their broker is the device's own. Policy
@@ -36,6 +37,9 @@ pub enum People {
 /// The brokers of system mode.
 pub struct Many {
     base: PathBuf,
+    /// The administrator's folders, with the device's files of settings and policy.
+    device: Folders,
+    rules: Arc<Device>,
     launcher: Arc<dyn Launcher>,
     /// Jobs are numbered over all people: their objects are side by side.
     numbers: Arc<AtomicU64>,
@@ -51,18 +55,27 @@ impl Many {
     /// When the folder cannot be read, or the administrator's own state is damaged. Somebody
     /// else's damaged state is logged: the others are not to wait for it.
     pub fn load(launcher: Arc<dyn Launcher>) -> Result<Self, Failure> {
-        Self::load_from(Path::new(STATE), launcher)
+        let base = Path::new(STATE);
+        Self::load_from(base, Folders::system_below(base, ADMINISTRATOR), launcher)
     }
 
-    fn load_from(base: &Path, launcher: Arc<dyn Launcher>) -> Result<Self, Failure> {
+    fn load_from(
+        base: &Path,
+        device: Folders,
+        launcher: Arc<dyn Launcher>,
+    ) -> Result<Self, Failure> {
+        let store = Arc::new(open(base, &device)?);
         let mut many = Self {
             base: base.to_owned(),
+            rules: Device::load(device.clone(), store.clone(), SystemClock.now())?,
+            device: device.clone(),
             launcher,
             numbers: Arc::new(AtomicU64::new(1)),
             first: None,
             brokers: Mutex::default(),
         };
-        many.broker(ADMINISTRATOR)?;
+        let broker = many.make(ADMINISTRATOR, device, store)?;
+        many.all().insert(ADMINISTRATOR, broker);
         let entries = std::fs::read_dir(&many.base).map_err(Failure::at(&many.base))?;
         for entry in entries {
             let name = entry.map_err(Failure::at(&many.base))?.file_name();
@@ -101,18 +114,23 @@ impl Many {
                 "{MAX_PEOPLE} people use this device already: that is the most"
             )));
         }
-        let folders = Folders::system_below(&self.base, uid);
+        let folders = self.device.of_person(&self.base, uid);
         if !folders.state.exists() {
             expect_known(uid)?;
         }
-        make_parent(&self.base.join("receipts"))?;
-        folders.make().map_err(Failure::at(&folders.state))?;
-        let store = Store::open(&folders.state.join("broker.db"))?;
+        let store = Arc::new(open(&self.base, &folders)?);
         self.expect_counted(uid, &store)?;
+        let broker = self.make(uid, folders, store)?;
+        brokers.insert(uid, broker.clone());
+        Ok(broker)
+    }
+
+    fn make(&self, uid: u32, folders: Folders, store: Arc<Store>) -> Result<Arc<Broker>, Failure> {
         keys::unlock_by_credential(&store);
-        let broker = Broker::new(Parts {
+        Broker::new(Parts {
             mode: Mode::System,
             store,
+            rules: self.rules.clone(),
             folders,
             clock: Arc::new(SystemClock),
             launcher: self.launcher.clone(),
@@ -120,9 +138,7 @@ impl Many {
             uid,
             system_bus: None,
             numbers: self.numbers.clone(),
-        })?;
-        brokers.insert(uid, broker.clone());
-        Ok(broker)
+        })
     }
 
     /// Passes when no job of this person's has a number that this process has given to another's,
@@ -182,13 +198,16 @@ impl People {
     /// Reads configuration and policy again, for all.
     ///
     /// # Errors
-    /// The first of those whose last good policy cannot be kept; the others have read it.
+    /// When the last good policy cannot be kept; then nothing has changed for anybody.
     pub fn reload(&self) -> Result<(), Failure> {
-        let mut done = Ok(());
-        for broker in self.all() {
-            done = done.and(broker.reload());
+        match self {
+            Self::One(broker) => broker.rules.device().reload(broker.clock.now())?,
+            Self::Many(many) => many.rules.reload(SystemClock.now())?,
         }
-        done
+        for broker in self.all() {
+            broker.take_up_rules();
+        }
+        Ok(())
     }
 
     /// Stops everything of everybody, at once.
@@ -221,6 +240,13 @@ fn expect_known(uid: u32) -> Result<(), Failure> {
     }
 }
 
+/// A person's state; made, if there is none yet.
+fn open(base: &Path, folders: &Folders) -> Result<Store, Failure> {
+    make_parent(&base.join("receipts"))?;
+    folders.make().map_err(Failure::at(&folders.state))?;
+    Ok(Store::open(&folders.state.join("broker.db"))?)
+}
+
 fn make_parent(path: &Path) -> Result<(), Failure> {
     std::fs::DirBuilder::new()
         .recursive(true)
@@ -230,75 +256,4 @@ fn make_parent(path: &Path) -> Result<(), Failure> {
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used)]
-    use super::*;
-    use crate::launch::{Error, Later, Launched};
-    use crate::store::tests::{account, entry};
-    use mooring_wire::reach::Reach;
-
-    /// Nothing is launched here.
-    struct Never;
-
-    impl Launcher for Never {
-        fn launch(&self, _uid: u32, _reach: &Reach) -> Later<'_, Result<Launched, Error>> {
-            Box::pin(std::future::pending())
-        }
-    }
-
-    fn load(base: &Path) -> Many {
-        Many::load_from(base, Arc::new(Never)).unwrap()
-    }
-
-    fn store(base: &Path, uid: u32) -> Store {
-        let folder = base.join(uid.to_string());
-        std::fs::create_dir_all(&folder).unwrap();
-        Store::open(&folder.join("broker.db")).unwrap()
-    }
-
-    fn save_job(store: &Store, number: u64) {
-        store.save(&account(), &entry(number)).unwrap();
-    }
-
-    #[test]
-    fn who_is_not_known_to_the_system_gets_no_place() {
-        let base = tempfile::tempdir().unwrap();
-        let many = load(base.path());
-        let nobodys = 3_000_000_000;
-        assert!(matches!(
-            many.broker(nobodys),
-            Err(Failure::NotAuthorized(_))
-        ));
-        assert!(!base.path().join(nobodys.to_string()).exists());
-        assert!(many.broker(1).is_ok());
-        assert_eq!(many.all().len(), 2);
-        // Who never had an account takes no place over a restart.
-        drop(many);
-        assert_eq!(load(base.path()).all().len(), 1);
-    }
-
-    #[test]
-    fn numbers_of_jobs_are_nobody_elses() {
-        let base = tempfile::tempdir().unwrap();
-        save_job(&store(base.path(), 1), 7);
-        let damaged = base.path().join("2");
-        std::fs::create_dir_all(damaged.join("broker.db")).unwrap();
-        let many = load(base.path());
-        assert_eq!(many.all().len(), 2, "one person's damage is nobody else's");
-        assert_eq!(many.broker(1).unwrap().next_job(), 8);
-        assert!(many.broker(2).is_err());
-        std::fs::remove_dir(damaged.join("broker.db")).unwrap();
-        save_job(&store(base.path(), 2), 8);
-        assert!(matches!(many.broker(2), Err(Failure::Internal(_))));
-        drop(many);
-        assert_eq!(load(base.path()).broker(2).unwrap().next_job(), 9);
-    }
-
-    #[test]
-    fn only_a_users_number_is_the_name_of_a_folder() {
-        assert_eq!(uid_of("1000"), Some(1000));
-        for wrong in ["", "01", "+1", "-1", "receipts", "4294967296", "1 "] {
-            assert_eq!(uid_of(wrong), None, "{wrong:?}");
-        }
-    }
-}
+mod tests;

@@ -2,8 +2,10 @@
 //! refusals that follow. What policy answers is `mooring_core::policy`'s.
 
 use mooring_core::collection::Collection;
+use mooring_core::policy::bundle::Bundle;
 use mooring_core::policy::{
-    Actor, Circumstances, Decision, Facts, Problem, Simulation, Source, TakenBackup, Verb, simulate,
+    Actor, Circumstances, Decision, Facts, Problem, Simulation, Source, TakenBackup, Verb,
+    simulate, simulate_bundle,
 };
 
 use crate::account::{Account, LastBackup};
@@ -64,24 +66,28 @@ impl Broker {
     /// # Errors
     /// [`Failure::PolicyDenied`] names who says so, where, why, and whom to ask.
     pub fn expect_sign_in(&self, wanted: &Wanted) -> Result<(), Failure> {
+        let decision = self.decide_sign_in(wanted);
+        self.audit(of_sign_in(wanted), &decision);
+        not_denied(&decision)
+    }
+
+    /// The same before anybody is asked for a password. What it allows is told when it begins.
+    ///
+    /// # Errors
+    /// As [`Broker::expect_sign_in`].
+    pub fn expect_no_denial_of_sign_in(&self, wanted: &Wanted) -> Result<(), Failure> {
+        let decision = self.decide_sign_in(wanted);
+        not_denied(&decision).inspect_err(|_| self.audit(of_sign_in(wanted), &decision))
+    }
+
+    fn decide_sign_in(&self, wanted: &Wanted) -> Decision {
         let identity = wanted.identity.as_deref().unwrap_or_default();
         let facts = Facts {
             collections: wanted.collections.iter().map(|(c, _)| *c).collect(),
             circumstances: self.circumstances(),
             ..Facts::new(Verb::SignIn, Actor::Person, &wanted.provider, identity)
         };
-        let decision = self.rules.in_force().standing.decide(&facts);
-        let about = Subject {
-            account: "",
-            identity,
-            provider: &wanted.provider,
-            verb: Verb::SignIn,
-            actor: Actor::Person,
-        };
-        self.audit(about, &decision);
-        decision
-            .refusal()
-            .map_or(Ok(()), |refusal| Err(Failure::PolicyDenied(refusal)))
+        self.rules.in_force().standing.decide(&facts)
     }
 
     /// The accounts that policy requires and that are not here, as sentences.
@@ -106,6 +112,28 @@ impl Broker {
     /// # Errors
     /// What is wrong with the file, or with the policy in force.
     pub fn simulate(&self, file: Source) -> Result<(Vec<Question>, Simulation), Vec<Problem>> {
+        let (questions, facts, now) = self.everything_asked();
+        let standing = &self.rules.in_force().standing;
+        let simulation = simulate(standing, file, &facts, &self.present(), &now)?;
+        Ok((questions, simulation))
+    }
+
+    /// The same for a signed bundle.
+    ///
+    /// # Errors
+    /// As [`Broker::simulate`].
+    pub fn simulate_bundle(
+        &self,
+        bundle: Bundle,
+    ) -> Result<(Vec<Question>, Simulation), Vec<Problem>> {
+        let (questions, facts, now) = self.everything_asked();
+        let standing = &self.rules.in_force().standing;
+        let simulation = simulate_bundle(standing, bundle, &facts, &self.present(), &now)?;
+        Ok((questions, simulation))
+    }
+
+    /// Every question that can be asked about the accounts of this device.
+    fn everything_asked(&self) -> (Vec<Question>, Vec<Facts>, Circumstances) {
         let accounts: Vec<Account> = {
             let published = self.published.borrow();
             let views = published.accounts.values();
@@ -136,10 +164,27 @@ impl Broker {
                 }
             }
         }
-        let standing = &self.rules.in_force().standing;
-        let simulation = simulate(standing, file, &facts, &self.present(), &now)?;
-        Ok((questions, simulation))
+        (questions, facts, now)
     }
+}
+
+fn of_sign_in(wanted: &Wanted) -> Subject<'_> {
+    Subject {
+        account: "",
+        identity: wanted.identity.as_deref().unwrap_or_default(),
+        provider: &wanted.provider,
+        verb: Verb::SignIn,
+        actor: Actor::Person,
+    }
+}
+
+/// Passes for what no rule denies.
+///
+/// # Errors
+/// [`Failure::PolicyDenied`].
+pub(crate) fn not_denied(decision: &Decision) -> Result<(), Failure> {
+    let refusal = decision.refusal();
+    refusal.map_or(Ok(()), |refusal| Err(Failure::PolicyDenied(refusal)))
 }
 
 /// What a simulation is about.

@@ -19,7 +19,7 @@ use crate::launch::{ChildLauncher, UnitLauncher};
 use crate::lock::Lock;
 use crate::notify::{Manager, State};
 use crate::people::{ADMINISTRATOR, Many, People};
-use crate::rules::{self, Watch};
+use crate::rules::{self, Device, Watch};
 use crate::store::Store;
 
 /// How long stopping may take in all.
@@ -124,11 +124,13 @@ async fn serve(mode: Mode) -> Result<(), Anything> {
 }
 
 async fn session(folders: &Folders) -> Result<Arc<Broker>, Failure> {
-    let store = Store::open(&folders.state.join("broker.db"))?;
+    let store = Arc::new(Store::open(&folders.state.join("broker.db"))?);
     keys::unlock(Mode::Session, folders, &store).await;
+    let rules = Device::load(folders.clone(), store.clone(), SystemClock.now())?;
     Broker::new(Parts {
         mode: Mode::Session,
         store,
+        rules,
         folders: folders.clone(),
         clock: Arc::new(SystemClock),
         launcher: Arc::new(ChildLauncher::find()),

@@ -5,10 +5,12 @@
 
 mod check;
 mod finished;
+mod refused;
 mod rows;
 mod schema;
 mod sealed;
 
+use std::collections::BTreeMap;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
@@ -239,6 +241,22 @@ impl Store {
     /// When the state cannot be read.
     pub fn ended(&self, now: u64) -> Result<Vec<Ended>, Error> {
         finished::all(&self.connection(), now)
+    }
+
+    /// Counts a refusal, by its reason.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn count_refusal(&self, reason: &str) -> Result<(), Error> {
+        self.commit(|t| refused::count(t, reason))
+    }
+
+    /// How often something was refused, by reason.
+    ///
+    /// # Errors
+    /// When the state cannot be read.
+    pub fn refusals(&self) -> Result<BTreeMap<String, u64>, Error> {
+        refused::all(&self.connection())
     }
 
     /// Forgets an account, its jobs and, last, the one that ends it. Only how that ended is

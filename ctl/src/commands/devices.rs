@@ -121,6 +121,7 @@ fn state_words(state: &str) -> String {
     match state {
         "active" => "signed in",
         "asked" => "asked to sign out",
+        "waiting" => "asked to sign out, and waits",
         "signing-out" => "signing out",
         "blocked" => "signing out, but waits",
         "denied" => "refused to sign out",

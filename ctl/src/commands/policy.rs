@@ -29,7 +29,7 @@ pub enum Policy {
         /// The file
         file: PathBuf,
     },
-    /// Show what a policy file would change on this device, and apply nothing
+    /// Show what a policy file, or a signed bundle, would change on this device, and apply nothing
     Simulate {
         /// The file
         file: PathBuf,

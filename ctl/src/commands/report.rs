@@ -31,6 +31,7 @@ pub async fn run(context: &Context<'_>, args: Report) -> Result<Value> {
     let policy = manager.show_policy().await?;
     let accounts = context.daemon.accounts().await?;
     let receipts = manager.list_receipts().await?;
+    let refusals = manager.list_refusals().await?;
     let now = text::now();
     let report = json!({
         "device": host(),
@@ -51,6 +52,7 @@ pub async fn run(context: &Context<'_>, args: Report) -> Result<Value> {
             told
         }).collect::<Vec<_>>(),
         "sign-outs": receipts.len(),
+        "refused-sign-outs": refusals,
     });
     if let Some(file) = &args.metrics {
         metrics::write(file, &metrics::text(&report))?;

@@ -191,6 +191,10 @@ impl Manager {
         Ok(script.findings.clone())
     }
 
+    async fn list_refusals(&self) -> Result<std::collections::BTreeMap<String, u64>> {
+        Ok([("policy".to_owned(), 2)].into())
+    }
+
     async fn simulate_policy(
         &self,
         name: String,

@@ -1,6 +1,8 @@
 //! Typed client proxies, one for each interface. Every call says that it can wait while polkit asks
 //! a person, where an agent is there to ask.
 
+use std::collections::BTreeMap;
+
 use zbus::{OwnedFd, OwnedObjectPath, proxy};
 
 use crate::{
@@ -49,6 +51,14 @@ pub trait Manager {
     /// the same name that is in force is thought away.
     #[zbus(allow_interactive_auth)]
     fn simulate_policy(&self, name: &str, file: OwnedFd) -> Result<crate::PolicySimulation>;
+    /// The same for a signed bundle (1 MiB at most), which takes the place of the one in force.
+    #[zbus(allow_interactive_auth)]
+    fn simulate_bundle(
+        &self,
+        name: &str,
+        bundle: OwnedFd,
+        signature: OwnedFd,
+    ) -> Result<crate::PolicySimulation>;
     /// What policy decides about a verb of an account, for `person`, `device` or `organisation`.
     #[zbus(allow_interactive_auth)]
     fn explain_policy(&self, verb: &str, account: &str, actor: &str) -> Result<PolicyDecision>;
@@ -73,6 +83,9 @@ pub trait Manager {
     /// The inhibitors that are held, oldest first.
     #[zbus(allow_interactive_auth)]
     fn list_inhibitors(&self) -> Result<Vec<Inhibitor>>;
+    /// How often sign-outs were refused, by reason, of all that the caller may see.
+    #[zbus(allow_interactive_auth)]
+    fn list_refusals(&self) -> Result<BTreeMap<String, u64>>;
 
     /// The version of the daemon.
     #[zbus(property(emits_changed_signal = "const"))]

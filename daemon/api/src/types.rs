@@ -587,7 +587,7 @@ pub struct Device {
     /// daily.
     pub last_seen: u64,
     /// `active`; `asked` to sign out and not answered yet; the answer to the last request:
-    /// `signing-out`, `blocked`, `denied` or `cancelled`; `left`; or `unreadable`.
+    /// `waiting`, `signing-out`, `blocked`, `denied` or `cancelled`; `left`; or `unreadable`.
     pub state: String,
     /// A sentence about the state, or empty.
     pub message: String,

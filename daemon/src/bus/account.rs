@@ -9,6 +9,7 @@ use zbus::object_server::SignalEmitter;
 use zbus::{Connection, OwnedFd, OwnedObjectPath, fdo, interface};
 
 use super::{Shared, arguments, job_path};
+use crate::account::Account;
 use crate::jobs::copies::Copies;
 use crate::jobs::sync::Wish;
 use crate::published::{AccountView, Holder};
@@ -53,7 +54,15 @@ impl AccountObject {
         #[zbus(header)] header: Header<'_>,
         #[zbus(connection)] connection: &Connection,
     ) -> Result<OwnedObjectPath> {
-        let caller = self.shared.admit(&header, connection, &self.id).await?;
+        let policy = |account: &Account, sees: bool| {
+            let keep = sees.then(|| arguments::keep(options.keep.clone(), account));
+            let broker = &self.shared.broker;
+            broker.expect_no_denial_of_sign_out(account, keep.transpose()?.as_deref())
+        };
+        let shared = &self.shared;
+        let caller = shared
+            .admit_by(&header, connection, &self.id, policy)
+            .await?;
         let account = self.shared.published().account(&self.id)?.account.clone();
         let request = arguments::sign_out(digest, options, &account).await?;
         let number = self

@@ -1,10 +1,13 @@
 //! What polkit is asked before a method is let in: one action for each thing that a person does.
 //!
 //! [`ACTIONS`] lists every method of the contract. Tests hold it to the introspection and to the
-//! actions that `systemd/polkit/org.mooring1.policy` describes. Policy of the organisation comes
-//! first ([`Action::policy_verb`]): what device management denies is no question for a password.
-
-use mooring_core::policy::Verb;
+//! actions that `systemd/polkit/org.mooring1.policy` describes.
+//!
+//! Where the organisation has a say, its policy is asked first ([`Arrived::let_in`]): of a sign-in
+//! and of a sign-out. A backup it never denies; of another device's sign-out that device's policy
+//! decides, and of a job the one that is in force when it goes on.
+//!
+//! [`Arrived::let_in`]: super::gate::Arrived::let_in
 
 /// Something that polkit says who may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -82,25 +85,6 @@ impl Action {
             Self::Administer => "act on Mooring itself or on accounts of other people",
         }
     }
-
-    /// What the organisation's policy is asked before polkit, if it has a say.
-    pub fn policy_verb(self) -> Option<Verb> {
-        match self {
-            Self::SignIn => Some(Verb::SignIn),
-            Self::SignOut => Some(Verb::SignOut),
-            Self::Backup => Some(Verb::Backup),
-            // Of another device's sign-out that device's policy decides, and of a job the policy
-            // that is in force when it goes on.
-            Self::Read
-            | Self::Sync
-            | Self::Restore
-            | Self::ManageJobs
-            | Self::ManageDevices
-            | Self::ChangePassword
-            | Self::Inhibit
-            | Self::Administer => None,
-        }
-    }
 }
 
 /// The action of every method that can be called.
@@ -113,11 +97,13 @@ pub const ACTIONS: &[(&str, &str, Action)] = &[
     ("org.mooring1.Manager", "CheckBundle", Action::Read),
     ("org.mooring1.Manager", "ExplainPolicy", Action::Read),
     ("org.mooring1.Manager", "SimulatePolicy", Action::Read),
+    ("org.mooring1.Manager", "SimulateBundle", Action::Read),
     ("org.mooring1.Manager", "ListReceipts", Action::Read),
     ("org.mooring1.Manager", "ReadReceipt", Action::Read),
     ("org.mooring1.Manager", "Diagnose", Action::Read),
     ("org.mooring1.Manager", "Inhibit", Action::Inhibit),
     ("org.mooring1.Manager", "ListInhibitors", Action::Read),
+    ("org.mooring1.Manager", "ListRefusals", Action::Read),
     ("org.mooring1.Account", "PlanSignOut", Action::Read),
     ("org.mooring1.Account", "SignOut", Action::SignOut),
     (

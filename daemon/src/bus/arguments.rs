@@ -39,14 +39,21 @@ pub(super) fn inspect(provider: &str, options: &SignInOptions) -> Result<sign_in
     wanted(provider, options.identity.as_deref(), options)
 }
 
-/// Reads the arguments of `SignIn`, the password too.
-pub(super) async fn sign_in(
+/// Reads those arguments of `SignIn` that say what is to be signed in to.
+pub(super) fn sign_in_to(
     provider: &str,
     identity: &str,
+    options: &SignInOptions,
+) -> Result<sign_in::Wanted, Failure> {
+    identity::check_name(identity)?;
+    wanted(provider, Some(identity), options)
+}
+
+/// Reads the others, the password too.
+pub(super) async fn sign_in(
+    wanted: sign_in::Wanted,
     mut options: SignInOptions,
 ) -> Result<sign_in::Request, Failure> {
-    identity::check_name(identity)?;
-    let wanted = wanted(provider, Some(identity), &options)?;
     let device = options.device.take().map(device).transpose()?;
     Ok(sign_in::Request {
         wanted,

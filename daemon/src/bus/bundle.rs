@@ -1,10 +1,12 @@
-//! The answer about a signed bundle of policy.
+//! The answers about a signed bundle of policy.
 
-use mooring_api::BundleCheck;
+use std::sync::Arc;
+
+use mooring_api::{BundleCheck, PolicySimulation};
 use mooring_core::policy::bundle::{Bundle, MAX_BUNDLE_BYTES, MAX_SIGNATURE_BYTES};
 use zbus::OwnedFd;
 
-use super::manager::{expect_name, of_file};
+use super::manager::{expect_name, of_file, simulated_as_told};
 use crate::broker::Broker;
 use crate::failure::Failure;
 use crate::{rules, secret};
@@ -34,6 +36,29 @@ pub(super) async fn check(
             ..BundleCheck::default()
         },
     })
+}
+
+/// Reads a bundle that was handed over, and what it would change.
+pub(super) async fn simulate(
+    broker: &Arc<Broker>,
+    name: &str,
+    bundle: OwnedFd,
+    signature: OwnedFd,
+) -> Result<PolicySimulation, Failure> {
+    expect_name(name)?;
+    let bundle = secret::read_document(bundle.into(), MAX_BUNDLE_BYTES).await?;
+    let signature = secret::read_document(signature.into(), MAX_SIGNATURE_BYTES).await?;
+    let simulated = {
+        let (name, broker) = (name.to_owned(), broker.clone());
+        let simulate = move || {
+            let (folders, now) = (&broker.folders, broker.clock.now());
+            let next = rules::check_next_bundle(folders, &name, (&bundle, &signature), now)?;
+            broker.simulate_bundle(next)
+        };
+        tokio::task::spawn_blocking(simulate).await
+    };
+    let simulated = simulated.map_err(|error| Failure::Internal(error.to_string()))?;
+    Ok(simulated_as_told(name, simulated))
 }
 
 fn told(bundle: Bundle) -> BundleCheck {

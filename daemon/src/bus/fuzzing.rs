@@ -119,7 +119,10 @@ async fn sign_in(body: &[u8]) {
     let Some((provider, identity, options)) = read::<(String, String, SignInOptions)>(body) else {
         return;
     };
-    if let Ok(request) = arguments::sign_in(&provider, &identity, options).await {
+    let Ok(wanted) = arguments::sign_in_to(&provider, &identity, &options) else {
+        return;
+    };
+    if let Ok(request) = arguments::sign_in(wanted, options).await {
         assert_plain(&request.wanted.storage);
         for root in request
             .wanted

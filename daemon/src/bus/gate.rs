@@ -71,6 +71,57 @@ struct Known<'m> {
     underway: Counted,
 }
 
+/// A call that stands at the gate: [`Arrived::let_in`] decides.
+#[must_use]
+pub struct Arrived<'m> {
+    gate: Gate,
+    known: Known<'m>,
+    action: Action,
+}
+
+impl Arrived<'_> {
+    /// The user whose accounts the call is about.
+    pub fn owner(&self) -> u32 {
+        self.gate.owner
+    }
+
+    /// Whether whoever calls may see what the call is about.
+    pub fn sees(&self) -> bool {
+        let sight = match self.gate.mode {
+            Mode::Session => Sight(None),
+            Mode::System => Sight(Some(self.known.uid)),
+        };
+        sight.sees(self.gate.owner)
+    }
+
+    /// Lets the call in, or not. What the organisation says (`policy`) comes before what polkit says:
+    /// what it denies is no question for anybody's password. In session mode it is asked where the
+    /// call is carried out, and only there.
+    ///
+    /// # Errors
+    /// What `policy` says; [`Failure::NotAuthorized`].
+    pub async fn let_in(
+        self,
+        connection: &Connection,
+        about: About,
+        policy: impl FnOnce() -> Result<(), Failure>,
+    ) -> Result<Caller, Failure> {
+        let Self {
+            gate,
+            known,
+            action,
+        } = self;
+        if gate.mode == Mode::System {
+            policy()?;
+            gate.permit(&known, action, connection, about).await?;
+        }
+        Ok(Caller {
+            owner: gate.owner,
+            _underway: known.underway,
+        })
+    }
+}
+
 impl Gate {
     /// The gate in front of what belongs to this user, of a broker that runs in this mode.
     pub fn new(mode: Mode, owner: u32) -> Self {
@@ -92,58 +143,42 @@ impl Gate {
         }
     }
 
-    /// Lets a call in, or not. Who calls is asked of the bus, for the sender of this message. What
-    /// the organisation says (`policy`, of the call's action) comes before what polkit says: what it
-    /// denies is no question for anybody's password.
+    /// Finds out who calls, of the bus, for the sender of this message.
     ///
     /// # Errors
     /// [`Failure::NotAuthorized`], also when the bus cannot say who calls; [`Failure::Busy`] when too
-    /// many calls are under way; what `policy` says.
-    pub async fn admit(
+    /// many calls are under way.
+    pub async fn arrive<'m>(
         &self,
-        header: &Header<'_>,
+        header: &'m Header<'m>,
         connection: &Connection,
-        about: About,
-        policy: impl FnOnce(Action) -> Result<(), Failure>,
-    ) -> Result<Caller, Failure> {
+    ) -> Result<Arrived<'m>, Failure> {
         let known = self.identify(header, connection).await?;
-        self.let_in(known, connection, about, policy).await
+        self.clone().stop(known)
     }
 
-    /// Lets a call in, or not, that is about what belongs to whoever calls.
+    /// The same for a call that is about what belongs to whoever calls.
     ///
     /// # Errors
-    /// As [`Gate::admit`].
-    pub async fn admit_to_own(
+    /// As [`Gate::arrive`].
+    pub async fn arrive_at_own<'m>(
         &self,
-        header: &Header<'_>,
+        header: &'m Header<'m>,
         connection: &Connection,
-    ) -> Result<Caller, Failure> {
+    ) -> Result<Arrived<'m>, Failure> {
         let known = self.identify(header, connection).await?;
         let owner = match self.mode {
             Mode::Session => self.owner,
             Mode::System => known.uid,
         };
-        self.of(owner)
-            .let_in(known, connection, About::default(), |_| Ok(()))
-            .await
+        self.of(owner).stop(known)
     }
 
-    async fn let_in(
-        &self,
-        known: Known<'_>,
-        connection: &Connection,
-        about: About,
-        policy: impl FnOnce(Action) -> Result<(), Failure>,
-    ) -> Result<Caller, Failure> {
-        let action = self.decide(known.action, known.uid)?;
-        if self.mode == Mode::System {
-            policy(known.action)?;
-            self.permit(&known, action, connection, about).await?;
-        }
-        Ok(Caller {
-            owner: self.owner,
-            _underway: known.underway,
+    fn stop(self, known: Known<'_>) -> Result<Arrived<'_>, Failure> {
+        Ok(Arrived {
+            action: self.decide(known.action, known.uid)?,
+            gate: self,
+            known,
         })
     }
 

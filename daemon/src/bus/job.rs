@@ -46,7 +46,8 @@ impl JobObject {
         };
         let gate = &self.shared.gate;
         // Policy was asked when it began, and is asked again where it matters.
-        gate.admit(header, connection, about, |_| Ok(())).await
+        let arrived = gate.arrive(header, connection).await?;
+        arrived.let_in(connection, about, || Ok(())).await
     }
 
     fn expect_own(&self, caller: &Caller) -> std::result::Result<(), Failure> {

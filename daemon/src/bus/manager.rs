@@ -1,5 +1,6 @@
 //! The object of the daemon as a whole.
 
+use std::collections::BTreeMap;
 use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 
@@ -17,6 +18,7 @@ use crate::account::Chosen;
 use crate::failure::Failure;
 use crate::folders::Mode;
 use crate::people::ADMINISTRATOR;
+use crate::polkit::About;
 use crate::questions::Question;
 use crate::{inhibitors, plan, secret};
 
@@ -64,14 +66,19 @@ impl ManagerObject {
         identity: &str,
         options: SignInOptions,
         #[zbus(header)] header: Header<'_>,
+        #[zbus(connection)] connection: &Connection,
     ) -> Result<OwnedObjectPath> {
-        let (caller, shared) = self.persons.admit(&header).await?;
+        let (arrived, shared) = self.persons.arrive(&header).await?;
         let broker = &shared.broker;
+        let wanted = arguments::sign_in_to(provider, identity, &options)?;
+        let policy = || broker.expect_no_denial_of_sign_in(&wanted);
+        let about = About::identity(identity);
+        let caller = arrived.let_in(connection, about, policy).await?;
         if self.persons.people().mode() == Mode::System && caller.uid() == ADMINISTRATOR {
             let why = "accounts are people's: sign in as yourself, not as root".to_owned();
             return Err(Failure::NotAuthorized(why).into());
         }
-        let request = arguments::sign_in(provider, identity, options).await?;
+        let request = arguments::sign_in(wanted, options).await?;
         let number = broker.sign_in(request, caller.uid()).await?;
         shared.told().await;
         Ok(job_path(number))
@@ -89,7 +96,7 @@ impl ManagerObject {
         let broker = &shared.broker;
         let in_force = broker.rules.in_force();
         let problems = in_force.standing.problems().iter();
-        let problems = problems.chain(&in_force.settings_problems);
+        let problems = problems.chain(in_force.settings_problems.iter());
         let missing = broker.missing_accounts();
         Ok(PolicyStatus {
             state: in_force.standing.state().name().to_owned(),
@@ -140,13 +147,18 @@ impl ManagerObject {
         let broker = &shared.broker;
         let simulated = source.map_err(|problem| vec![problem]);
         let simulated = simulated.and_then(|source| broker.simulate(source));
-        Ok(match simulated {
-            Ok((questions, simulation)) => simulated_as_told(&questions, simulation),
-            Err(problems) => PolicySimulation {
-                findings: problems.into_iter().map(|p| of_file(name, p)).collect(),
-                ..PolicySimulation::default()
-            },
-        })
+        Ok(simulated_as_told(name, simulated))
+    }
+
+    async fn simulate_bundle(
+        &self,
+        name: &str,
+        bundle: OwnedFd,
+        signature: OwnedFd,
+        #[zbus(header)] header: Header<'_>,
+    ) -> Result<PolicySimulation> {
+        let (_caller, shared) = self.persons.admit(&header).await?;
+        Ok(super::bundle::simulate(&shared.broker, name, bundle, signature).await?)
     }
 
     async fn explain_policy(
@@ -225,6 +237,22 @@ impl ManagerObject {
         Ok(held.into_iter().map(inhibitor).collect())
     }
 
+    async fn list_refusals(
+        &self,
+        #[zbus(header)] header: Header<'_>,
+        #[zbus(connection)] connection: &Connection,
+    ) -> Result<BTreeMap<String, u64>> {
+        let (_caller, _) = self.persons.admit(&header).await?;
+        let mut all: BTreeMap<String, u64> = BTreeMap::new();
+        for shared in self.persons.seen_by(&header, connection).await? {
+            for (reason, times) in shared.broker.refusals()? {
+                let sum = all.entry(reason).or_default();
+                *sum = sum.saturating_add(times);
+            }
+        }
+        Ok(all)
+    }
+
     #[zbus(property(emits_changed_signal = "const"))]
     fn version(&self) -> &'static str {
         env!("CARGO_PKG_VERSION")
@@ -288,7 +316,20 @@ async fn policy_file(
     Ok(Source::from_bytes(name, &bytes))
 }
 
-fn simulated_as_told(questions: &[Question], simulation: Simulation) -> PolicySimulation {
+/// What the file of this name would change, or what is wrong with it.
+pub(super) fn simulated_as_told(
+    name: &str,
+    simulated: std::result::Result<(Vec<Question>, Simulation), Vec<Problem>>,
+) -> PolicySimulation {
+    let (questions, simulation) = match simulated {
+        Ok(simulated) => simulated,
+        Err(problems) => {
+            return PolicySimulation {
+                findings: problems.into_iter().map(|p| of_file(name, p)).collect(),
+                ..PolicySimulation::default()
+            };
+        }
+    };
     let change = |change: mooring_core::policy::Change| {
         let question = questions.get(change.question)?;
         Some(PolicyChange {

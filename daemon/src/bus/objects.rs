@@ -3,10 +3,12 @@
 //! zbus would show every object to every client. Its `ObjectManager` is left out, and where
 //! several people share a daemon, its `Properties` are replaced by [`Fence`].
 
+mod kept;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use zbus::fdo::{ManagedObjects, Properties};
+use zbus::fdo::Properties;
 use zbus::message::Header;
 use zbus::names::{InterfaceName, OwnedInterfaceName};
 use zbus::object_server::{Interface, SignalEmitter};
@@ -17,8 +19,10 @@ use super::devices::DevicesObject;
 use super::gate::Gate;
 use super::job::JobObject;
 use super::persons::Persons;
-use super::{account_path, job_path};
 use crate::failure::Failure;
+
+use kept::Managed;
+pub(crate) use kept::{Interfaces, Kept};
 
 /// The properties of one interface.
 pub(super) type Values = HashMap<String, OwnedVariant>;
@@ -44,31 +48,12 @@ impl Objects {
         &self,
         #[zbus(header)] header: Header<'_>,
         #[zbus(connection)] connection: &Connection,
-        #[zbus(object_server)] server: &ObjectServer,
-    ) -> fdo::Result<ManagedObjects> {
+    ) -> fdo::Result<Managed> {
         let seen = self.persons.seen_by(&header, connection).await;
-        let mut objects = ManagedObjects::new();
-        for shared in seen.map_err(denied)? {
-            let (accounts, jobs) = {
-                let published = shared.published();
-                let accounts: Vec<_> = published.accounts.keys().cloned().collect();
-                let jobs: Vec<_> = published.jobs.keys().copied().collect();
-                (accounts, jobs)
-            };
-            let accounts = accounts
-                .iter()
-                .map(|id| (account_path(id), &ACCOUNT_INTERFACES[..]));
-            let jobs = jobs
-                .iter()
-                .map(|number| (job_path(*number), &JOB_INTERFACES[..]));
-            for (path, names) in accounts.chain(jobs) {
-                // One that has just gone, or is just about to be there, is left out.
-                if let Ok(interfaces) = interfaces(server, connection, &path, names).await {
-                    objects.insert(path, interfaces);
-                }
-            }
-        }
-        Ok(objects)
+        let seen = seen.map_err(denied)?;
+        // As they were told last: whatever changed since is told in a moment.
+        let objects = seen.iter().flat_map(|shared| shared.objects.all());
+        Ok(Managed(objects.collect()))
     }
 
     #[zbus(signal)]
@@ -101,8 +86,8 @@ pub(super) async fn interfaces(
     connection: &Connection,
     path: &ObjectPath<'_>,
     names: &[&str],
-) -> fdo::Result<HashMap<OwnedInterfaceName, Values>> {
-    let mut all = HashMap::new();
+) -> fdo::Result<Interfaces> {
+    let mut all = Interfaces::new();
     for name in names {
         let values = values(server, connection, path, name).await?;
         let name = OwnedInterfaceName::try_from(*name)?;

@@ -9,12 +9,14 @@ use zbus::Connection;
 use zbus::message::Header;
 
 use super::Shared;
-use super::gate::{Caller, Gate};
+use super::gate::{Arrived, Caller, Gate};
+use super::objects::Kept;
 use super::publisher::Publisher;
 use crate::broker::Broker;
 use crate::failure::Failure;
 use crate::launch::Later;
 use crate::people::{ADMINISTRATOR, People};
+use crate::polkit::About;
 use crate::{background, devices, idle, sessions, surroundings};
 
 /// Everybody who is served.
@@ -77,9 +79,22 @@ impl Persons {
 
     /// Lets a call in that is about what belongs to whoever calls, and answers what serves them.
     pub(super) async fn admit(&self, header: &Header<'_>) -> Result<(Caller, Shared), Failure> {
-        let caller = self.gate.admit_to_own(header, &self.connection).await?;
+        let arrived = self.gate.arrive_at_own(header, &self.connection).await?;
+        let caller = arrived
+            .let_in(&self.connection, About::default(), || Ok(()))
+            .await?;
         let shared = self.of(caller.uid()).await?;
         Ok((caller, shared))
+    }
+
+    /// The same of a call that is not let in yet: the organisation is to be asked first.
+    pub(super) async fn arrive<'m>(
+        &self,
+        header: &'m Header<'m>,
+    ) -> Result<(Arrived<'m>, Shared), Failure> {
+        let arrived = self.gate.arrive_at_own(header, &self.connection).await?;
+        let shared = self.of(arrived.owner()).await?;
+        Ok((arrived, shared))
     }
 
     /// What serves the owner of an account, if whoever is served by `own` may see it.
@@ -145,6 +160,7 @@ impl Persons {
         let shared = Shared {
             broker: broker.clone(),
             gate: self.gate.of(broker.uid),
+            objects: Kept::default(),
             told,
         };
         let work = broker.resume()?;

@@ -19,12 +19,12 @@ use super::account::{AccountObject, AccountObjectSignals, FilesObject};
 use super::devices::DevicesObject;
 use super::job::{JobObject, JobObjectSignals};
 use super::manager::ManagerObject;
-use super::objects::{self, ACCOUNT_INTERFACES, JOB_INTERFACES, Objects, Values};
+use super::objects::{self, ACCOUNT_INTERFACES, JOB_INTERFACES, Kept, Objects};
 use super::{Shared, account_path, job_path};
 use crate::announcements::Announcement;
 use crate::broker::Broker;
 use crate::folders::Mode;
-use crate::published::{JobState, Published};
+use crate::published::{AccountView, JobState, Published};
 
 /// The shortest time between two signals that tell nothing but progress.
 const PROGRESS_EVERY: Duration = Duration::from_millis(100);
@@ -48,7 +48,10 @@ pub struct Publisher {
     first: bool,
     accounts: BTreeSet<String>,
     jobs: BTreeMap<u64, JobState>,
-    told: BTreeMap<(String, String), Values>,
+    /// The accounts as they are told: as long as one stays the same, so do its properties.
+    told_accounts: BTreeMap<String, AccountView>,
+    /// What was told of the daemon as a whole.
+    daemon: Kept,
     next_progress: Instant,
 }
 
@@ -68,7 +71,8 @@ impl Publisher {
             first: true,
             accounts: BTreeSet::new(),
             jobs: BTreeMap::new(),
-            told: BTreeMap::new(),
+            told_accounts: BTreeMap::new(),
+            daemon: Kept::default(),
             next_progress: Instant::now(),
         }
     }
@@ -108,7 +112,7 @@ impl Publisher {
         // Of an account that is gone already, while its object is still there.
         self.warn_apps(gone).await?;
         self.remove(&now).await?;
-        let later = self.change().await?;
+        let later = self.change(&now).await?;
         self.warn_apps(here).await?;
         self.end(&now).await?;
         self.first = false;
@@ -169,6 +173,7 @@ impl Publisher {
             objects::built(server, path).await?;
         }
         let all = objects::interfaces(server, &self.connection, path, interfaces).await?;
+        self.shared.objects.put(path, all.clone());
         for emitter in self.emitters(ROOT_PATH)? {
             Objects::interfaces_added(&emitter, path.as_ref(), all.clone()).await?;
         }
@@ -176,12 +181,8 @@ impl Publisher {
     }
 
     /// An object is gone.
-    async fn disappeared(
-        &mut self,
-        path: &ObjectPath<'_>,
-        interfaces: &[&str],
-    ) -> zbus::Result<()> {
-        self.told.retain(|(told, _), _| *told != path.as_str());
+    async fn disappeared(&self, path: &ObjectPath<'_>, interfaces: &[&str]) -> zbus::Result<()> {
+        self.shared.objects.remove(path);
         for emitter in self.emitters(ROOT_PATH)? {
             Objects::interfaces_removed(&emitter, path.as_ref(), interfaces).await?;
         }
@@ -217,6 +218,7 @@ impl Publisher {
             server.remove::<FilesObject, _>(&path).await?;
             server.remove::<AccountObject, _>(&path).await?;
             self.accounts.remove(&id);
+            self.told_accounts.remove(&id);
             self.disappeared(&path, &ACCOUNT_INTERFACES).await?;
         }
         let gone: Vec<u64> = self
@@ -235,22 +237,33 @@ impl Publisher {
         Ok(())
     }
 
-    async fn change(&mut self) -> zbus::Result<Option<Instant>> {
+    async fn change(&mut self, now: &Published) -> zbus::Result<Option<Instant>> {
         let mut later = None;
         if self.is_device {
-            self.compare::<ManagerObject>(ROOT_PATH, &mut later).await?;
+            let root = ObjectPath::try_from(ROOT_PATH)?;
+            self.compare::<ManagerObject>(&self.daemon, &root).await?;
         }
-        for id in self.accounts.clone() {
-            let path = account_path(&id);
-            self.compare::<AccountObject>(path.as_str(), &mut later)
-                .await?;
-            self.compare::<FilesObject>(path.as_str(), &mut later)
-                .await?;
+        let kept = self.shared.objects.clone();
+        for (id, view) in &now.accounts {
+            if self.told_accounts.get(id) == Some(view) {
+                continue;
+            }
+            let path = account_path(id);
+            self.compare::<AccountObject>(&kept, &path).await?;
+            self.compare::<FilesObject>(&kept, &path).await?;
+            // What was told is how it is by now, which may not be how it was.
+            if version(&self.shared.broker) == now.version {
+                self.told_accounts.insert(id.clone(), view.clone());
+            } else {
+                self.told_accounts.remove(id);
+            }
         }
-        let jobs: Vec<u64> = self.jobs.keys().copied().collect();
-        for number in jobs {
-            self.compare::<JobObject>(job_path(number).as_str(), &mut later)
-                .await?;
+        for number in now.jobs.keys() {
+            // One that has ended, and is told of, stays as it is.
+            if self.jobs.get(number) != Some(&JobState::Finished) {
+                let compared = self.compare::<JobObject>(&kept, &job_path(*number)).await?;
+                later = compared.or(later);
+            }
         }
         if later.is_none() && Instant::now() >= self.next_progress {
             self.next_progress = Instant::now() + PROGRESS_EVERY;
@@ -258,21 +271,22 @@ impl Publisher {
         Ok(later)
     }
 
-    /// Compares an object with what was told of it, and tells the difference.
+    /// Compares an object with what was told of it, and tells the difference. Answers when mere
+    /// progress may be told that is not told yet.
     async fn compare<I: Interface>(
-        &mut self,
-        path: &str,
-        later: &mut Option<Instant>,
-    ) -> zbus::Result<()> {
+        &self,
+        kept: &Kept,
+        path: &ObjectPath<'_>,
+    ) -> zbus::Result<Option<Instant>> {
         let server = self.connection.object_server();
-        let at = ObjectPath::try_from(path)?;
-        let now = objects::all_of::<I>(server, &self.connection, &at).await?;
+        let now = objects::all_of::<I>(server, &self.connection, path).await?;
         let name = I::name();
-        let key = (path.to_owned(), name.to_string());
-        let Some(before) = self.told.get(&key) else {
+        let told = kept.of(path);
+        let told = told.as_deref().and_then(|object| object.get(name.as_str()));
+        let Some(before) = told else {
             // New: whoever sees it appear gets its properties with it.
-            self.told.insert(key, now);
-            return Ok(());
+            kept.change(path, name.into(), now);
+            return Ok(None);
         };
         let differs: Vec<&str> = now
             .iter()
@@ -280,23 +294,22 @@ impl Publisher {
             .map(|(property, _)| property.as_str())
             .collect();
         if differs.is_empty() {
-            return Ok(());
+            return Ok(None);
         }
         if differs == [PROGRESS] && Instant::now() < self.next_progress {
-            *later = Some(self.next_progress);
-            return Ok(());
+            return Ok(Some(self.next_progress));
         }
         let changed = differs
             .into_iter()
             .filter_map(|property| now.get(property).map(|value| (property, value)))
             .map(|(property, value)| Ok((property, Variant::try_from(value)?)))
             .collect::<zbus::Result<HashMap<_, _>>>()?;
-        for emitter in self.emitters(path)? {
+        for emitter in self.emitters(path.as_str())? {
             let (name, changed) = (name.clone(), changed.clone());
             Properties::properties_changed(&emitter, name, changed, (&[][..]).into()).await?;
         }
-        self.told.insert(key, now);
-        Ok(())
+        kept.change(path, name.into(), now);
+        Ok(None)
     }
 
     /// Tells apps of sign-outs that begin, and of those that were given up.

@@ -8,7 +8,7 @@ use mooring_core::identity::{Password, Record};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::{Command, Job, blocked_by, cancelled_by_person, waits_for_nothing};
+use super::{Command, Job, blocked_by, cancelled_by_person, sign_out, waits_for_nothing};
 use crate::failure::Failure;
 use crate::terms;
 
@@ -71,6 +71,9 @@ impl Job {
             Err(
                 failure @ (Failure::IncorrectPassword { .. } | Failure::TooManyAttempts { .. }),
             ) => {
+                if self.is_sign_out() {
+                    self.broker.count_refusal(&failure);
+                }
                 let mut blocked = blocked_by(&failure);
                 blocked.message.push_str(&self.way_out());
                 // Shown before it is answered: whoever is told looks here next.
@@ -93,6 +96,12 @@ impl Job {
         let record = self.broker.known_record(&self.account).await?.record;
         self.broker.passwords.check(&record, password).await?;
         Ok(record)
+    }
+
+    fn is_sign_out(&self) -> bool {
+        let published = self.broker.published.borrow();
+        let job = published.jobs.get(&self.number);
+        job.is_some_and(|view| view.kind == sign_out::KIND)
     }
 
     /// What to do without the password, where the account is on this device already.

@@ -96,6 +96,16 @@ impl Broker {
         request: Request,
         uid: u32,
     ) -> Result<u64, Failure> {
+        let begun = self.begin_agreed(id, request, uid).await;
+        begun.inspect_err(|failure| self.count_refusal(failure))
+    }
+
+    async fn begin_agreed(
+        self: &Arc<Self>,
+        id: &str,
+        request: Request,
+        uid: u32,
+    ) -> Result<u64, Failure> {
         let account = self.published.borrow().account(id)?.account.clone();
         self.expect_to_begin(&account, Actor::Person, &request.keep)?;
         self.published.borrow().expect_room(MAX_OPEN_JOBS)?;
@@ -289,6 +299,7 @@ impl Run {
 
     /// Blocks on a failure, which the device that asked is told of.
     async fn wait_for_person(&mut self, job: &mut Job, failure: &Failure) -> Result<(), Failure> {
+        job.broker.count_refusal(failure);
         let blocked = blocked_by(failure);
         self.tell_asker(job, word::BLOCKED, &blocked.message)
             .await?;
@@ -320,7 +331,10 @@ impl Run {
             return Ok(Turn::Again);
         }
         match (step, denied) {
-            (Step::Deny, Err(denial)) => self.begin_undo(&job.broker, &denial),
+            (Step::Deny, Err(denial)) => {
+                job.broker.count_refusal(&denial);
+                self.begin_undo(&job.broker, &denial);
+            }
             // The two agree: `allowed` is what `denied` is not.
             (Step::Deny, Ok(_)) => return Err(out_of_place("a denial that nobody gave")),
             (Step::Authorise, _) => self.authorise(job).await?,

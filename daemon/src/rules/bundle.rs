@@ -11,9 +11,10 @@ use std::path::{Path, PathBuf};
 use mooring_core::policy::Problem;
 use mooring_core::policy::bundle::{
     Bundle, Held, Key, MAX_BUNDLE_BYTES, MAX_KEYS, MAX_SIGNATURE_BYTES, Memory, Offer, hold,
+    refusal,
 };
 
-use super::{bytes, bytes_if_there, files, unreadable, whole};
+use super::files::{bytes, bytes_if_there, files, unreadable, whole};
 use crate::durable;
 use crate::folders::{Folders, STATE};
 use crate::store::Error;
@@ -135,6 +136,30 @@ pub fn check(
     signature: &[u8],
 ) -> Result<Bundle, Vec<Problem>> {
     Bundle::open(name, bundle, signature, &keys(folders)?)
+}
+
+/// The same of one that is to come into force at `now`, which an older one does not.
+///
+/// # Errors
+/// Everything that is wrong with it.
+pub fn check_next(
+    folders: &Folders,
+    name: &str,
+    (bundle, signature): (&[u8], &[u8]),
+    now: u64,
+) -> Result<Bundle, Vec<Problem>> {
+    let bundle = check(folders, name, bundle, signature)?;
+    let memory = recall(folders).map_err(|error| {
+        let place = memory_folder(folders).join(MEMORY);
+        vec![Problem::of_file(
+            &place.to_string_lossy(),
+            error.to_string(),
+        )]
+    })?;
+    match refusal(&memory, &bundle, now) {
+        Some(message) => Err(vec![Problem::of_file(name, message)]),
+        None => Ok(bundle),
+    }
 }
 
 /// The keys that may sign a bundle.

@@ -1,8 +1,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
+use std::fs;
 use std::time::Duration;
 
 use mooring_core::policy::State;
 
+use super::files::read_folder;
 use super::*;
 
 const GOOD: &str = "[organisation]\nname = \"Example\"\ncontact = \"help@example.org\"\n\
@@ -14,7 +16,19 @@ const NOW: u64 = 1_795_543_200;
 struct Place {
     _folder: tempfile::TempDir,
     folders: Folders,
-    store: Store,
+    store: Arc<Store>,
+}
+
+impl Place {
+    fn rules(&self) -> Rules {
+        let device = Device::load(self.folders.clone(), self.store.clone(), NOW);
+        Rules::new(device.unwrap(), 0)
+    }
+}
+
+fn reload(rules: &Rules) {
+    rules.device().reload(NOW).unwrap();
+    rules.take_up();
 }
 
 fn place() -> Place {
@@ -22,7 +36,7 @@ fn place() -> Place {
     let home = folder.path().to_owned();
     let folders = Folders::below(&home.join("config/mooring"), &home.join("state"), &home);
     folders.make().unwrap();
-    let store = Store::open(&folders.state.join("broker.db")).unwrap();
+    let store = Arc::new(Store::open(&folders.state.join("broker.db")).unwrap());
     Place {
         _folder: folder,
         folders,
@@ -33,7 +47,7 @@ fn place() -> Place {
 #[test]
 fn no_files_are_no_policy() {
     let place = place();
-    let rules = Rules::load(place.folders.clone(), 0, &place.store, NOW).unwrap();
+    let rules = place.rules();
     assert_eq!(rules.in_force().standing.state(), State::None);
 }
 
@@ -43,7 +57,7 @@ fn a_bad_file_keeps_the_last_good_policy_over_a_restart() {
     fs::create_dir_all(&place.folders.policies[0]).unwrap();
     let file = place.folders.policies[0].join("10-school.toml");
     fs::write(&file, GOOD).unwrap();
-    let rules = Rules::load(place.folders.clone(), 0, &place.store, NOW).unwrap();
+    let rules = place.rules();
     assert_eq!(
         rules.in_force().standing.state(),
         State::InForce,
@@ -51,9 +65,9 @@ fn a_bad_file_keeps_the_last_good_policy_over_a_restart() {
         rules.in_force()
     );
     fs::write(&file, "[[rule]\n").unwrap();
-    rules.reload(&place.store, NOW).unwrap();
+    reload(&rules);
     assert_eq!(rules.in_force().standing.state(), State::LastGood);
-    let again = Rules::load(place.folders.clone(), 0, &place.store, NOW).unwrap();
+    let again = place.rules();
     assert_eq!(again.in_force().standing.state(), State::LastGood);
     assert_eq!(again.in_force().standing.policy().rules().len(), 1);
 }
@@ -63,9 +77,9 @@ fn what_is_no_file_is_a_problem_and_not_an_absence() {
     let place = place();
     fs::create_dir_all(&place.folders.policies[0]).unwrap();
     let path = place.folders.policies[0].join("a.toml");
-    let rules = Rules::load(place.folders.clone(), 0, &place.store, NOW).unwrap();
+    let rules = place.rules();
     let state = || {
-        rules.reload(&place.store, NOW).unwrap();
+        reload(&rules);
         rules.in_force().standing.state()
     };
     std::os::unix::fs::symlink("nowhere", &path).unwrap();
@@ -88,10 +102,10 @@ fn bad_settings_keep_the_ones_before() {
     fs::create_dir_all(&place.folders.config).unwrap();
     let file = place.folders.config.join("mooring.toml");
     fs::write(&file, "[jobs]\nkeep-finished = 3\n").unwrap();
-    let rules = Rules::load(place.folders.clone(), 0, &place.store, NOW).unwrap();
+    let rules = place.rules();
     assert_eq!(rules.in_force().settings.keep_finished, 3);
     fs::write(&file, "[jobs]\nkeep-finished = \"x\"\n").unwrap();
-    rules.reload(&place.store, NOW).unwrap();
+    reload(&rules);
     assert_eq!(rules.in_force().settings.keep_finished, 3);
     assert_eq!(rules.in_force().settings_problems.len(), 1);
     assert_eq!(check(&place.folders, NOW).len(), 1);

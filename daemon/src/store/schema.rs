@@ -59,6 +59,7 @@ pub(super) const ADDED: &str = "
         secret BLOB NOT NULL,
         PRIMARY KEY (account, kind)
     ) STRICT;
+    CREATE TABLE IF NOT EXISTS refused (reason TEXT PRIMARY KEY, times INTEGER NOT NULL) STRICT;
     CREATE TABLE IF NOT EXISTS sealing (
         one INTEGER PRIMARY KEY CHECK (one = 1),
         state TEXT NOT NULL,

@@ -1,5 +1,7 @@
 //! Other devices: seen, asked, and heeded as policy says, once, whatever dies in between.
 
+use std::sync::atomic::Ordering;
+
 use mooring_api::DevicesProxy;
 use mooring_wire::DeviceRequest;
 use mooringd::published::{Holder, Published};
@@ -118,6 +120,85 @@ async fn policy_denies_for_devices_and_the_account_says_so() {
     // The person may.
     let job = running.sign_out(Some("right-password"), &[]).await;
     assert!(running.ended(job).await.outcome.success);
+}
+
+/// What the account says, once it says this.
+async fn message(running: &Running, part: &str) -> String {
+    let said = |p: &Published| {
+        let mut views = p.accounts.values();
+        views.all(|view| view.account.message.contains(part))
+    };
+    running.until(part, said).await;
+    running.account().await.state_message().await.unwrap()
+}
+
+/// Monday, 23 November 2026, 15:00 UTC, is when a world begins.
+const MONDAY: u64 = 1_795_446_000;
+const HOUR: u64 = 3_600;
+
+async fn at(world: &World, running: &Running, time: u64) {
+    world.clock.0.store(time, Ordering::SeqCst);
+    running.manager.reload().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_request_outside_of_its_hours_waits_and_begins_within_them() {
+    let world = World::new();
+    world.write_policy(&DENY.replace("sign-out = \"deny\"", "hours = \"Mon 18:00-20:00\""));
+    let running = signed_in(&world).await;
+    ask(&world, "r1");
+    look(&running);
+    let said = message(&running, "begins at 2026-11-23T18:00:00Z").await;
+    assert!(said.contains("phone") && said.contains("This device stays."));
+    let (_, state, told) = world.fake.state().answers[0].clone();
+    assert_eq!(state, "waiting");
+    assert!(told.contains("begins at 2026-11-23T18:00:00Z"), "{told}");
+    assert_eq!(running.account().await.state().await.unwrap(), "active");
+
+    // Whatever the clock says meanwhile, it waits as long as it is outside of them.
+    at(&world, &running, MONDAY - 7 * 24 * HOUR).await;
+    at(&world, &running, MONDAY + 6 * HOUR).await;
+    look(&running);
+    message(&running, "begins at 2026-11-30T18:00:00Z").await;
+    assert!(answers(&world).iter().all(|a| *a == said_of("waiting")));
+    assert!(world.fake.effects().is_empty());
+
+    // A restart looks again. Then policy lets it begin, without another word of the storage.
+    running.stop().await;
+    let running = world.start().await;
+    message(&running, "begins at 2026-11-30T18:00:00Z").await;
+    at(&world, &running, MONDAY + 3 * HOUR).await;
+    running.until("the end", gone).await;
+    assert_eq!(answers(&world).last(), Some(&said_of("signing-out")));
+    assert!(receipt(&world).contains("request r1"));
+}
+
+fn said_of(state: &str) -> (String, String) {
+    said("r1", state)
+}
+
+#[tokio::test]
+async fn a_request_outside_of_its_hours_is_refused_where_policy_says_so() {
+    let world = World::new();
+    let refuse = "hours = \"Mon 18:00-20:00\"\noutside-hours = \"refuse\"";
+    world.write_policy(&DENY.replace("sign-out = \"deny\"", refuse));
+    let running = signed_in(&world).await;
+    ask(&world, "r1");
+    look(&running);
+    message(&running, "not allowed").await;
+    assert_eq!(answers(&world), [said_of("denied")]);
+    let refusals = running.manager.list_refusals().await.unwrap();
+    assert_eq!(refusals["policy"], 1);
+    // The next one comes within them, and hours bound the beginning alone.
+    world.fake.next("verify", Act::Hang);
+    ask(&world, "r1");
+    at(&world, &running, MONDAY + 5 * HOUR - 1).await;
+    look(&running);
+    world.fake.hanging().await;
+    running.stop().await;
+    world.clock.0.store(MONDAY + 9 * HOUR, Ordering::SeqCst);
+    let running = world.start().await;
+    running.until("the end", gone).await;
 }
 
 #[tokio::test]

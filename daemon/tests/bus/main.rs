@@ -10,6 +10,7 @@ mod inhibitors;
 mod introspection;
 mod passwords;
 mod policy;
+mod refusals;
 mod resting;
 mod sign_in;
 mod sign_out;

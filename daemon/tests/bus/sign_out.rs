@@ -8,7 +8,7 @@ use crate::world::*;
 
 const WHOLE: [&str; 5] = ["drain", "verify", "remove", "removing", "erase"];
 
-fn unsynced(path: &str) -> DrainReport {
+pub(crate) fn unsynced(path: &str) -> DrainReport {
     DrainReport {
         unsynced: vec![(path.as_bytes().to_vec(), "in use".into())],
         unsynced_total: 1,

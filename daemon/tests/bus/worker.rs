@@ -350,7 +350,9 @@ impl Service {
         self.act("answer").await?;
         {
             let mut fake = self.fake.state();
-            fake.requests.retain(|open| open.id != request);
+            // One that is told to wait stays open.
+            fake.requests
+                .retain(|open| open.id != request || state == "waiting");
             fake.answers.push((request, state, message));
         }
         self.act("answered").await

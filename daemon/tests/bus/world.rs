@@ -19,6 +19,7 @@ use mooringd::clock::Clock;
 use mooringd::folders::{Folders, Mode};
 use mooringd::people::People;
 use mooringd::published::{JobState, JobView, Published};
+use mooringd::rules::Device;
 use mooringd::store::Store;
 use tempfile::TempDir;
 use zbus::{Connection, OwnedObjectPath};
@@ -109,9 +110,12 @@ impl World {
         store
             .use_key(key, mooringd::keys::Place::Credential)
             .unwrap();
+        let store = Arc::new(store);
+        let rules = Device::load(folders.clone(), store.clone(), self.clock.now()).unwrap();
         let broker = Broker::new(Parts {
             mode: Mode::Session,
             store,
+            rules,
             folders,
             clock: self.clock.clone(),
             launcher: Arc::new(self.fake.clone()),

@@ -82,7 +82,8 @@ pub trait Worker {
     fn requests(&self, account: &str) -> Result<Vec<DeviceRequest>>;
 
     /// Answers a request, durably: it never counts again. `state` is `signing-out`, `blocked`,
-    /// `denied` or `cancelled`; a request may be answered again as its sign-out goes on.
+    /// `denied` or `cancelled`; a request may be answered again as its sign-out goes on. With
+    /// `waiting` it stays open.
     fn answer_request(
         &self,
         account: &str,

@@ -227,6 +227,29 @@ fn asking_needs_a_device_that_is_there_and_is_done_once() {
 }
 
 #[test]
+fn what_is_told_to_wait_stays_open_and_says_so() {
+    let (laptop, desktop) = two();
+    devices::ask(&desktop.account(), LAPTOP, "r1").unwrap();
+    for _ in 0..2 {
+        devices::answer(&laptop.account(), said("waiting", "r1")).unwrap();
+        assert_eq!(open(&laptop), ["r1"]);
+        let told = seen(&desktop, LAPTOP);
+        assert_eq!(
+            (told.state.as_str(), told.message.as_str()),
+            ("waiting", "because")
+        );
+    }
+    // Asked again, it is the same request.
+    assert_eq!(
+        devices::ask(&desktop.account(), LAPTOP, "r2").unwrap(),
+        "r1"
+    );
+    devices::answer(&laptop.account(), said("signing-out", "r1")).unwrap();
+    assert_eq!(open(&laptop), [""; 0]);
+    assert_eq!(seen(&desktop, LAPTOP).state, "signing-out");
+}
+
+#[test]
 fn an_answer_without_the_storage_is_kept_and_told_later() {
     let (laptop, desktop) = two();
     devices::ask(&desktop.account(), LAPTOP, "r1").unwrap();

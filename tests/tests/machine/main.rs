@@ -10,5 +10,7 @@ mod keys;
 mod packages;
 mod people;
 mod racing;
+mod policy;
 mod service;
+mod sessions;
 mod units;

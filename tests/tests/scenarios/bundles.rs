@@ -267,7 +267,15 @@ async fn a_bundle_is_checked_and_the_report_names_it() {
         (&json["version"], &json["key"]),
         (&4.into(), &"harbour.pub".into())
     );
+    let simulated = world.ctl(&["policy", "simulate", path]).run().await;
+    let simulated = simulated.expect_code(0).stdout;
+    for word in ["alice", "→ denied", "Harbour Lights Ltd"] {
+        assert!(simulated.contains(word), "no {word} in {simulated}");
+    }
     fs::write(&bundle, "changed").unwrap();
+    let simulated = world.ctl(&["policy", "simulate", path]).run().await;
+    let simulated = simulated.expect_code(1).stdout;
+    assert!(simulated.contains("does not fit"), "{simulated}");
     let checked = world
         .ctl(&["policy", "check", path])
         .run()
@@ -281,6 +289,14 @@ async fn a_bundle_is_checked_and_the_report_names_it() {
 
     organisation.give(4, &at(DAY as i64), DENY);
     expect(&world.manager().await, "in-force", 4, "").await;
+    // An older one would not come into force, and changes nothing.
+    let older = organisation.signed(3, &at(DAY as i64), DENY, "harbour");
+    let simulated = world
+        .ctl(&["policy", "simulate", older.to_str().unwrap()])
+        .run()
+        .await;
+    let simulated = simulated.expect_code(1).stdout;
+    assert!(simulated.contains("never comes back"), "{simulated}");
     let metrics = world.folder().join("mooring.prom");
     let report = world
         .ctl(&["--json", "report", "--metrics", metrics.to_str().unwrap()])
@@ -297,6 +313,7 @@ async fn a_bundle_is_checked_and_the_report_names_it() {
         "mooring_policy_state{state=\"in-force\"} 1",
         "mooring_policy_bundle_version 4",
         "mooring_files_waiting 0",
+        "mooring_sign_outs_refused_total{reason=\"policy\"} 0",
     ] {
         assert!(metrics.lines().any(|l| l == line), "no {line} in {metrics}");
     }

@@ -266,10 +266,12 @@ async fn hostile_passwords(caller: &mut Caller) {
             .expect(MANAGER, member, &named, "InvalidArgument")
             .await;
     }
-    let named = ("x".repeat(1_000), piped("version = 1"), piped(""));
-    caller
-        .expect(MANAGER, "CheckBundle", &named, "InvalidArgument")
-        .await;
+    for member in ["CheckBundle", "SimulateBundle"] {
+        let named = ("x".repeat(1_000), piped("version = 1"), piped(""));
+        caller
+            .expect(MANAGER, member, &named, "InvalidArgument")
+            .await;
+    }
     caller.expect_wrong_type(ACCOUNT, "Repair", &("yes",)).await;
 }
 

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
+use zbus::OwnedFd;
 
 use super::{findings, handed_over};
 use crate::commands::Context;
@@ -25,10 +26,7 @@ pub fn is_one(file: &Path) -> bool {
 /// [`crate::exit::Exit::Failed`] when the bundle has findings; whatever the daemon answers.
 pub async fn check(context: &Context<'_>, file: &Path) -> Result<Value> {
     let shown = text::os(file);
-    let (name, bundle) = handed_over(file, MAX_BUNDLE_BYTES)?;
-    let mut signature = file.as_os_str().to_owned();
-    signature.push(".minisig");
-    let (_, signature) = handed_over(&PathBuf::from(signature), MAX_SIGNATURE_BYTES)?;
+    let (name, bundle, signature) = with_signature(file)?;
     let manager = &context.daemon.manager;
     let found = manager.check_bundle(&name, bundle, signature).await?;
     if !found.findings.is_empty() {
@@ -52,6 +50,18 @@ pub async fn check(context: &Context<'_>, file: &Path) -> Result<Value> {
         "key": found.key,
         "files": found.files,
     }))
+}
+
+/// The bundle's name, and the bundle and its signature, opened.
+///
+/// # Errors
+/// As [`handed_over`].
+pub fn with_signature(file: &Path) -> Result<(String, OwnedFd, OwnedFd)> {
+    let (name, bundle) = handed_over(file, MAX_BUNDLE_BYTES)?;
+    let mut signature = file.as_os_str().to_owned();
+    signature.push(".minisig");
+    let (_, signature) = handed_over(&PathBuf::from(signature), MAX_SIGNATURE_BYTES)?;
+    Ok((name, bundle, signature))
 }
 
 /// A bundle in a sentence.

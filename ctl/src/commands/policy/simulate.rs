@@ -5,7 +5,7 @@ use std::path::Path;
 use mooring_api::{PolicyChange, PolicySimulation};
 use serde_json::{Value, json};
 
-use super::{MAX_FILE_BYTES, findings, handed_over, section};
+use super::{MAX_FILE_BYTES, bundle, findings, handed_over, section};
 use crate::commands::Context;
 use crate::exit::Result;
 use crate::table::{Align, lay_out};
@@ -17,8 +17,14 @@ use crate::text;
 /// [`crate::exit::Exit::Failed`] when the file has findings; whatever the daemon answers.
 pub async fn run(context: &Context<'_>, file: &Path) -> Result<Value> {
     let shown = text::os(file);
-    let (name, fd) = handed_over(file, MAX_FILE_BYTES)?;
-    let simulation = context.daemon.manager.simulate_policy(&name, fd).await?;
+    let manager = &context.daemon.manager;
+    let simulation = if bundle::is_one(file) {
+        let (name, bundle, signature) = bundle::with_signature(file)?;
+        manager.simulate_bundle(&name, bundle, signature).await?
+    } else {
+        let (name, fd) = handed_over(file, MAX_FILE_BYTES)?;
+        manager.simulate_policy(&name, fd).await?
+    };
     if !simulation.findings.is_empty() {
         return Err(findings(context, &shown, &simulation.findings));
     }

@@ -71,6 +71,19 @@ pub fn text(report: &Value) -> String {
         "Receipts of sign-outs on this device.",
         number(&report["sign-outs"]),
     );
+    let name = "mooring_sign_outs_refused_total";
+    out.head_of(
+        name,
+        "Sign-outs that were refused, or held up, by the reason.",
+        "counter",
+    );
+    for (reason, times) in report["refused-sign-outs"]
+        .as_object()
+        .into_iter()
+        .flatten()
+    {
+        out.sample(name, Some(("reason", reason)), number(times));
+    }
     out.one(
         "mooring_report_timestamp_seconds",
         "When these numbers were taken.",
@@ -84,8 +97,12 @@ struct Metrics(String);
 
 impl Metrics {
     fn head(&mut self, name: &str, help: &str) {
+        self.head_of(name, help, "gauge");
+    }
+
+    fn head_of(&mut self, name: &str, help: &str, kind: &str) {
         self.0
-            .push_str(&format!("# HELP {name} {help}\n# TYPE {name} gauge\n"));
+            .push_str(&format!("# HELP {name} {help}\n# TYPE {name} {kind}\n"));
     }
 
     fn sample(&mut self, name: &str, label: Option<(&str, &str)>, value: u64) {
@@ -143,7 +160,11 @@ mod tests {
             if let Some(rest) = line.strip_prefix("# HELP ") {
                 described = rest.split(' ').next().unwrap().to_owned();
             } else if let Some(rest) = line.strip_prefix("# TYPE ") {
-                assert_eq!(rest, format!("{described} gauge"));
+                let kind = match described.ends_with("_total") {
+                    true => "counter",
+                    false => "gauge",
+                };
+                assert_eq!(rest, format!("{described} {kind}"));
             } else {
                 let (name, value) = line.rsplit_once(' ').unwrap();
                 let bare = name.split('{').next().unwrap();
@@ -172,6 +193,7 @@ mod tests {
                 { "identity": "eve", "state": "ne\"w", "last-sync": 30, "waiting": 0 },
             ],
             "sign-outs": 3,
+            "refused-sign-outs": { "policy": 4, "unsynced": 0 },
         });
         let text = text(&report);
         let samples = strictly(&text);
@@ -184,6 +206,8 @@ mod tests {
             ("mooring_policy_state{state=\"in-force\"}", 0.0),
             ("mooring_policy_bundle_version", 12.0),
             ("mooring_sign_outs", 3.0),
+            ("mooring_sign_outs_refused_total{reason=\"policy\"}", 4.0),
+            ("mooring_sign_outs_refused_total{reason=\"unsynced\"}", 0.0),
         ] {
             assert_eq!(samples.get(name), Some(&value), "{name}");
         }

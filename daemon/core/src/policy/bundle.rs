@@ -25,7 +25,7 @@ use serde::{Deserialize, Serialize};
 use super::source::{Problem, Source, quoted};
 use super::{MAX_FILES, MAX_TEXT, unite};
 
-pub use hold::{Held, Holding, Memory, Offer, hold};
+pub use hold::{Held, Holding, Memory, Offer, hold, refusal};
 
 /// The largest bundle, in bytes.
 pub const MAX_BUNDLE_BYTES: usize = 1024 * 1024;

@@ -8,6 +8,7 @@ use super::demand::{Data, Join, Verdict};
 use super::demands::Demands;
 use super::denial::{Denial, Ground, full_stop};
 use super::facts::{Actor, Facts, Verb};
+use super::outside::OutsideHours;
 use super::rule::Rule;
 
 /// What policy says about something that someone wants.
@@ -31,6 +32,17 @@ impl Decision {
     /// All denials as one text for a person; none when it is allowed.
     pub fn refusal(&self) -> Option<String> {
         text(&self.denials)
+    }
+
+    /// Until when it is to wait, if the hour is all that is against it and it is not to be refused
+    /// for that; in seconds since the Unix epoch, as `now`.
+    pub fn waits_until(&self, now: u64) -> Option<u64> {
+        let only_the_hour = |denial: &Denial| denial.ground == Ground::Hours;
+        let waits = self.demands.outside_hours.unwrap_or_default() == OutsideHours::Wait;
+        if self.allowed || !waits || !self.denials.iter().all(only_the_hour) {
+            return None;
+        }
+        self.demands.hours.as_ref()?.next(now)
     }
 
     /// Who wants a backup first, as one text for a person; none when nobody does.

@@ -8,6 +8,7 @@ use super::demand::{Data, Demand, Join, Verdict};
 use super::facts::Verb;
 use super::hours::Hours;
 use super::only::{Only, OnlyCollections, Required};
+use super::outside::OutsideHours;
 use super::reader::{Reader, Section};
 use super::terms::{Delay, MinLength, SessionAge, Tries};
 
@@ -79,6 +80,8 @@ demands! {
     backup_max_age: MaxAge = "backup-max-age", "of any age", [SignOut];
     /// When a sign-out may begin.
     hours: Hours = "hours", "at any time", [SignOut];
+    /// What becomes of one that another device or the organisation wants at another time.
+    outside_hours: OutsideHours = "outside-hours", "wait", [SignOut];
     /// Whether an account may be signed in to.
     sign_in: Verdict = "sign-in", "allow", [SignIn];
     /// The identities that may be signed in to.

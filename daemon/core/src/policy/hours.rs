@@ -25,11 +25,23 @@ pub struct Hours(Vec<(u16, u16)>);
 impl Hours {
     /// Whether this time, in seconds since the Unix epoch, is within the hours.
     pub fn contain(&self, time: u64) -> bool {
-        let minutes = u64::from(WEEK);
-        // 1 January 1970 was a Thursday.
-        let minute = (time / 60 % minutes + 3 * u64::from(DAY)) % minutes;
-        let within = |&(from, to): &(u16, u16)| (u64::from(from)..u64::from(to)).contains(&minute);
-        self.0.iter().any(within)
+        let minute = minute_of_week(time);
+        self.0
+            .iter()
+            .any(|(from, to)| (from..to).contains(&&minute))
+    }
+
+    /// The first time from this one on, in seconds since the Unix epoch, that is within the hours;
+    /// none when none ever is.
+    pub fn next(&self, time: u64) -> Option<u64> {
+        if self.contain(time) {
+            return Some(time);
+        }
+        let now = minute_of_week(time);
+        let wait = |&(from, _): &(u16, u16)| (from + WEEK - now) % WEEK;
+        // It is the beginning of a span: the minute under way is over by then.
+        let minutes = u64::from(self.0.iter().map(wait).min()?);
+        Some((time / 60).saturating_add(minutes).saturating_mul(60))
     }
 
     /// Whether no time is within them.
@@ -71,6 +83,15 @@ impl Hours {
         let spans = self.0.iter().filter(of_day);
         spans.map(|(from, to)| (from - start, to - start)).collect()
     }
+}
+
+/// The minute of the week that begins on Monday.
+fn minute_of_week(time: u64) -> u16 {
+    let minutes = u64::from(WEEK);
+    // 1 January 1970 was a Thursday.
+    let minute = (time / 60 % minutes + 3 * u64::from(DAY)) % minutes;
+    // Less than a week.
+    u16::try_from(minute).unwrap_or_default()
 }
 
 /// Spans in order; those that meet within a day are one.
@@ -208,6 +229,20 @@ mod tests {
     }
 
     #[test]
+    fn the_next_hours_come_whatever_the_day() {
+        let office = hours("Mon-Fri 08:00-18:00");
+        // Tuesday, 24 November 2026, 18:00:30; the next are on Wednesday at 08:00.
+        let tuesday = 1_795_543_230;
+        assert_eq!(office.next(tuesday), Some(1_795_543_200 + 14 * 3600));
+        assert_eq!(office.next(tuesday - 60), Some(tuesday - 60));
+        // From Friday evening to Monday.
+        let friday = 1_795_543_200 + 3 * 24 * 3600;
+        assert_eq!(office.next(friday), Some(friday + (2 * 24 + 14) * 3600));
+        let never = hours("Mon 08:00-09:00").join(hours("Tue 08:00-09:00"));
+        assert_eq!(never.next(tuesday), None);
+    }
+
+    #[test]
     fn nights_and_weekends_go_round() {
         let night = hours("Sun 22:00-06:00");
         assert_eq!(night.to_string(), "Mon 00:00-06:00, Sun 22:00-24:00");
@@ -260,6 +295,15 @@ mod tests {
         #[test]
         fn hours_are_written_as_they_are_read(hours in any_hours()) {
             prop_assert_eq!(Hours::parse(&hours.to_string()).unwrap(), hours);
+        }
+
+        #[test]
+        fn no_time_before_the_next_is_within(hours in any_hours(), time in 0..2_000_000u64) {
+            let next = hours.next(time).unwrap();
+            prop_assert!(next >= time && hours.contain(next));
+            for minute in time / 60..next / 60 {
+                prop_assert!(!hours.contain(minute * 60), "{minute}");
+            }
         }
 
         #[test]

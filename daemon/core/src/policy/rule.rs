@@ -179,6 +179,11 @@ impl Rule {
                            none: add backup = \"required\"";
             reader.note(&section.span, message);
         }
+        if section.has("outside-hours") && !section.has("hours") {
+            let message = "`outside-hours` says what becomes of a sign-out at other hours, and this \
+                           rule has none: add hours = \"Mon-Fri 08:00-18:00\"";
+            reader.note(&section.span, message);
+        }
         let actors = reader.choices(section, "actors", &Actor::ALL);
         let identities = patterns(reader, section, "identities");
         let providers = patterns(reader, section, "providers");

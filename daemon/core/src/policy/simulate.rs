@@ -1,5 +1,6 @@
 //! What a file would change, before it is put into its place.
 
+use super::bundle::Bundle;
 use super::conditions::Circumstances;
 use super::decide::{Decision, decide};
 use super::facts::Facts;
@@ -51,14 +52,51 @@ pub fn simulate(
 ) -> Result<Simulation, Vec<Problem>> {
     // The file first: what is wrong with it is what was asked.
     unite(std::slice::from_ref(&file))?;
-    if standing.state() == State::Invalid {
-        return Err(standing.problems().to_vec());
-    }
-    let mut sources = standing.last_good().unwrap_or_default().to_vec();
+    let mut sources = expect_readable(standing)?;
     let name = base_name(&file.path).to_owned();
     let same = sources.iter().position(|s| base_name(&s.path) == name);
     let replaces = same.map(|place| sources.remove(place).path);
     sources.push(file);
+    simulate_sources(standing, (replaces, sources), questions, present, now)
+}
+
+/// The same with a signed bundle, which takes the place of the one in force.
+///
+/// # Errors
+/// As [`simulate`].
+pub fn simulate_bundle(
+    standing: &Standing,
+    bundle: Bundle,
+    questions: &[Facts],
+    present: &[(String, String)],
+    now: &Circumstances,
+) -> Result<Simulation, Vec<Problem>> {
+    unite(&bundle.files)?;
+    let mut sources = expect_readable(standing)?;
+    let before = standing.bundle();
+    if let Some(before) = before {
+        sources.retain(|source| !before.files.contains(source));
+    }
+    sources.extend(bundle.files);
+    let replaces = before.map(|before| before.path.clone());
+    simulate_sources(standing, (replaces, sources), questions, present, now)
+}
+
+/// The files of the policy in force.
+fn expect_readable(standing: &Standing) -> Result<Vec<Source>, Vec<Problem>> {
+    match standing.state() {
+        State::Invalid => Err(standing.problems().to_vec()),
+        _ => Ok(standing.last_good().unwrap_or_default().to_vec()),
+    }
+}
+
+fn simulate_sources(
+    standing: &Standing,
+    (replaces, mut sources): (Option<String>, Vec<Source>),
+    questions: &[Facts],
+    present: &[(String, String)],
+    now: &Circumstances,
+) -> Result<Simulation, Vec<Problem>> {
     sources.sort_by(|a, b| base_name(&a.path).cmp(base_name(&b.path)));
     let (before, after) = (standing.policy(), unite(&sources)?);
     let known = before.conflicts();

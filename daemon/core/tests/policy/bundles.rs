@@ -1,9 +1,9 @@
 //! Signed bundles: who vouches for them, which one is in force, and that they mask nothing.
 
 use mooring_core::policy::bundle::{
-    Bundle, Held, Holding, Key, MAX_BUNDLE_BYTES, MAX_SIGNATURE_BYTES, Memory, Offer, hold,
+    Bundle, Held, Holding, Key, MAX_BUNDLE_BYTES, MAX_SIGNATURE_BYTES, Memory, Offer, hold, refusal,
 };
-use mooring_core::policy::{Problem, Standing, State};
+use mooring_core::policy::{Circumstances, Problem, Source, Standing, State, simulate_bundle};
 use proptest::prelude::*;
 
 use crate::{HEAD, alice, source};
@@ -48,6 +48,47 @@ fn a_trusted_key_vouches_for_every_byte() {
     }
     expect_refused(open(&BUNDLE[..100], SIGNATURE, &[key()]), "cut short");
     expect_refused(open(b"", SIGNATURE, &[key()]), "does not fit");
+}
+
+#[test]
+fn a_simulated_bundle_takes_the_place_of_the_one_in_force() {
+    let rules = |name: &str, demand: &str| {
+        let text = format!("{HEAD}[[rule]]\nname = \"n\"\nreason = \"R.\"\n{demand}\n");
+        source(&format!("/p/policy.bundle:{name}"), text)
+    };
+    let bundle = |version: u64, files: Vec<Source>| Bundle {
+        version,
+        files,
+        ..open(BUNDLE, SIGNATURE, &[key()]).unwrap()
+    };
+    let old = bundle(12, vec![rules("10-a.toml", "sign-out = \"deny\"")]);
+    let held = hold(&Memory::default(), Offer::Signed(old.clone()), NOW);
+    let drop_in = source("/e/10-a.toml", rules("", "data = \"keep\"").text);
+    let standing = Standing::united(None, Ok(vec![drop_in]), &held);
+    let run = |bundle: Bundle| {
+        let now = Circumstances::default();
+        simulate_bundle(&standing, bundle, &[alice()], &[], &now)
+    };
+    assert_eq!(run(old.clone()).unwrap().changes, []);
+    let lifted = run(bundle(
+        13,
+        vec![rules("20-b.toml", "hours = \"Mon 08:00-09:00\"")],
+    ))
+    .unwrap();
+    assert_eq!(lifted.replaces.as_deref(), Some("/p/policy.bundle"));
+    let told = lifted.changes.iter();
+    let told: Vec<_> = told.map(|c| (c.what, c.after.as_str())).collect();
+    assert_eq!(
+        told,
+        [("sign-out", "allowed"), ("hours", "Mon 08:00-09:00 (UTC)")]
+    );
+    // The drop-in of the same name stays, as it does.
+    let opposed = run(bundle(13, vec![rules("10-a.toml", "data = \"remove\"")])).unwrap();
+    assert_eq!(opposed.conflicts.len(), 1);
+    let wrong = run(bundle(13, vec![rules("c.toml", "data = \"burn\"")])).unwrap_err();
+    assert!(wrong[0].file.ends_with("c.toml"), "{wrong:?}");
+    // Which is in force does not depend on what was tried.
+    assert!(refusal(&held.memory, &bundle(11, Vec::new()), NOW).is_some());
 }
 
 #[test]

@@ -195,6 +195,50 @@ fn hours_are_about_the_beginning_only() {
 }
 
 #[test]
+fn outside_of_its_hours_it_waits_or_is_refused() {
+    let until = |rules: &str| {
+        let decision = decide(&policy(rules), &leaving(None));
+        assert!(!decision.allowed);
+        decision.waits_until(TUESDAY)
+    };
+    let (office, early) = (
+        "hours = \"Mon-Fri 08:00-18:00\"",
+        "hours = \"Wed-Fri 06:00-12:00\"",
+    );
+    let morning = TUESDAY + 14 * 60 * 60;
+    assert_eq!(until(&rule("a", office)), Some(morning));
+    let wait = format!("{office}\noutside-hours = \"wait\"");
+    assert_eq!(until(&rule("a", &wait)), Some(morning));
+    // With several rules: the first time that is within all.
+    let both = format!("{}{}", rule("a", &wait), rule("b", early));
+    assert_eq!(until(&both), Some(morning));
+    let refuse = format!("{office}\noutside-hours = \"refuse\"");
+    let one = format!("{}{}", rule("a", &refuse), rule("b", early));
+    assert_eq!(until(&one), None, "to refuse prevails");
+    // What time does not cure is refused at once.
+    let denied = format!("{}{}", rule("a", &wait), rule("b", "sign-out = \"deny\""));
+    assert_eq!(until(&denied), None);
+    let never = format!(
+        "{}{}",
+        rule("a", office),
+        rule("b", "hours = \"Sat 08:00-18:00\"")
+    );
+    assert_eq!(until(&never), None);
+    // What may begin now waits for nothing.
+    let now = rule("a", "hours = \"Tue 18:00-19:00\"");
+    assert_eq!(
+        decide(&policy(&now), &leaving(None)).waits_until(TUESDAY),
+        None
+    );
+
+    let found = check(&source(
+        "p.toml",
+        format!("{HEAD}{}", rule("n", "outside-hours = \"wait\"")),
+    ));
+    assert!(found[0].message.contains("add hours"), "{found:?}");
+}
+
+#[test]
 fn what_cannot_be_met_is_told_when_files_are_read() {
     for (first, second, said) in [
         (
@@ -254,7 +298,7 @@ fn what_cannot_be_met_is_told_when_files_are_read() {
 #[test]
 fn the_effective_policy_shows_every_key_as_it_is_written() {
     let lines = "require-account = \"al*\"\nbackup = \"verified\"\nbackup-max-age = \"7days\"\n\
-                 hours = \"Mon-Fri 08:00-18:00\"\nsign-in = \"allow\"\n\
+                 hours = \"Mon-Fri 08:00-18:00\"\noutside-hours = \"refuse\"\nsign-in = \"allow\"\n\
                  only-identities = [\"al*\"]\nonly-providers = [\"local\"]\n\
                  only-collections = [\"photos\"]\n";
     let text = policy(&rule("n", lines)).to_toml();

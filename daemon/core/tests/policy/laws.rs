@@ -38,6 +38,8 @@ fn demands() -> Vec<&'static str> {
         "backup = \"verified\"\nbackup-max-age = \"7d\"",
         "hours = \"Mon-Fri 08:00-18:00\"",
         "hours = \"Fri-Mon 22:00-06:00\"",
+        "hours = \"Mon-Fri 08:00-18:00\"\noutside-hours = \"wait\"",
+        "hours = \"Mon-Fri 08:00-18:00\"\noutside-hours = \"refuse\"",
         "password-min-length = 12\npassword-tries = 1",
         "password-min-length = 10\npassword-delay = \"1h\"",
         "session-max-age = \"7d\"",
@@ -228,6 +230,10 @@ fn assert_tighter(before: &Decision, after: &Decision) -> Result<(), TestCaseErr
     );
     let lacking = |decision: &Decision| decision.lacking.iter().cloned().collect::<HashSet<_>>();
     prop_assert!(lacking(before).is_subset(&lacking(after)));
+    // What was refused does not come to wait, and what waited begins no earlier.
+    let until = |decision: &Decision| decision.waits_until(NOW);
+    prop_assert!(until(after).is_none() || before.allowed || until(before) <= until(after));
+    prop_assert!(until(after).is_none() || before.allowed || until(before).is_some());
     // Every key at once: what is demanded now adds nothing to what is demanded then.
     let joined = before.demands.clone().join(after.demands.clone());
     prop_assert_eq!(&joined, &after.demands);

@@ -91,6 +91,7 @@ impl Run {
 
     pub(super) async fn ask_about_unsynced(&mut self, job: &mut Job) -> Result<(), Failure> {
         let unsynced = self.unsynced();
+        job.broker.count_refusal_as(&unsynced.error);
         self.tell_asker(job, word::BLOCKED, &unsynced.message)
             .await?;
         let keep_here = job.block(unsynced, self.cancellable()).await?;

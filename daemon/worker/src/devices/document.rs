@@ -46,7 +46,7 @@ pub struct Presence {
 pub struct Answer {
     /// The request's ID.
     pub request: String,
-    /// `signing-out`, `blocked`, `denied` or `cancelled`.
+    /// `signing-out`, `blocked`, `denied`, `cancelled` or `waiting`.
     pub state: String,
     /// A sentence: why, and what to do.
     pub message: String,
@@ -103,11 +103,24 @@ impl Presence {
 
 impl Answer {
     /// The words for a state.
-    const STATES: [&str; 4] = ["signing-out", "blocked", "denied", "cancelled"];
+    const STATES: [&str; 5] = [
+        "signing-out",
+        "blocked",
+        "denied",
+        "cancelled",
+        Self::WAITING,
+    ];
+    /// The word for a request that is to be looked at again: it stays open.
+    const WAITING: &str = "waiting";
 
     /// Whether it can be one.
     pub(super) fn is_one(&self) -> bool {
         is_id(&self.request) && Self::STATES.contains(&self.state.as_str())
+    }
+
+    /// Whether the request stays open.
+    pub(crate) fn is_to_wait(&self) -> bool {
+        self.state == Self::WAITING
     }
 
     /// With a message of a bounded length.

@@ -127,7 +127,7 @@ pub fn open<F: Files>(account: &Account<F>) -> Result<Vec<DeviceRequest>> {
     Ok(open)
 }
 
-/// Answers a request: from now on it never counts again. Durable on this device when this fails
+/// Answers a request: from now on it never counts again, unless it is told to wait. Durable on this device when this fails
 /// over the storage: the next sync then tells the others.
 ///
 /// # Errors
@@ -142,6 +142,9 @@ pub fn answer<F: Files>(account: &Account<F>, answer: Answer) -> Result<()> {
         account.state.record_answer(&answer)?;
     }
     super::tell(account)?;
+    if answer.is_to_wait() {
+        return Ok(());
+    }
     let storage = open_storage(account)?;
     let fail = |e| Error::io("take a request out of", &account.spec.storage, e);
     if let Some(dir) = folder_if_there(&account.files, &storage, REQUESTS).map_err(fail)? {

@@ -32,13 +32,15 @@ impl State {
         Ok(Some(answer))
     }
 
-    /// Records an answer, and that its request never counts again.
+    /// Records an answer, and that its request never counts again, unless it is told to wait.
     pub fn record_answer(&self, answer: &Answer) -> Result<()> {
         let text = toml::to_string(answer)
             .map_err(|e| self.damaged(rusqlite::Error::InvalidParameterName(e.to_string())))?;
         let ids = self.meta(ANSWERED)?.unwrap_or_default();
         let mut ids: Vec<&str> = ids.lines().filter(|id| *id != answer.request).collect();
-        ids.push(&answer.request);
+        if !answer.is_to_wait() {
+            ids.push(&answer.request);
+        }
         let ids = ids[ids.len().saturating_sub(MAX_ANSWERED)..].join("\n");
         self.commit("commit-answer", |t| {
             for (key, value) in [(ANSWERED, &ids), (LAST, &text)] {

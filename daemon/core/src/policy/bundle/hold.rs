@@ -131,7 +131,7 @@ pub fn hold(memory: &Memory, offer: Offer, now: u64) -> Held {
 }
 
 /// Why a signed bundle does not take the place of what is in force; none when it does, or is it.
-fn refusal(memory: &Memory, bundle: &Bundle, now: u64) -> Option<String> {
+pub fn refusal(memory: &Memory, bundle: &Bundle, now: u64) -> Option<String> {
     let version = bundle.version;
     if version < memory.highest {
         return Some(format!(
