@@ -3,10 +3,15 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod attacker;
+mod audit;
 mod boots;
 mod crowd;
+mod deaths;
 mod keys;
 mod packages;
 mod people;
+mod rest;
 mod service;
+mod stage;
+mod story;
 mod units;

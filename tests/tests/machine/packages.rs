@@ -8,7 +8,7 @@ use mooring_tests::Machine;
 
 const UNIT: &str = "mooringd.service";
 /// The rebuild of a version sorts before it.
-const VERSIONS: [&str; 2] = ["0.1.0-1~1", "0.1.0-1"];
+pub const VERSIONS: [&str; 2] = ["0.1.0-1~1", "0.1.0-1"];
 
 #[test]
 fn a_packages_whole_life_takes_nothing_of_what_people_own() {
@@ -70,7 +70,7 @@ fn a_packages_whole_life_takes_nothing_of_what_people_own() {
 }
 
 /// A package of a version, made of what was built for the tests, where the machine has it as /srv/….
-fn package(machine: &Machine, version: &str) -> String {
+pub fn package(machine: &Machine, version: &str) -> String {
     let folder = machine.stage().join("srv");
     std::fs::create_dir_all(&folder).unwrap();
     let built = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("../systemd/debian/build"))

@@ -24,13 +24,18 @@ pub fn restless() -> World {
 pub async fn at_rest() -> (World, Daemon) {
     let world = restless();
     let daemon = world.daemon().await;
-    world.sign_in(ALICE, PASSWORD).await;
-    for n in 0..20 {
-        write(&world, &format!("Documents/folder {}/{n}", n % 4), "first");
-    }
-    in_step(&world).await;
+    fill(&world).await;
     rested(&daemon).await;
     (world, daemon)
+}
+
+/// Signs Alice in with a few files, and waits until everything is in the storage.
+pub async fn fill(world: &World) {
+    world.sign_in(ALICE, PASSWORD).await;
+    for n in 0..20 {
+        write(world, &format!("Documents/folder {}/{n}", n % 4), "first");
+    }
+    in_step(world).await;
 }
 
 /// Writes one of Alice's files.
