@@ -15,6 +15,9 @@ const HERE: &str = "/home/ann/Accounts/ann/Documents/files/7/7";
 const THERE: &str = "/home/ann/Storage/Documents/files/7/7";
 /// A daemon that is about to start waits for this.
 const GO: &str = "/run/go";
+/// Longer than the watch waits before it tells of what the worker itself wrote: at rest, nothing is
+/// about to be told.
+const IDLE: &str = "[sync]\nidle-exit-seconds = 4\n";
 /// A watch and its map.
 const KEPT: &str = "2";
 
@@ -22,7 +25,7 @@ const KEPT: &str = "2";
 async fn at_rest() -> Machine {
     let machine = Machine::new();
     allow(&machine);
-    settings(&machine, "[sync]\nidle-exit-seconds = 1\n");
+    settings(&machine, IDLE);
     for unit in [DAEMON, "mooring-worker@.service"] {
         machine.drop_in(unit, "log", "Environment=MOORING_LOG=debug");
     }

@@ -111,6 +111,7 @@ fn looks(daemon: &Daemon) -> [usize; 3] {
 #[tokio::test]
 async fn what_changes_while_no_broker_runs_is_heard_by_the_watch_that_was_kept() {
     let world = restless();
+    idle(&world, 4);
     let kept = keeper(&world);
     let mut daemon = kept_for(&world).await;
     fill(&world).await;

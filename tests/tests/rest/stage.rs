@@ -15,9 +15,16 @@ pub const PASSWORD: &str = "correct horse battery staple";
 pub fn restless() -> World {
     let world = World::new();
     world.sync_by_itself();
-    let settings = world.config().join("mooring.d/20-rest.toml");
-    fs::write(settings, "[sync]\nidle-exit-seconds = 1\n").unwrap();
+    idle(&world, 1);
     world
+}
+
+/// How long a worker is without work when it ends. With more than the two seconds after which a watch
+/// tells of what the worker itself wrote, nothing is about to be told at rest.
+pub fn idle(world: &World, seconds: u8) {
+    let settings = world.config().join("mooring.d/20-rest.toml");
+    fs::create_dir_all(settings.parent().unwrap()).unwrap();
+    fs::write(settings, format!("[sync]\nidle-exit-seconds = {seconds}\n")).unwrap();
 }
 
 /// Alice signed in with a few files, everything in the storage, and no worker.
