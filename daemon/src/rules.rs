@@ -17,6 +17,7 @@ use tokio::sync::watch::{Receiver, Sender};
 use crate::audit;
 use crate::circumstances;
 use crate::folders::Folders;
+use crate::people::ADMINISTRATOR;
 use crate::store::{Error, Store};
 
 pub use bundle::check as check_bundle;
@@ -51,8 +52,11 @@ impl Rules {
     pub fn load(folders: Folders, uid: u32, store: &Store, now: u64) -> Result<Self, Error> {
         let last_good = store.last_good_policy()?;
         let (in_force, held) = read(&folders, uid, (last_good, Settings::default()), now)?;
-        tell(&in_force);
-        if keep(&folders, store, &in_force, &held)? {
+        let tells = tells(&folders, uid);
+        if tells {
+            tell(&in_force);
+        }
+        if keep(&folders, store, &in_force, &held, tells)? && tells {
             tell_change(&in_force);
         }
         Ok(Self {
@@ -71,9 +75,13 @@ impl Rules {
         let last_good = before.standing.last_good().map(<[Source]>::to_vec);
         let kept = (last_good, before.settings.clone());
         let (in_force, held) = read(&self.folders, self.uid, kept, now)?;
-        tell(&in_force);
+        let tells = tells(&self.folders, self.uid);
+        if tells {
+            tell(&in_force);
+        }
         let otherwise = before.standing.state() != in_force.standing.state();
-        if keep(&self.folders, store, &in_force, &held)? || otherwise {
+        let another = keep(&self.folders, store, &in_force, &held, tells)? || otherwise;
+        if another && tells {
             tell_change(&in_force);
         }
         self.in_force.send_replace(Arc::new(in_force));
@@ -138,9 +146,21 @@ fn circumstances(standing: &Standing, uid: u32) -> Circumstances {
     }
 }
 
+/// Whether what becomes of the files is told here. Those of a device are read for each of its people,
+/// and are told of once.
+fn tells(folders: &Folders, uid: u32) -> bool {
+    !folders.trusted || uid == ADMINISTRATOR
+}
+
 /// Keeps what is in force for the next start. Answers whether it is another policy than was kept.
-fn keep(folders: &Folders, store: &Store, in_force: &InForce, held: &Held) -> Result<bool, Error> {
-    if let Some(bundle) = &held.released {
+fn keep(
+    folders: &Folders,
+    store: &Store,
+    in_force: &InForce,
+    held: &Held,
+    tells: bool,
+) -> Result<bool, Error> {
+    if let Some(bundle) = held.released.as_ref().filter(|_| tells) {
         // Before it is forgotten: a trace too many is better than none.
         audit::released(bundle);
     }

@@ -15,16 +15,16 @@ const UPLOADING: &str = "create:100";
 
 /// What befalls the daemon.
 #[derive(Debug, Clone, Copy)]
-enum Blow {
+enum Blow<'p> {
     Restart,
     Kill,
     /// It stands still, until the watchdog of systemd ends it.
     Hang,
-    /// A newer package, as /srv/….
-    Upgrade(&'static str),
+    /// A package is installed over the one that is there.
+    Upgrade(&'p str),
 }
 
-impl Blow {
+impl Blow<'_> {
     /// Strikes, and waits until another daemon is there.
     async fn strike(self, machine: &Machine) {
         let first = main_pid(machine);
@@ -74,15 +74,17 @@ fn in_the_middle(machine: &Machine, before: &Manifest) {
 #[tokio::test]
 async fn a_sync_goes_on_to_its_end_whatever_befalls_the_daemon() {
     let mut machine = Machine::off();
-    let [old, new] = VERSIONS.map(|version| package(&machine, version));
+    let package = package(&machine, VERSIONS[0]);
     machine.boot();
-    machine.run(&["dpkg", "--install", &old]);
+    machine.run(&["dpkg", "--install", &package]);
     signed_in(&machine).await;
-    let new: &'static str = new.leak();
-    for (n, blow) in [Blow::Restart, Blow::Kill, Blow::Hang, Blow::Upgrade(new)]
-        .into_iter()
-        .enumerate()
-    {
+    let blows = [
+        Blow::Restart,
+        Blow::Kill,
+        Blow::Hang,
+        Blow::Upgrade(&package),
+    ];
+    for (n, blow) in blows.into_iter().enumerate() {
         println!("in the middle of a sync: {blow:?}");
         fill(&machine, &n.to_string(), FILES);
         let before = belongings(&machine);
@@ -96,8 +98,6 @@ async fn a_sync_goes_on_to_its_end_whatever_befalls_the_daemon() {
         before.assert_same(&belongings(&machine));
         before.assert_same(&copies(&machine));
     }
-    let version = machine.run(&["dpkg-query", "--show", "--showformat=${Version}", "mooring"]);
-    assert_eq!(version, VERSIONS[1]);
 }
 
 #[tokio::test]

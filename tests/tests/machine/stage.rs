@@ -5,7 +5,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use mooring_tests::{Kind, Machine, Manifest, Output, PATIENCE};
+use mooring_tests::{AUDIT, Kind, Machine, Manifest, Output, PATIENCE};
 
 pub const ANN: &str = "ann";
 pub const PASSWORD: &str = "correct horse battery staple";
@@ -28,6 +28,16 @@ pub fn settings(machine: &Machine, text: &str) {
     let folder = machine.path("/etc/mooring/mooring.d");
     fs::create_dir_all(&folder).unwrap();
     fs::write(folder.join("10-test.toml"), text).unwrap();
+}
+
+/// A policy of the device.
+pub const POLICY: &str = "/etc/mooring/policy.d/50-audit.toml";
+
+/// Puts [`AUDIT`] into [`POLICY`].
+pub fn forbid(machine: &Machine) {
+    let file = machine.path(POLICY);
+    fs::create_dir_all(file.parent().unwrap()).unwrap();
+    fs::write(file, AUDIT).unwrap();
 }
 
 /// Signs Ann in, to a storage in her home as another disk would be.

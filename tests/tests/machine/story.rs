@@ -3,26 +3,37 @@
 
 use std::fs;
 
-use mooring_tests::{AUDIT, Machine, samples};
+use mooring_tests::{Machine, samples};
 
 use crate::stage::*;
 
-const POLICY: &str = "/etc/mooring/policy.d/50-audit.toml";
+/// Lets Ann do this, as an administrator would. For everything else it is as the package has it: people
+/// in no session are asked for the password of the device, and here is nobody to ask.
+fn allow_ann(machine: &Machine, action: &str) {
+    let rule = format!(
+        "polkit.addRule(function(action, subject) {{ \
+         if (action.id == 'org.mooring1.{action}' && subject.user == 'ann') return polkit.Result.YES; }});"
+    );
+    let file = format!("/etc/polkit-1/rules.d/10-{action}.rules");
+    fs::write(machine.path(&file), rule).unwrap();
+    machine.run(&["systemctl", "restart", "polkit.service"]);
+}
 
-/// Ann may, and of what polkit is asked about it keeps a list.
-fn allow_ann(machine: &Machine) {
-    let rule = "polkit.addRule(function(action, subject) { \
-                if (action.id.indexOf('org.mooring1.') != 0) return polkit.Result.NOT_HANDLED; \
-                polkit.log('asked: ' + action.id + ' by ' + subject.user); \
-                if (subject.user == 'ann') return polkit.Result.YES; });";
-    fs::write(machine.path("/etc/polkit-1/rules.d/10-test.rules"), rule).unwrap();
+/// Holds that polkit lets a person do nothing of the kind.
+async fn refused_by_polkit(machine: &Machine, person: &str, words: &[&str]) {
+    let words = [&["--no-ask-password"], words].concat();
+    let refused = machine.ctl(person, &words).password(PASSWORD).run().await;
+    let refused = refused.expect_code(4);
+    assert!(refused.stderr.contains("polkit"), "{refused:?}");
 }
 
 /// Gives Ann files like a person's own, with their times and permissions; answers how many.
 fn give_samples(machine: &Machine) -> u64 {
     let files = samples::write(&machine.path("/home/ann/samples")).unwrap();
     machine.run(&["chown", "-R", "ann:ann", "/home/ann/samples"]);
-    machine.run_as(ANN, &["cp", "-a", "samples/.", "Accounts/ann/"]);
+    let give =
+        "shopt -s dotglob; cd samples; for c in *; do mv \"$c\"/* ~/Accounts/ann/\"$c\"/; done";
+    machine.run_as(ANN, &["bash", "-ec", give]);
     files
 }
 
@@ -37,20 +48,19 @@ async fn policy_names(machine: &Machine, organisation: &str, there: bool) {
 #[tokio::test]
 async fn the_whole_story_of_one_person() {
     let machine = Machine::new();
-    allow_ann(&machine);
+    allow_ann(&machine, "sign-in");
     settings(&machine, "[sync]\ncontinuous = false\n");
-    // Bob may not: polkit wants his password, and there is nobody to ask.
+    machine.run_as("bob", &["mkdir", "Storage"]);
     let words = [
-        "--no-ask-password",
         "sign-in",
         "local",
         "--identity",
         "bob",
         "--yes",
+        "--storage",
     ];
-    let words = [&words[..], &["--storage", "/home/bob"]].concat();
-    let refused = machine.ctl("bob", &words).password(PASSWORD).run().await;
-    assert!(refused.expect_code(4).stderr.contains("polkit"));
+    let words = [&words[..], &["/home/bob/Storage"]].concat();
+    refused_by_polkit(&machine, "bob", &words).await;
 
     let told = sign_in(&machine).await;
     assert!(told.contains("ecovery code"), "{told}");
@@ -62,7 +72,8 @@ async fn the_whole_story_of_one_person() {
     let stored = copies(&machine);
     assert_eq!(stored.files() as u64, files);
 
-    fs::write(machine.path(POLICY), AUDIT).unwrap();
+    // Policy is an answer, whatever polkit would say.
+    forbid(&machine);
     policy_names(&machine, "Harbour Lights Ltd", true).await;
     let refused = machine.ctl(ANN, &sign_out()).password(PASSWORD).run().await;
     let refused = refused.expect_code(3);
@@ -81,6 +92,8 @@ async fn the_whole_story_of_one_person() {
     }
     fs::remove_file(machine.path(POLICY)).unwrap();
     policy_names(&machine, "Harbour Lights Ltd", false).await;
+    refused_by_polkit(&machine, ANN, &sign_out()).await;
+    allow_ann(&machine, "sign-out");
 
     let wrong = machine
         .ctl(ANN, &sign_out())
@@ -108,9 +121,4 @@ async fn the_whole_story_of_one_person() {
     );
 
     comes_back(&machine, &before).await;
-    let asked = machine.run(&["journalctl", "--no-pager", "--output=cat"]);
-    for action in ["sign-in", "sync", "sign-out"] {
-        let asked_about = format!("asked: org.mooring1.{action} by ann");
-        assert!(asked.contains(&asked_about), "{asked_about}");
-    }
 }
