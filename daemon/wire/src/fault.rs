@@ -73,10 +73,13 @@ pub fn point(process: Process, name: &str) {
     // `create_new` decides between a first life, which dies, and the later ones, which do not.
     if std::fs::File::create_new(&fault.mark).is_ok() {
         use nix::sys::signal::Signal::{SIGKILL, SIGSTOP};
-        let signal = if fault.stop { SIGSTOP } else { SIGKILL };
-        // Sent to this very thread, which goes no further; one that was stopped goes on from here.
-        let _ = nix::sys::signal::raise(signal);
-        while !fault.stop {
+        if fault.stop {
+            // Sent to this very thread, which goes on from here when it is told to.
+            let _ = nix::sys::signal::raise(SIGSTOP);
+            return;
+        }
+        let _ = nix::sys::signal::kill(nix::unistd::Pid::this(), SIGKILL);
+        loop {
             std::thread::park();
         }
     }
