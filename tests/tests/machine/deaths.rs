@@ -28,6 +28,8 @@ impl Blow<'_> {
     /// Strikes, and waits until another daemon is there.
     async fn strike(self, machine: &Machine) {
         let first = main_pid(machine);
+        // It is not the daemon that fails again and again.
+        machine.run(&["systemctl", "reset-failed", DAEMON]);
         let signal = |name: &str| {
             let signal = format!("--signal={name}");
             machine.run(&["systemctl", "kill", &signal, "--kill-whom=main", DAEMON]);

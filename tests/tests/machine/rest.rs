@@ -127,7 +127,7 @@ async fn what_changes_while_the_daemon_is_down_is_heard_by_the_watch_that_system
         fs::remove_file(machine.path(GO)).unwrap();
         let [taken, everything, changed] = looks(&machine);
         let journal = || machine.journal(WORKER);
-        assert_eq!(taken, before[0] + 1, "{how:?}\n{}", journal());
+        assert!(taken > before[0], "{how:?}\n{}", journal());
         assert_eq!(everything, before[1], "{how:?}\n{}", journal());
         assert!(changed > before[2], "{how:?}\n{}", journal());
     }

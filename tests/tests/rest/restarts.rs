@@ -131,8 +131,8 @@ async fn what_changes_while_no_broker_runs_is_heard_by_the_watch_that_was_kept()
         rested(&daemon).await;
         in_step(&world).await;
         let [taken, everything, changed] = looks(&daemon);
-        assert_eq!((taken, everything), (before[0] + 1, before[1]), "{tidy}");
-        assert!(changed > before[2]);
+        assert!(taken > before[0] && changed > before[2], "tidy: {tidy}");
+        assert_eq!(everything, before[1], "tidy: {tidy}");
     }
 
     // Without what was kept, everything is looked at.
