@@ -167,12 +167,19 @@ impl World {
     /// # Panics
     /// With its log, when it ends before it owns its name.
     pub async fn daemon_with(&self, env: &[(&str, &std::ffi::OsStr)]) -> Daemon {
-        let log = self.folder.path().join("mooringd.log");
         let mut command = self.command("mooringd");
         command.arg("--session").envs(env.iter().copied());
-        command
-            .stdout(Stdio::null())
-            .stderr(self.lives.log_into(&log));
+        command.stdout(Stdio::null());
+        self.daemon_by(command).await
+    }
+
+    /// The same by a command that becomes the daemon, made of [`World::command`].
+    ///
+    /// # Panics
+    /// As [`World::daemon_with`].
+    pub async fn daemon_by(&self, mut command: Command) -> Daemon {
+        let log = self.folder.path().join("mooringd.log");
+        command.stderr(self.lives.log_into(&log));
         // After a kill the bus may still be about to notice that the one before is gone.
         self.bus.wait_for_name(BUS_NAME, false, PATIENCE).await;
         let mut process = Process::start("mooringd", &mut command);

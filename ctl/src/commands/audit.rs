@@ -19,7 +19,10 @@ const MESSAGES: [&str; 4] = [
 ];
 /// Anybody may write to the journal; from which unit it came, the journal itself says.
 const OF_DEVICE: &str = "_SYSTEMD_UNIT=mooringd.service";
+/// And only of one's own service manager: everybody may call a unit of theirs like that.
 const OF_SESSION: &str = "_SYSTEMD_USER_UNIT=mooringd.service";
+/// Who reads what the daemon of a device wrote.
+const READERS: &str = "Root, and members of the group systemd-journal, can read all of it.";
 /// The fields of an entry that are shown as they are.
 const FIELDS: &str = "MOORING_";
 
@@ -45,17 +48,16 @@ pub fn run(terminal: &Terminal, global: &Global, args: &Audit) -> Result<Value> 
     if let Some(since) = &args.since {
         command.arg(format!("--since={since}"));
     }
-    let units = match (global.system, global.session) {
-        (true, _) => vec![OF_DEVICE],
-        (_, true) => vec![OF_SESSION],
-        _ => vec![OF_DEVICE, OF_SESSION],
-    };
-    for (n, unit) in units.into_iter().enumerate() {
-        if n > 0 {
-            command.arg("+");
-        }
-        command.arg(unit);
-        command.args(MESSAGES.map(|id| format!("MESSAGE_ID={id}")));
+    let ids = MESSAGES.map(|id| format!("MESSAGE_ID={id}"));
+    if !global.session {
+        command.arg(OF_DEVICE).args(&ids);
+    }
+    if !global.session && !global.system {
+        command.arg("+");
+    }
+    if !global.system {
+        let own = format!("_UID={}", nix::unistd::getuid());
+        command.arg(OF_SESSION).arg(own).args(&ids);
     }
     let entries = read(command)?;
     for entry in &entries {
@@ -65,9 +67,24 @@ pub fn run(terminal: &Terminal, global: &Global, args: &Audit) -> Result<Value> 
         terminal.line(&line);
     }
     if entries.is_empty() {
-        terminal.line("The journal has no decision of policy.");
+        terminal.line("The journal has no decision of policy that you can read.");
+        if let Some(hint) = unseen() {
+            terminal.line(&hint);
+        }
     }
     Ok(json!({ "entries": entries }))
+}
+
+/// What journalctl says of entries that it does not show to whoever asks; none for those who see all.
+fn unseen() -> Option<String> {
+    let output = Command::new("journalctl")
+        .args(["--no-pager", "--lines=0"])
+        .stdin(Stdio::null())
+        .output()
+        .ok()?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    let lines: Vec<&str> = said.lines().map(str::trim).collect();
+    (!lines.is_empty()).then(|| text::sentence(&lines.join(" ")))
 }
 
 fn read(mut command: Command) -> Result<Vec<Value>> {
@@ -79,7 +96,7 @@ fn read(mut command: Command) -> Result<Vec<Value>> {
         .map_err(|e| fail(format!("journalctl: {e}")))?;
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);
-        return Err(fail(text::sentence(said.trim().trim_end_matches('.'))));
+        return Err(fail(text::sentence(said.trim().trim_end_matches('.'))).hint(READERS));
     }
     let said = String::from_utf8_lossy(&output.stdout);
     let entries = said.lines().filter(|line| !line.is_empty()).map(|line| {

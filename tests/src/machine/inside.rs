@@ -1,6 +1,7 @@
 //! What a test does inside of a [`Machine`]: commands, as root or as a person, the journal, and waiting
 //! for what systemd tells.
 
+use std::fs;
 use std::io::{Seek, Write};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -12,6 +13,7 @@ use zbus::fdo::{PropertiesChangedStream, PropertiesProxy};
 use super::{Machine, text};
 use crate::PATIENCE;
 use crate::bus::next;
+use crate::ctl::Ctl;
 
 impl Machine {
     /// A path of the machine, as seen from outside.
@@ -47,6 +49,13 @@ impl Machine {
         all.extend([&home[5..], &home, &user]);
         all.extend(words);
         self.command(&all)
+    }
+
+    /// A call of `mooringctl` by a person, about the daemon of the device.
+    pub fn ctl(&self, person: &str, arguments: &[&str]) -> Ctl {
+        let words = [&["mooringctl", "--system"], arguments].concat();
+        let shown = format!("{person}: {}", words.join(" "));
+        Ctl::new(self.command_as(person, &words).into(), shown)
     }
 
     /// What a command of root's prints.
@@ -112,6 +121,18 @@ impl Machine {
             .build()
             .await
             .expect("the machine's system bus")
+    }
+
+    /// Gives a unit one more file of settings, of its section `[Service]`; for its next start.
+    ///
+    /// # Panics
+    /// When it cannot be written, or systemd does not read it.
+    pub fn drop_in(&self, unit: &str, name: &str, settings: &str) {
+        let folder = self.path(&format!("/etc/systemd/system/{unit}.d"));
+        fs::create_dir_all(&folder).expect("a folder");
+        let text = format!("[Service]\n{settings}\n");
+        fs::write(folder.join(format!("{name}.conf")), text).expect("a drop-in");
+        self.run(&["systemctl", "daemon-reload"]);
     }
 
     /// Waits until `is_so`, which is asked again whenever systemd tells of a change of the unit.

@@ -3,14 +3,19 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod attacker;
+mod audit;
 mod boots;
 mod crowd;
+mod deaths;
 mod flood;
 mod keys;
 mod packages;
 mod people;
-mod racing;
 mod policy;
+mod racing;
+mod rest;
 mod service;
 mod sessions;
+mod stage;
+mod story;
 mod units;

@@ -7,8 +7,10 @@ use std::process::Command;
 use mooring_tests::Machine;
 
 const UNIT: &str = "mooringd.service";
+/// An entry of the audit: its text is found as soon as the package is there.
+const DENIED: &str = "c9455f424ee142fba087b07198d9bd81";
 /// The rebuild of a version sorts before it.
-const VERSIONS: [&str; 2] = ["0.1.0-1~1", "0.1.0-1"];
+pub const VERSIONS: [&str; 2] = ["0.1.0-1~1", "0.1.0-1"];
 
 #[test]
 fn a_packages_whole_life_takes_nothing_of_what_people_own() {
@@ -21,6 +23,7 @@ fn a_packages_whole_life_takes_nothing_of_what_people_own() {
 
     machine.run(&["dpkg", "--install", &old]);
     assert_eq!(state(&machine), ["active", "enabled"]);
+    machine.run(&["journalctl", "--list-catalog", DENIED]);
     machine.run_as("ann", &["mooringctl", "--system", "status"]);
     receipts(&machine);
     machine.run(&["sh", "-c", "echo '# ours' >>/etc/mooring/mooring.toml"]);
@@ -70,7 +73,7 @@ fn a_packages_whole_life_takes_nothing_of_what_people_own() {
 }
 
 /// A package of a version, made of what was built for the tests, where the machine has it as /srv/….
-fn package(machine: &Machine, version: &str) -> String {
+pub fn package(machine: &Machine, version: &str) -> String {
     let folder = machine.stage().join("srv");
     std::fs::create_dir_all(&folder).unwrap();
     let built = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("../systemd/debian/build"))

@@ -24,7 +24,7 @@ fn call(machine: &Machine, person: &str) -> String {
     version.trim().to_owned()
 }
 
-fn main_pid(machine: &Machine) -> u32 {
+pub fn main_pid(machine: &Machine) -> u32 {
     machine.property(UNIT, "MainPID").parse().unwrap()
 }
 
@@ -132,7 +132,7 @@ async fn a_daemon_that_hangs_is_ended_and_one_that_works_is_not() {
 }
 
 /// Waits until another process than this one is the daemon, and answers calls.
-async fn another_than(machine: &Machine, first: u32) {
+pub async fn another_than(machine: &Machine, first: u32) {
     let another = || {
         machine.property(UNIT, "ActiveState") == "active"
             && ![0, first].contains(&main_pid(machine))

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod deaths;
+mod restarts;
 mod stage;
 mod still;
 mod while_away;

@@ -15,22 +15,34 @@ pub const PASSWORD: &str = "correct horse battery staple";
 pub fn restless() -> World {
     let world = World::new();
     world.sync_by_itself();
-    let settings = world.config().join("mooring.d/20-rest.toml");
-    fs::write(settings, "[sync]\nidle-exit-seconds = 1\n").unwrap();
+    idle(&world, 1);
     world
+}
+
+/// How long a worker is without work when it ends. With more than the two seconds after which a watch
+/// tells of what the worker itself wrote, nothing is about to be told at rest.
+pub fn idle(world: &World, seconds: u8) {
+    let settings = world.config().join("mooring.d/20-rest.toml");
+    fs::create_dir_all(settings.parent().unwrap()).unwrap();
+    fs::write(settings, format!("[sync]\nidle-exit-seconds = {seconds}\n")).unwrap();
 }
 
 /// Alice signed in with a few files, everything in the storage, and no worker.
 pub async fn at_rest() -> (World, Daemon) {
     let world = restless();
     let daemon = world.daemon().await;
-    world.sign_in(ALICE, PASSWORD).await;
-    for n in 0..20 {
-        write(&world, &format!("Documents/folder {}/{n}", n % 4), "first");
-    }
-    in_step(&world).await;
+    fill(&world).await;
     rested(&daemon).await;
     (world, daemon)
+}
+
+/// Signs Alice in with a few files, and waits until everything is in the storage.
+pub async fn fill(world: &World) {
+    world.sign_in(ALICE, PASSWORD).await;
+    for n in 0..20 {
+        write(world, &format!("Documents/folder {}/{n}", n % 4), "first");
+    }
+    in_step(world).await;
 }
 
 /// Writes one of Alice's files.

@@ -2,6 +2,11 @@
 
 mod plan;
 
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::ErrorKind;
+use std::os::unix::ffi::OsStrExt;
+
 use clap::Args;
 use mooring_api::{JobOutcome, Plan, PlanOptions, SignOutOptions};
 use serde_json::{Value, json};
@@ -228,9 +233,14 @@ async fn summary(context: &Context<'_>, plan: &Plan, outcome: &JobOutcome) -> Re
         .await
         .unwrap_or_default();
     let id = text::path(outcome.receipt.as_bytes());
+    // The daemon of a device keeps it where only that daemon can look.
+    let readable = |path: &[u8]| match File::open(OsStr::from_bytes(path)) {
+        Ok(_) => true,
+        Err(error) => error.kind() != ErrorKind::PermissionDenied,
+    };
     let place = receipts
         .iter()
-        .find(|r| r.id == outcome.receipt)
+        .find(|r| r.id == outcome.receipt && readable(&r.path))
         .map(|r| text::path(&r.path));
     match (place, id.is_empty()) {
         (Some(path), _) => terminal.line(&format!("Receipt: {path}")),

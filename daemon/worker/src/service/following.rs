@@ -80,6 +80,7 @@ impl Attached {
     /// # Errors
     /// As [`signin::answer`].
     pub fn sync_everything(&self, read_back: bool, answer: Option<Answer>) -> Result<Ledger> {
+        tracing::debug!(account = self.account.spec.id, "looks at everything");
         *self.known() = None;
         // Before the look: what changes from now on is told anew.
         self.take_told();
@@ -105,6 +106,7 @@ impl Attached {
         let Some(folders) = self.limited_to(&known, &told)? else {
             return self.sync_everything(read_back, None);
         };
+        tracing::debug!(account = self.account.spec.id, "looks at what changed");
         match signin::sync_told(&self.account, read_back, &folders, &mut known.looked) {
             Ok(ledger) => {
                 *self.known() = Some(known);
