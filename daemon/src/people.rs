@@ -37,8 +37,6 @@ pub enum People {
 /// The brokers of system mode.
 pub struct Many {
     base: PathBuf,
-    /// The administrator's folders, with the device's files of settings and policy.
-    device: Folders,
     rules: Arc<Device>,
     launcher: Arc<dyn Launcher>,
     /// Jobs are numbered over all people: their objects are side by side.
@@ -68,7 +66,6 @@ impl Many {
         let mut many = Self {
             base: base.to_owned(),
             rules: Device::load(device.clone(), store.clone(), SystemClock.now())?,
-            device: device.clone(),
             launcher,
             numbers: Arc::new(AtomicU64::new(1)),
             first: None,
@@ -114,7 +111,7 @@ impl Many {
                 "{MAX_PEOPLE} people use this device already: that is the most"
             )));
         }
-        let folders = self.device.of_person(&self.base, uid);
+        let folders = self.rules.folders().of_person(&self.base, uid);
         if !folders.state.exists() {
             expect_known(uid)?;
         }

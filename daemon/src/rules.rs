@@ -60,6 +60,11 @@ impl Device {
         }))
     }
 
+    /// The folders that it reads.
+    pub fn folders(&self) -> &Folders {
+        &self.folders
+    }
+
     /// Reads everything again at `now`. What is wrong keeps what was right before in force. Whoever
     /// is held to it takes it up with [`Rules::take_up`].
     ///

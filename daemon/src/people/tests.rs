@@ -108,7 +108,7 @@ fn may_sign_in(people: &People, uid: u32) -> bool {
 fn the_devices_rules_are_read_once_and_hold_for_each_by_their_own_facts() {
     let base = tempfile::tempdir().unwrap();
     let many = load(base.path());
-    let policies = many.device.policies[0].clone();
+    let policies = many.rules.folders().policies[0].clone();
     let people = People::Many(many);
     let everybody = [1, 2, 3];
     for uid in everybody {
