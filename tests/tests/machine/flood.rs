@@ -14,7 +14,7 @@ use crate::people::ctl;
 
 /// Calls a second of the flood, over all of its connections, and for how long.
 const RATE: usize = 10_000;
-const SECONDS: usize = 5;
+const SECONDS: usize = 3;
 const CONNECTIONS: usize = 4;
 /// What a flood may take of the broker's memory, in KiB.
 const GROWTH: u64 = 32 * 1024;
