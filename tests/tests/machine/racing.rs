@@ -103,8 +103,8 @@ impl Person {
     fn go_on(&self, machine: &Machine) -> Output {
         let jobs = machine.run_as(self.name, &ctl(&["--json", "jobs"]));
         let jobs: serde_json::Value = serde_json::from_str(&jobs).unwrap();
-        let all = jobs["jobs"].as_array().unwrap().iter();
-        let job = all.filter(|job| job["kind"] == "sign-out").last().unwrap();
+        let mut all = jobs["jobs"].as_array().unwrap().iter();
+        let job = all.rfind(|job| job["kind"] == "sign-out").unwrap();
         let number = job["number"].to_string();
         let run = |what| {
             machine
