@@ -68,8 +68,8 @@ pub fn open_all(places: Vec<Place>, home: &Path) -> io::Result<Vec<Opened>> {
     let mut all = Vec::with_capacity(places.len());
     for some in places.chunks(AT_ONCE) {
         let (sender, receiver) = mpsc::channel();
-        for place in some.iter().cloned() {
-            let (sender, home) = (sender.clone(), home.to_owned());
+        for place in some {
+            let (place, sender, home) = (place.clone(), sender.clone(), home.to_owned());
             // One that hangs stays behind, outside the fence; it ends when its server answers.
             thread::Builder::new().spawn(move || {
                 // Nobody waits for what comes too late.
