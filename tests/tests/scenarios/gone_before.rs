@@ -14,7 +14,8 @@ use crate::stage::{
     ALICE, PASSWORD, belongings, copies, everything_comes_back, sign_in, sign_out, signed_in,
 };
 
-/// A worker that, once `fault` has killed the one before, waits at a gate until it is let in.
+/// A worker that, once `fault` has killed the one before, waits at a gate until it is let in. Later ones
+/// go through.
 struct Gate {
     worker: PathBuf,
     pipe: PathBuf,
@@ -27,9 +28,10 @@ impl Gate {
         let real = world.binaries().join("mooring-worker");
         let mark = fault.env().1.to_str().unwrap().split_once('@').unwrap().1;
         let script = format!(
-            "#!/bin/sh\nif [ -e '{mark}' ]; then read go < '{}'; fi\nexec '{}' \"$@\"\n",
-            pipe.display(),
-            real.display()
+            "#!/bin/sh\nif [ -e '{mark}' ] && [ ! -e '{pipe}.in' ]; then\n\
+             read go < '{pipe}'\n: > '{pipe}.in'\nfi\nexec '{real}' \"$@\"\n",
+            pipe = pipe.display(),
+            real = real.display()
         );
         fs::write(&worker, script).unwrap();
         fs::set_permissions(&worker, Permissions::from_mode(0o755)).unwrap();
