@@ -93,7 +93,7 @@ fn replace<F: Files>(
         }
         result => result?,
     }
-    let is_it = is_expected(account, waiting, &staged.name, expected);
+    let is_it = is_expected(account, waiting, &staged.name, expected, staged);
     if let Ok(true) = is_it {
         sweep(account, waiting, &staged.name);
         return Ok(());
@@ -128,7 +128,7 @@ fn replace_in_two_steps<F: Files>(
     let name = os(&staged.load.key.name);
     let old = staging::old_name(account, &staged.load.key, &expected.bytes);
     files.rename_new(dir, name, waiting, &old)?;
-    let is_it = is_expected(account, waiting, &old, expected);
+    let is_it = is_expected(account, waiting, &old, expected, staged);
     if let Ok(true) = is_it {
         files.rename_new(waiting, &staged.name, dir, name)?;
         sweep(account, waiting, &old);
@@ -139,8 +139,8 @@ fn replace_in_two_steps<F: Files>(
     is_it.and(Err(Failed::one("changed on the other side meanwhile")))
 }
 
-/// Whether a displaced file is the one that was to be replaced, and nobody writes to it. The
-/// change time is no help: the move itself set it.
+/// Whether a displaced file is the one that was to be replaced, or has no other bytes than its
+/// successor, and nobody writes to it. The change time is no help: the move itself set it.
 fn is_expected<F: Files>(
     account: &Account<F>,
     dir: &F::Dir,
@@ -150,6 +150,7 @@ fn is_expected<F: Files>(
         bytes,
         young,
     }: Expected,
+    successor: &Staged<'_>,
 ) -> std::result::Result<bool, Failed> {
     let files = &account.files;
     let file = files.open(dir, name)?;
@@ -162,5 +163,5 @@ fn is_expected<F: Files>(
         return Ok(true);
     }
     let reading = hash::hash(files, dir, name, Source::Staged, &account.stop)?;
-    Ok(reading.hash == bytes)
+    Ok([bytes, successor.reading.hash].contains(&reading.hash))
 }
