@@ -184,6 +184,8 @@ lint:
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	$(CARGO) clippy --locked --workspace --all-targets $(FAULTS) -- -D warnings
+	@# The fuzz targets are a workspace of their own, which nothing else builds.
+	$(CARGO) metadata --locked --format-version 1 --manifest-path tests/fuzz/Cargo.toml >/dev/null
 	@tests/lean.sh
 
 verify:
