@@ -22,7 +22,7 @@ needs() {
         fuzz) echo "$common g++:g++" ;;
         bench) echo "$common rsync:rsync b3sum:b3sum restic:restic /usr/share/dbus-1/services/org.gnome.OnlineAccounts.service:gnome-online-accounts" ;;
         count) echo "$common strace:strace valgrind:valgrind taskset:util-linux" ;;
-        check) echo "$common /usr/lib/polkit-1/polkitd:polkitd systemd-analyze:systemd xmllint:libxml2-utils man:man-db" ;;
+        check) echo "$common /usr/lib/polkit-1/polkitd:polkitd systemd-analyze:systemd xmllint:libxml2-utils man:man-db zsh:zsh fish:fish" ;;
         *) usage ;;
     esac
 }

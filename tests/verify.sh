@@ -124,7 +124,7 @@ pages() {
 }
 
 completions() {
-    local share=$stage/usr/share shell
+    local share=$stage/usr/share
     bash -n "$share/bash-completion/completions/mooringctl" || fail "the completions for bash do not parse"
     # The words that bash would offer after `mooringctl sign-o`.
     local offered
@@ -132,13 +132,13 @@ completions() {
         _mooringctl mooringctl sign-o mooringctl 2>/dev/null; echo "${COMPREPLY[*]}"' - \
         "$share/bash-completion/completions/mooringctl")
     [ "$offered" = sign-out ] || fail "bash completes sign-o with: $offered"
-    for shell in zsh fish; do
-        command -v "$shell" >/dev/null || echo "verify: no $shell here: its completions are not parsed"
-    done
-    ! command -v zsh >/dev/null || zsh -n "$share/zsh/site-functions/_mooringctl"
-    ! command -v fish >/dev/null || fish -n "$share/fish/vendor_completions.d/mooringctl.fish"
-    [ -s "$share/zsh/site-functions/_mooringctl" ] && [ -s "$share/fish/vendor_completions.d/mooringctl.fish" ] ||
-        fail "completions are missing"
+    local zsh=$share/zsh/site-functions/_mooringctl fish=$share/fish/vendor_completions.d/mooringctl.fish
+    [ -s "$zsh" ] && [ -s "$fish" ] || fail "completions are missing"
+    zsh -n "$zsh" || fail "the completions for zsh do not parse"
+    fish -n "$fish" || fail "the completions for fish do not parse"
+    # The words that fish would offer.
+    offered=$(fish -c "source '$fish'; complete -C 'mooringctl sign-o'" | cut -f1)
+    [ "$offered" = sign-out ] || fail "fish completes sign-o with: $offered"
 }
 
 # The texts to the entries of the audit, read by the journal's own tool into a root of its own.
