@@ -63,7 +63,7 @@ help:
 	@echo 'make fuzz [MINUTES=n]     any bytes for everything that reads what others wrote'
 	@echo 'make flood [JOBS=n]       clients that flood, vanish, hoard and never read; prints what it measures'
 	@echo 'make scale [SIZE=small] [ONLY=NAME]   a million files, 500 folders deep, 200 GB of hole, 200 accounts'
-	@echo 'make bench [ONLY=accounts]  measures, side by side with peers; or only the broker and goa-daemon'
+	@echo 'make bench [ONLY=accounts|files]  measures, side by side with peers; or only the broker, or the worker'
 	@echo 'make growth [FULL=1]      time and memory of 1,000 to 100,000 files (a million), as a table and a picture'
 	@echo 'make count                instructions and system calls of each operation, against those kept'
 	@echo 'make build                release binaries, manual pages, completions (also: make man)'

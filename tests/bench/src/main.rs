@@ -1,5 +1,5 @@
 //! Measures Mooring. Without an argument: side by side with the programs people use instead. With
-//! `accounts`: only the broker, side by side with goa-daemon. With
+//! `accounts`: only the broker, side by side with goa-daemon. With `files`: only the worker. With
 //! `growth`: what each operation costs as the files grow in number, as a table and a picture. With
 //! `count`: instructions, system calls and bytes of each operation, which a busy machine does not
 //! change, against those kept in `instructions.toml`.
@@ -32,13 +32,14 @@ fn main() {
             compare::run();
         }
         ["accounts"] => accounts::run(),
+        ["files"] => compare::run(),
         ["growth", picture] => growth::run(picture.as_ref()),
         ["count", kept] => count::run(kept.as_ref(), false),
         ["count", kept, "--keep"] => count::run(kept.as_ref(), true),
         ["step", world, step, files] => step::run(world.as_ref(), step, files.parse().unwrap()),
         _ => {
             eprintln!(
-                "usage: mooring-bench [accounts | growth PICTURE.svg | count KEPT.toml [--keep]]"
+                "usage: mooring-bench [accounts | files | growth PICTURE.svg | count KEPT.toml [--keep]]"
             );
             std::process::exit(2);
         }
