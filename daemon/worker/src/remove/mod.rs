@@ -39,6 +39,9 @@ pub use take::{Fate, take_out};
 const BATCH_FILES: usize = 8 * 1024;
 /// Folders open at once, at most.
 const BATCH_FOLDERS: usize = 128;
+/// Threads that remove, for each processor: what a file took is given back to the disk when it goes,
+/// and disks that are told so at once (`discard`) let each one wait.
+const THREADS: usize = 4;
 /// Set in the state once a file went without a lease.
 const NO_LEASES: &str = "writers-not-excluded";
 
@@ -240,7 +243,12 @@ fn remove_batch<F: Files>(
         changed: going.into_values().cloned().collect(),
         without_lease: false,
     };
-    let fates = pool::map(account.files.parallelism(), &tasks, |task| {
+    let threads = match account.files.parallelism() {
+        // In order, as a simulation counts on.
+        0 | 1 => 1,
+        processors => processors * THREADS,
+    };
+    let fates = pool::map(threads, &tasks, |task| {
         if account.stop.load(std::sync::atomic::Ordering::Relaxed) {
             return Ok(Fate::Stays(FileTrouble("stopped as asked".to_owned())));
         }
