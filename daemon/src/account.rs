@@ -15,6 +15,13 @@ pub struct Chosen {
     pub root: Vec<u8>,
 }
 
+/// Where the worker works for an account with these collections and this storage.
+pub fn places(collections: &[Chosen], storage: &[u8]) -> Vec<Place> {
+    let roots = collections.iter();
+    let roots = roots.map(|chosen| Place::new(Use::Root, &chosen.root));
+    roots.chain([Place::new(Use::Folder, storage)]).collect()
+}
+
 /// A backup that was taken, as far as it is remembered.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LastBackup {
@@ -90,10 +97,8 @@ impl Account {
     }
 
     /// Where the worker works for the account.
-    pub fn places(&self) -> impl Iterator<Item = Place> {
-        let roots = self.collections.iter();
-        let roots = roots.map(|chosen| Place::new(Use::Root, &chosen.root));
-        roots.chain([Place::new(Use::Folder, &self.storage)])
+    pub fn places(&self) -> Vec<Place> {
+        places(&self.collections, &self.storage)
     }
 
     /// Where it also has to work when the account's folders are to go.

@@ -417,7 +417,7 @@ fn accounts(published: &Arc<watch::Sender<Published>>) -> Accounts {
         let accounts = published.accounts.values();
         let places = |view: &AccountView| {
             let account = &view.account;
-            (account.id.clone(), account.places().collect())
+            (account.id.clone(), account.places())
         };
         accounts.map(places).collect()
     })

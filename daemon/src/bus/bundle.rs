@@ -19,8 +19,7 @@ pub(super) async fn check(
     signature: OwnedFd,
 ) -> Result<BundleCheck, Failure> {
     expect_name(name)?;
-    let bundle = secret::read_document(bundle.into(), MAX_BUNDLE_BYTES).await?;
-    let signature = secret::read_document(signature.into(), MAX_SIGNATURE_BYTES).await?;
+    let (bundle, signature) = read(bundle, signature).await?;
     let folders = broker.folders.clone();
     let checked = {
         let name = name.to_owned();
@@ -46,8 +45,7 @@ pub(super) async fn simulate(
     signature: OwnedFd,
 ) -> Result<PolicySimulation, Failure> {
     expect_name(name)?;
-    let bundle = secret::read_document(bundle.into(), MAX_BUNDLE_BYTES).await?;
-    let signature = secret::read_document(signature.into(), MAX_SIGNATURE_BYTES).await?;
+    let (bundle, signature) = read(bundle, signature).await?;
     let simulated = {
         let (name, broker) = (name.to_owned(), broker.clone());
         let simulate = move || {
@@ -59,6 +57,12 @@ pub(super) async fn simulate(
     };
     let simulated = simulated.map_err(|error| Failure::Internal(error.to_string()))?;
     Ok(simulated_as_told(name, simulated))
+}
+
+async fn read(bundle: OwnedFd, signature: OwnedFd) -> Result<(Vec<u8>, Vec<u8>), Failure> {
+    let bundle = secret::read_document(bundle.into(), MAX_BUNDLE_BYTES).await?;
+    let signature = secret::read_document(signature.into(), MAX_SIGNATURE_BYTES).await?;
+    Ok((bundle, signature))
 }
 
 fn told(bundle: Bundle) -> BundleCheck {

@@ -9,13 +9,12 @@ use std::sync::Arc;
 
 use mooring_core::account::{Event, State};
 use mooring_core::identity::{Password, Record};
-use mooring_wire::reach::{Place, Use};
 use mooring_wire::{Error as WireError, Inspected, SyncReport};
 use zbus::OwnedFd;
 
 use super::journal::{Ending, Entry, Work};
 use super::{Job, MAX_OPEN_JOBS, Opening, blocked_by, ending, failed, sync};
-use crate::account::{Account, Chosen};
+use crate::account::{Account, Chosen, places};
 use crate::broker::Broker;
 use crate::failure::Failure;
 use crate::published::{AccountView, Published};
@@ -75,11 +74,7 @@ impl Broker {
     }
 
     async fn look_at(&self, storage: &[u8], roots: &[Chosen]) -> Result<Inspected, Failure> {
-        let places = roots
-            .iter()
-            .map(|chosen| Place::new(Use::Root, &chosen.root));
-        let places = places.chain([Place::new(Use::Folder, storage)]);
-        let _reaching = self.workers.reach(places.collect());
+        let _reaching = self.workers.reach(places(roots, storage));
         self.workers
             .call(|live| {
                 let storage = storage.to_vec();

@@ -115,7 +115,7 @@ mod tests {
     fn a_place_is_reached_as_long_as_anybody_needs_it() {
         let account = || {
             let account = crate::store::tests::account();
-            (account.id.clone(), account.places().collect())
+            (account.id.clone(), account.places())
         };
         let accounts: Accounts = Box::new(move || vec![account()]);
         let workers = Workers::new(Arc::new(Never), 1, Arc::new(|_| ()), accounts);

@@ -2,7 +2,7 @@
 //! upgrade, a power cut. Ann's worker is stopped half-way meanwhile. Nothing is lost, the job goes on
 //! to its end, and the receipt is true.
 
-use mooring_tests::{Machine, Manifest};
+use mooring_tests::{Machine, Manifest, Running};
 
 use crate::packages::{VERSIONS, package};
 use crate::service::{another_than, main_pid};
@@ -62,6 +62,12 @@ async fn in_step(machine: &Machine) -> Manifest {
     before
 }
 
+/// Ann signs out.
+async fn leaving(machine: &Machine) -> Running {
+    let call = machine.ctl(ANN, &sign_out()).password(PASSWORD);
+    call.start().await
+}
+
 /// Holds that a removal is under way, and every file of `before` in the storage.
 fn in_the_middle(machine: &Machine, before: &Manifest) {
     before.assert_same(&copies(machine));
@@ -111,11 +117,7 @@ async fn a_sign_out_goes_on_to_its_end_whatever_befalls_the_daemon() {
     for blow in [Blow::Restart, Blow::Kill, Blow::Hang] {
         println!("in the middle of a removal: {blow:?}");
         let halt = Halt::at(&machine, REMOVING);
-        let call = machine
-            .ctl(ANN, &sign_out())
-            .password(PASSWORD)
-            .start()
-            .await;
+        let call = leaving(&machine).await;
         halt.reached().await;
         in_the_middle(&machine, &before);
         blow.strike(&machine).await;
@@ -132,11 +134,7 @@ async fn a_sign_out_goes_on_to_its_end_whatever_befalls_the_daemon() {
     fill(&machine, "last words", FILES);
     before = belongings(&machine);
     let halt = Halt::at(&machine, UPLOADING);
-    let call = machine
-        .ctl(ANN, &sign_out())
-        .password(PASSWORD)
-        .start()
-        .await;
+    let call = leaving(&machine).await;
     halt.reached().await;
     before.assert_same(&belongings(&machine));
     Blow::Restart.strike(&machine).await;
@@ -154,11 +152,7 @@ async fn a_power_cut_in_the_middle_of_a_removal_is_gone_on_from_at_the_next_boot
     fill(&machine, "files", FILES);
     let before = in_step(&machine).await;
     let halt = Halt::at(&machine, REMOVING);
-    let call = machine
-        .ctl(ANN, &sign_out())
-        .password(PASSWORD)
-        .start()
-        .await;
+    let call = leaving(&machine).await;
     halt.reached().await;
     in_the_middle(&machine, &before);
     machine.cut_power();
