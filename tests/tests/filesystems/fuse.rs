@@ -26,7 +26,6 @@ use crate::orders::{Op, Orders};
 use crate::power::Power;
 
 const NOW: Duration = Duration::ZERO;
-const PLAIN: Generation = Generation(0);
 
 /// A mounted one; unmounted when dropped.
 pub struct Fuse {
@@ -71,6 +70,10 @@ struct Passing {
     orders: Arc<Orders>,
     /// Where each inode that the kernel knows was last seen, relative to the root.
     paths: Mutex<HashMap<u64, PathBuf>>,
+    /// How often each inode's number was given anew. The folder behind gives the number of what is
+    /// gone to what is made next; while anybody holds the old one (a watch, a rule of Landlock), the
+    /// kernel would take the new one for it, and nothing can be made in a removed folder.
+    births: Mutex<HashMap<u64, u64>>,
     files: Mutex<HashMap<u64, Arc<File>>>,
     next: AtomicU64,
     /// The root's own inode, which FUSE calls 1.
@@ -95,6 +98,7 @@ impl Passing {
             root: root.to_owned(),
             orders,
             paths: Mutex::new(paths),
+            births: Mutex::default(),
             files: Mutex::default(),
             next: AtomicU64::new(1),
             root_inode,
@@ -139,6 +143,22 @@ impl Passing {
         let attr = self.attr(&meta);
         locked(&self.paths).insert(attr.ino.0, relative.to_owned());
         Ok(attr)
+    }
+
+    /// What was just made there.
+    fn born(&self, relative: &Path) -> Answer<FileAttr> {
+        let attr = self.look(relative)?;
+        *locked(&self.births).entry(attr.ino.0).or_default() += 1;
+        Ok(attr)
+    }
+
+    fn generation(&self, attr: &FileAttr) -> Generation {
+        Generation(
+            locked(&self.births)
+                .get(&attr.ino.0)
+                .copied()
+                .unwrap_or_default(),
+        )
     }
 
     fn attr(&self, meta: &Metadata) -> FileAttr {
@@ -309,7 +329,11 @@ macro_rules! answer {
 impl Filesystem for Passing {
     fn lookup(&self, _: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
         let done = self.child(parent, name).and_then(|path| self.look(&path));
-        answer!(reply, done, |attr| reply.entry(&NOW, &attr, PLAIN));
+        answer!(reply, done, |attr| reply.entry(
+            &NOW,
+            &attr,
+            self.generation(&attr)
+        ));
     }
 
     fn getattr(&self, _: &Request, inode: INodeNo, handle: Option<FileHandle>, reply: ReplyAttr) {
@@ -377,10 +401,10 @@ impl Filesystem for Passing {
             builder.mode(mode & !umask);
             builder.create(self.root.join(&path)).map_err(failed)?;
             self.power(|power| power.made(&path))?;
-            self.look(&path)
+            self.born(&path)
         };
         answer!(reply, self.child(parent, name).and_then(make), |attr| reply
-            .entry(&NOW, &attr, PLAIN));
+            .entry(&NOW, &attr, self.generation(&attr)));
     }
 
     fn unlink(&self, _: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
@@ -407,10 +431,10 @@ impl Filesystem for Passing {
             self.order(Op::Create)?;
             symlink(target, self.root.join(&path)).map_err(failed)?;
             self.power(|power| power.made(&path))?;
-            self.look(&path)
+            self.born(&path)
         };
         answer!(reply, self.child(parent, name).and_then(make), |attr| reply
-            .entry(&NOW, &attr, PLAIN));
+            .entry(&NOW, &attr, self.generation(&attr)));
     }
 
     fn rename(
@@ -445,7 +469,11 @@ impl Filesystem for Passing {
             self.power(|power| power.made(&new))?;
             self.look(&new)
         });
-        answer!(reply, done, |attr| reply.entry(&NOW, &attr, PLAIN));
+        answer!(reply, done, |attr| reply.entry(
+            &NOW,
+            &attr,
+            self.generation(&attr)
+        ));
     }
 
     fn open(&self, _: &Request, inode: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
@@ -479,6 +507,7 @@ impl Filesystem for Passing {
     ) {
         let make = |path: PathBuf| {
             self.order(Op::Create)?;
+            let there = self.root.join(&path).symlink_metadata().is_ok();
             let mut options = OpenOptions::new();
             options.read(true).write(true).mode(mode & !umask);
             options
@@ -486,13 +515,24 @@ impl Filesystem for Passing {
                 .create_new(flags & nix::libc::O_EXCL != 0);
             let file = options.open(self.root.join(&path)).map_err(failed)?;
             self.power(|power| power.made(&path))?;
-            Ok((self.look(&path)?, self.keep(file)))
+            let attr = if there {
+                self.look(&path)?
+            } else {
+                self.born(&path)?
+            };
+            Ok((attr, self.keep(file)))
         };
         answer!(reply, self.child(parent, name).and_then(make), |(
             attr,
             handle,
         )| {
-            reply.created(&NOW, &attr, PLAIN, handle, FopenFlags::empty())
+            reply.created(
+                &NOW,
+                &attr,
+                self.generation(&attr),
+                handle,
+                FopenFlags::empty(),
+            )
         });
     }
 
