@@ -11,6 +11,7 @@ use mooring_core::receipt::{
     self, CollectionEntry, GoneBefore, LeftEntry, Proof, Receipt, Revocation, Storage, readable,
     timestamp,
 };
+use mooring_wire::reach::{Place, Use, kept_from};
 use mooring_wire::{Counts, Left, RemoveReport};
 
 use super::Job;
@@ -69,7 +70,13 @@ impl Run {
         if self.journaled.erased.is_none() {
             broker.receipts.write_draft(&id, &self.receipt_text()?)?;
             let (spec, keep) = (self.account.spec(), self.keep());
-            let _reaching = broker.workers.reach(self.account.ways());
+            let kept = kept_from(&broker.folders.home, &self.account.identity);
+            let kept = Place {
+                used: Use::Source,
+                path: kept,
+            };
+            let ways = self.account.ways().into_iter().chain([kept]);
+            let _reaching = broker.workers.reach(ways.collect());
             let erasing = broker.workers.call(|live| {
                 let (spec, keep) = (spec.clone(), keep.clone());
                 Box::pin(async move { Ok(live.proxy().erase(spec, keep).await?) })

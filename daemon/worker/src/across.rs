@@ -35,7 +35,7 @@ pub fn move_across<F: Files>(
     }
     let reading = copy_into(account, key, from, to).map_err(to_io)?;
     let known = known_now(key, &reading);
-    let taken = take_out(account, place, key, &known, from, |_| Ok(None))?;
+    let taken = take_out(account, place, key, &known, from, |_, _| Ok(None))?;
     if let Fate::Stays(FileTrouble(why)) = taken {
         // The copy may be of a version that is not the last: both stay.
         return Err(io::Error::other(format!("{why}; a copy of it is kept")));

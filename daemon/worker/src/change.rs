@@ -5,7 +5,7 @@ use mooring_core::sync::{Agreed, Hash, Op, Phase, Side, decide};
 use crate::carry::{Expected, Load, Way};
 use crate::files::Stat;
 use crate::hash::{CARRIED_MODE, Reading};
-use crate::look::{RACY, Seen};
+use crate::look::Seen;
 use crate::state::{Item, Key, Proof, Stamp};
 
 /// A name for which something may have to be done.
@@ -123,21 +123,10 @@ impl Change {
             Way::Up => self.seen.local,
             Way::Down => self.seen.remote,
         };
-        let (target, side, read, agreed) = match way {
-            Way::Up => (
-                self.seen.remote,
-                self.remote,
-                self.remote_read,
-                agreed.map(|a| a.remote),
-            ),
-            Way::Down => (
-                self.seen.local,
-                self.local,
-                self.local_read,
-                agreed.map(|a| a.local),
-            ),
+        let (target, side, agreed) = match way {
+            Way::Up => (self.seen.remote, self.remote, agreed.map(|a| a.remote)),
+            Way::Down => (self.seen.local, self.local, agreed.map(|a| a.local)),
         };
-        let young = read.is_some_and(|p| p.stamp.mtime > p.at.saturating_sub(RACY));
         let bytes = match side {
             Side::Content(hash) => Some(hash),
             _ => agreed,
@@ -148,7 +137,6 @@ impl Change {
             replaces: target.zip(bytes).map(|(stat, bytes)| Expected {
                 stamp: Stamp::from(&stat),
                 bytes,
-                young,
             }),
             item: self.seen.item.clone(),
             size: source.map_or(0, |stat| stat.size),

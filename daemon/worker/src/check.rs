@@ -6,14 +6,13 @@ use std::mem;
 use mooring_wire::CheckReport;
 
 use crate::account::Account;
-use crate::error::{Error, FileTrouble, Result};
+use crate::error::{FileTrouble, Result};
 use crate::files::Files;
-use crate::hash::{self, Failed, Reading, Source};
 use crate::look::{FolderLook, Odd, Seen, walk};
-use crate::place::{self, Place, os, path};
-use crate::pool;
-use crate::readback::{local_as_recorded, make_durable, read_back, same_inode, with_proof};
-use crate::state::{Item, Key, Proof};
+use crate::place::{self, Place};
+use crate::prove::{self, Check};
+use crate::readback::{SAME_FILE, local_as_recorded, same_inode};
+use crate::state::Key;
 use crate::trouble::Named;
 
 /// Files looked into between two commits.
@@ -52,15 +51,6 @@ struct Books {
     problems: Named,
 }
 
-/// A file whose copy is to be read back.
-struct Check {
-    key: Key,
-    item: Item,
-    /// The file here has to be hashed, too.
-    hash_local: bool,
-    size: u64,
-}
-
 fn examine<F: Files>(
     place: &Place<F>,
     look: FolderLook<F>,
@@ -82,11 +72,11 @@ fn examine<F: Files>(
         } = seen;
         match (local, remote, item.filter(|item| !item.gone)) {
             (Some(local), Some(remote), _) if same_inode(&local, &remote) => {
-                let why = "the copy in the storage is the same file (a hard link)";
-                books.problems.add(shown, why);
+                books.problems.add(shown, SAME_FILE);
             }
             (Some(local), Some(_), Some(item)) => checks.push(Check {
                 hash_local: !local_as_recorded(&local, &item),
+                read_back: true,
                 size: local.size,
                 key: Key {
                     collection: place.collection,
@@ -119,54 +109,20 @@ fn settle<F: Files>(
     if checks.is_empty() {
         return Ok(());
     }
-    make_durable(account, place)?;
-    let results = pool::map(account.files.parallelism(), &checks, |check| {
-        prove(account, place, check)
-    });
-    make_durable(account, place)?;
-    let mut items = Vec::new();
-    for (check, result) in checks.into_iter().zip(results) {
-        match result {
-            Ok((local, proof)) => {
-                let mut item = with_proof(&check.item, proof);
-                if let Some(reading) = local {
-                    item.local = Some(reading.proof);
-                    item.mode = reading.stat.mode;
-                }
+    prove::batch(
+        account,
+        place,
+        checks,
+        Vec::new(),
+        |check, proved| match proved {
+            Ok(()) => {
                 books.report.proven.files += 1;
                 books.report.proven.bytes += check.size;
-                items.push((check.key, item));
             }
-            Err(Failed::One(FileTrouble(why))) => {
-                books.problems.add(place.shown_key(&check.key), &why);
-            }
-            Err(Failed::Stopped) => return Err(Error::Cancelled),
-            Err(Failed::All(e)) => {
-                let shown = place.remote_path.join(path(&check.key.path()));
-                return Err(Error::io("read back", &shown, e));
-            }
-        }
-    }
+            Err(why) => books.problems.add(place.shown_key(&check.key), &why),
+        },
+    )?;
     let proven = books.report.proven;
     account.tell("reading back", (proven.files, proven.bytes), (0, 0));
-    account.state.record(&items, &[])
-}
-
-fn prove<F: Files>(
-    account: &Account<F>,
-    place: &Place<F>,
-    check: &Check,
-) -> std::result::Result<(Option<Reading>, Proof), Failed> {
-    let files = &account.files;
-    let proof = read_back(account, place, &check.key, &check.item)?;
-    if !check.hash_local {
-        return Ok((None, proof));
-    }
-    let dir = files.open_dir(&place.local, path(&check.key.folder))?;
-    let name = os(&check.key.name);
-    let reading = hash::hash(files, &dir, name, Source::Cache, &account.stop)?;
-    if reading.hash != check.item.agreed.local {
-        return Err(Failed::one("changed here since it was uploaded"));
-    }
-    Ok((Some(reading), proof))
+    Ok(())
 }

@@ -12,11 +12,13 @@ use crate::durable;
 use crate::error::{Error, Result, about_one_file};
 use crate::files::Files;
 use crate::left;
-use crate::place::{MARKER, STAGING, os, read_marker};
+use crate::place::{self, MARKER, STAGING, os, read_marker};
+use crate::staging;
 use crate::uploads;
 
 /// Takes Mooring's own names out of every local root and removes the roots that it made, where
-/// they are empty. Answers what is left below the roots that were not kept.
+/// they are empty. Answers what is left below the roots that were not kept, and in the folder for single
+/// files that were.
 ///
 /// Repeating it is harmless: what is gone is gone.
 ///
@@ -24,6 +26,14 @@ use crate::uploads;
 /// When a root cannot be looked at, or a file on its way out still waits in a staging folder.
 pub fn erase_roots<F: Files>(account: &Account<F>, keep: &[Collection]) -> Result<Vec<Left>> {
     let mut made = BTreeSet::new();
+    for (collection, _) in &account.spec.collections {
+        // A sync that died may have left files in the staging folder of one that is kept, too. Where
+        // a side is gone or erased already, there is nothing to put back.
+        match place::open(account, *collection) {
+            Ok(place) => staging::tidy(account, &place)?,
+            Err(error) => tracing::debug!(%error, %collection, "not tidied up"),
+        }
+    }
     for (collection, root) in &account.spec.collections {
         clean_root(&account.files, &account.spec, *collection, root)?;
         made.extend(account.state.roots_made(*collection)?);
@@ -33,6 +43,7 @@ pub fn erase_roots<F: Files>(account: &Account<F>, keep: &[Collection]) -> Resul
     for collection in account.leaving(keep)? {
         left.extend(left::list(account, collection)?);
     }
+    left.extend(left::kept_here(account)?);
     // Longest first: children before their parents.
     for path in made.iter().rev() {
         remove_if_empty(&account.files, path)?;

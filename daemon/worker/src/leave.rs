@@ -84,6 +84,11 @@ pub fn keep_here<F: Files>(account: &Account<F>, paths: &[Vec<u8>]) -> Result<u6
         .map_err(|e| Error::io("open", &target, e))?;
     let mut moved = 0;
     for shown in paths {
+        if shown.ends_with(b"/") {
+            let path = readable(shown);
+            tracing::warn!(%path, "a folder that cannot be looked into cannot be moved, and stays");
+            continue;
+        }
         let key = locate(account, shown)?;
         let place = place::open(account, key.collection)?;
         let fail = |e| Error::io("keep here", path(shown), e);

@@ -33,6 +33,7 @@ mod partial;
 mod place;
 pub mod plan;
 mod pool;
+mod prove;
 mod readback;
 pub mod remove;
 pub mod restore;

@@ -65,6 +65,8 @@ pub struct Place<F: Files> {
     pub local: F::Dir,
     /// The local root's path.
     pub local_path: PathBuf,
+    /// The device of the local root. A folder with another one is a subvolume of its own.
+    pub device: u64,
     /// The local staging folder.
     pub staging: F::Dir,
     /// The root in the storage.
@@ -192,9 +194,14 @@ pub fn open<F: Files>(account: &Account<F>, collection: Collection) -> Result<Pl
     let there = files
         .abilities(&remote)
         .map_err(|e| Error::io("look at", &remote_path, e))?;
+    let device = files
+        .stat_dir(&local)
+        .map_err(|e| Error::io("look at", &local_path, e))?
+        .dev;
     Ok(Place {
         collection,
         local,
+        device,
         local_path,
         staging,
         remote,

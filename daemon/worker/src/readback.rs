@@ -2,19 +2,21 @@
 
 use crate::account::Account;
 use crate::carry::{LastFolder, Way, sync_all};
-use crate::error::{Error, FileTrouble, Result};
+use crate::error::{FileTrouble, Result};
 use crate::files::{Files, Stat};
 use crate::hash::{self, Failed, Source};
-use crate::look::same_file;
+use crate::look::{RACY, same_file};
 use crate::place::{Place, os, path};
-use crate::pool;
+use crate::prove::{self, Check};
 use crate::rot;
 use crate::state::{Item, Key, Proof, Stamp};
 use crate::trouble::Ledger;
 
 /// A file changed later than this before its reading began (ns) may have changed unseen, even
 /// where time is counted finely: the kernel's clock for files ticks every few milliseconds.
-pub const TICK: i64 = 20_000_000;
+const TICK: i64 = 20_000_000;
+/// The nanoseconds of a second.
+const SECOND: i64 = 1_000_000_000;
 /// Copies read back between two commits.
 const BATCH: usize = 2048;
 
@@ -24,9 +26,19 @@ pub fn still_proven(item: &Item, remote: &Stat, known_good: bool) -> bool {
     let Some(proof) = item.verified else {
         return false;
     };
-    known_good
-        && proof.stamp == Stamp::from(remote)
-        && proof.stamp.mtime.max(proof.stamp.ctime) <= proof.at.saturating_sub(TICK)
+    known_good && proof.stamp == Stamp::from(remote) && settled(&proof.stamp, proof.at)
+}
+
+/// Whether a file had long been as it is when it was read at `read`, so that no change after that
+/// can have the same stamp.
+pub fn settled(stamp: &Stamp, read: i64) -> bool {
+    // A whole second is chance, or a disk that counts no finer (ext4 with inodes of 128 bytes).
+    let step = if stamp.ctime % SECOND == 0 {
+        RACY
+    } else {
+        TICK
+    };
+    stamp.mtime.max(stamp.ctime) <= read.saturating_sub(step)
 }
 
 /// A copy that is not one: the very same file on the same disk.
@@ -75,6 +87,8 @@ pub enum Copy {
     Other,
 }
 
+/// Why a file that is its own copy has none.
+pub const SAME_FILE: &str = "the copy in the storage is the same file (a hard link)";
 /// Why a copy that was read is none.
 pub const OTHER_BYTES: &str = "the copy in the storage has other bytes";
 
@@ -136,66 +150,39 @@ pub fn read_back_in<F: Files>(
                 folder: folder.clone(),
                 name: item.name.clone(),
             };
-            batch.push((key, item));
+            batch.push(Check {
+                key,
+                size: item.remote.map_or(0, |known| known.stamp.size),
+                item,
+                hash_local: false,
+                read_back: true,
+            });
             if batch.len() >= BATCH {
-                read_back_batch(account, place, &std::mem::take(&mut batch), ledger)?;
+                read_back_batch(account, place, std::mem::take(&mut batch), ledger)?;
             }
         }
     }
-    read_back_batch(account, place, &batch, ledger)
+    read_back_batch(account, place, batch, ledger)
 }
 
 fn read_back_batch<F: Files>(
     account: &Account<F>,
     place: &Place<F>,
-    batch: &[(Key, Item)],
+    batch: Vec<Check>,
     ledger: &mut Ledger,
 ) -> Result<()> {
-    account.tell(
-        "reading back",
-        (ledger.read_back, 0),
-        (ledger.read_back + batch.len() as u64, 0),
-    );
+    let done = ledger.read_back;
+    account.tell("reading back", (done, 0), (done + batch.len() as u64, 0));
     if batch.is_empty() {
         return Ok(());
     }
-    make_durable(account, place)?;
-    let folders = LastFolder::default();
-    let proofs = pool::map(account.files.parallelism(), batch, |(key, item)| {
-        look_at_copy(account, place, &folders, key, item)
-    });
-    make_durable(account, place)?;
-    let mut proven = Vec::new();
-    for ((key, item), proof) in batch.iter().zip(proofs) {
-        match proof {
-            Ok(Copy::Proven(proof)) => {
-                ledger.read_back += 1;
-                proven.push((key.clone(), with_proof(item, proof)));
-            }
-            Ok(Copy::Rotten(item)) => {
-                let why = FileTrouble(OTHER_BYTES.to_owned());
-                ledger.pending(place.shown_key(key), why);
-                proven.push((key.clone(), *item));
-            }
-            Ok(Copy::Other) => {
-                let why = FileTrouble(OTHER_BYTES.to_owned());
-                ledger.pending(place.shown_key(key), why);
-            }
+    prove::batch(account, place, batch, Vec::new(), |check, proved| {
+        match proved {
+            Ok(()) => ledger.read_back += 1,
             // Changed or gone in the storage: the next look decides what that means.
-            Err(Failed::One(FileTrouble(why))) => {
-                ledger.pending(place.shown_key(key), FileTrouble(why));
-            }
-            Err(Failed::Stopped) => return Err(Error::Cancelled),
-            Err(Failed::All(e)) => {
-                return Err(Error::io(
-                    "read back",
-                    &place.remote_path.join(path(&key.path())),
-                    e,
-                ));
-            }
+            Err(why) => ledger.pending(place.shown_key(&check.key), FileTrouble(why)),
         }
-    }
-    account.state.record(&proven, &[])
+    })
 }
 
 /// The item with a new proof, which also tells of the remote file.
@@ -214,4 +201,22 @@ pub fn with_proof(item: &Item, proof: Proof) -> Item {
 /// Whether the local file is, by its stamp, the one that was hashed.
 pub fn local_as_recorded(local: &Stat, item: &Item) -> bool {
     item.local.is_some_and(|known| same_file(local, &known))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_disk_that_counts_whole_seconds_is_given_more_time() {
+        let stamp = |ctime| Stamp {
+            ino: 1,
+            size: 1,
+            mtime: 5 * SECOND,
+            ctime,
+        };
+        assert!(settled(&stamp(5 * SECOND + 1), 5 * SECOND + SECOND / 2));
+        assert!(!settled(&stamp(5 * SECOND), 5 * SECOND + SECOND / 2));
+        assert!(settled(&stamp(5 * SECOND), 7 * SECOND));
+    }
 }

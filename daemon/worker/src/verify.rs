@@ -9,17 +9,12 @@ use mooring_wire::{Counts, VerifyReport};
 
 use crate::account::Account;
 use crate::base;
-use crate::carry::LastFolder;
-use crate::error::{Error, FileTrouble, Result};
+use crate::error::{Error, Result};
 use crate::files::{Files, Stat};
-use crate::hash::{self, Failed, Reading, Source};
 use crate::look::{FolderLook, Seen, walk};
-use crate::place::{self, Place, os, path};
-use crate::pool;
-use crate::readback::{
-    Copy, OTHER_BYTES, local_as_recorded, look_at_copy, make_durable, same_inode, still_proven,
-    with_proof,
-};
+use crate::place::{self, Place};
+use crate::prove::{self, Check};
+use crate::readback::{SAME_FILE, local_as_recorded, same_inode, still_proven};
 use crate::staging;
 use crate::state::{Epoch, Item, Key};
 use crate::trouble::Named;
@@ -31,18 +26,12 @@ const BATCH: usize = 2048;
 #[derive(Debug)]
 pub struct Verified {
     keep: Vec<Collection>,
-    receipt: String,
 }
 
 impl Verified {
     /// Whether this is a proof for a removal that keeps these collections.
     pub fn covers(&self, keep: &[Collection]) -> bool {
         self.keep == keep
-    }
-
-    /// The receipt whose base lists what was proven.
-    pub fn receipt(&self) -> &str {
-        &self.receipt
     }
 }
 
@@ -102,7 +91,6 @@ pub fn verify<F: Files>(
     report.base_blake3 = base::write(account, keep, receipt)?;
     let proof = Verified {
         keep: keep.to_vec(),
-        receipt: receipt.to_owned(),
     };
     Ok((report, Some(proof)))
 }
@@ -121,17 +109,6 @@ impl Books {
         self.proven.files += 1;
         self.proven.bytes += size;
     }
-}
-
-/// A file that needs more than a look at its stamps.
-struct Check {
-    key: Key,
-    item: Item,
-    /// The local file has to be hashed.
-    hash_local: bool,
-    /// The copy has to be read back.
-    read_back: bool,
-    size: u64,
 }
 
 fn examine_folder<F: Files>(
@@ -186,10 +163,7 @@ fn examine_folder<F: Files>(
             continue;
         };
         if same_inode(&local, &remote) {
-            books.unproven.add(
-                shown,
-                "the copy in the storage is the same file (a hard link)",
-            );
+            books.unproven.add(shown, SAME_FILE);
             continue;
         }
         let check = check(place, &look.path, item, &local, &remote);
@@ -232,82 +206,18 @@ fn settle<F: Files>(
     checks: Vec<Check>,
     books: &mut Books,
 ) -> Result<()> {
-    let reads_back = checks.iter().any(|check| check.read_back);
-    if reads_back {
-        make_durable(account, place)?;
-    }
-    let folders = LastFolder::default();
-    let results = pool::map(account.files.parallelism(), &checks, |check| {
-        prove(account, place, &folders, check)
-    });
-    if reads_back {
-        make_durable(account, place)?;
-    }
-    let mut items = mem::take(&mut books.absent);
-    for (check, result) in checks.into_iter().zip(results) {
-        match result {
-            Ok((_, Some(copy @ (Copy::Rotten(_) | Copy::Other)))) => {
-                books.unproven.add(place.shown_key(&check.key), OTHER_BYTES);
-                // The next drain uploads it anew.
-                if let Copy::Rotten(item) = copy {
-                    items.push((check.key, *item));
-                }
-            }
-            Ok((local, copy)) => {
-                let proof = match copy {
-                    Some(Copy::Proven(proof)) => Some(proof),
-                    _ => None,
-                };
+    let absent = mem::take(&mut books.absent);
+    prove::batch(account, place, checks, absent, |check, proved| {
+        match proved {
+            Ok(()) => {
                 books.proven(check.size);
-                if proof.is_some() {
+                if check.read_back {
                     books.read_back.files += 1;
                     books.read_back.bytes += check.size;
                 }
-                let mut item = proof.map_or(check.item.clone(), |p| with_proof(&check.item, p));
-                if let Some(reading) = local {
-                    item.local = Some(reading.proof);
-                    item.mode = reading.stat.mode;
-                }
-                items.push((check.key, item));
             }
-            Err(Failed::One(FileTrouble(why))) => {
-                books.unproven.add(place.shown_key(&check.key), &why);
-            }
-            Err(Failed::Stopped) => return Err(Error::Cancelled),
-            Err(Failed::All(e)) => {
-                let shown = place.remote_path.join(path(&check.key.path()));
-                return Err(Error::io("read back", &shown, e));
-            }
+            // Where the copy went bad, the next drain uploads it anew.
+            Err(why) => books.unproven.add(place.shown_key(&check.key), &why),
         }
-    }
-    account.state.record(&items, &[])
-}
-
-/// Reads what has to be read: the local file, the copy, or both.
-fn prove<F: Files>(
-    account: &Account<F>,
-    place: &Place<F>,
-    folders: &LastFolder<F::Dir>,
-    check: &Check,
-) -> std::result::Result<(Option<Reading>, Option<Copy>), Failed> {
-    let files = &account.files;
-    let mut local = None;
-    if check.hash_local {
-        let dir = files.open_dir(&place.local, path(&check.key.folder))?;
-        let reading = hash::hash(
-            files,
-            &dir,
-            os(&check.key.name),
-            Source::Cache,
-            &account.stop,
-        )?;
-        if reading.hash != check.item.agreed.local {
-            return Err(Failed::one("changed since it was uploaded"));
-        }
-        local = Some(reading);
-    }
-    if !check.read_back {
-        return Ok((local, None));
-    }
-    look_at_copy(account, place, folders, &check.key, &check.item).map(|copy| (local, Some(copy)))
+    })
 }

@@ -15,7 +15,7 @@ use mooring_worker::error::{Error, Result};
 use mooring_worker::files::Files;
 use mooring_worker::files::twin::DiskId;
 use mooring_worker::{backup, check, restore, signin, why};
-use stage::{CONTACTS, PHOTOS, STORAGE, Stage};
+use stage::{CONTACTS, PHOTOS, STORAGE, Stage, drain_verify_remove};
 
 const STICK: &str = "/mnt/stick";
 const NAME: &str = "alice-20261124T120000Z";
@@ -362,6 +362,22 @@ fn a_check_reads_every_copy_and_names_what_is_wrong() {
             "{name}"
         );
     }
+}
+
+/// A check that finds rot takes the proof back: no sign-out goes by it.
+#[test]
+fn what_a_check_found_rotten_is_uploaded_before_the_original_goes() {
+    let (stage, _) = stage();
+    let copy = format!("{STORAGE}/Photos/beach.jpg");
+    let good = stage.twin.read(&copy).unwrap();
+    check::check(&stage.account()).unwrap();
+    stage.twin.rot(&copy, "brach").unwrap();
+    let report = check::check(&stage.account()).unwrap();
+    assert_eq!(report.problems_total, 1, "{report:?}");
+    let account = stage.account();
+    let (_, removed) = drain_verify_remove(&account, &[], "receipt-x").unwrap();
+    assert_eq!(removed.remaining, 0);
+    assert_eq!(stage.twin.read(&copy).unwrap(), good);
 }
 
 #[test]

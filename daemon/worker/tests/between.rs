@@ -238,3 +238,98 @@ fn what_a_namesake_kept_is_no_deletion_of_a_device_that_never_had_it() {
     assert_eq!(returned.held, 0, "{returned:?}");
     assert!(names.iter().all(|name| here(&stage, name)));
 }
+
+/// Where no lease keeps writers out, no death in the middle of the removal hides it.
+#[test]
+fn no_death_hides_that_writers_were_not_kept_out() {
+    for at in 1..MANY {
+        let mut stage = in_step(&[("a.jpg", "a"), ("trip/b.jpg", "b")]);
+        let disk = stage.twin.disk_at(PHOTOS).unwrap();
+        stage.twin.configure(disk, |disk| disk.leases = false);
+        let fuse = stage.twin.fuse().clone();
+        fuse.set(Some(fuse.count() + at));
+        let died = drain_verify_remove(&stage.account(), &[], "receipt-x").is_err();
+        stage.twin.restart(1);
+        // Whatever goes from here on goes with a lease.
+        stage.twin.configure(disk, |disk| disk.leases = true);
+        let gone = !here(&stage, "a.jpg") || !here(&stage, "trip/b.jpg");
+        let (_, report) = drain_verify_remove(&stage.account(), &[], "receipt-x").unwrap();
+        if gone {
+            assert!(!report.writers_excluded, "died at effect {at}: {report:?}");
+        }
+        if !died {
+            return;
+        }
+    }
+    panic!("it never ended");
+}
+
+/// Each name that goes moves the change time of those that are left.
+#[test]
+fn all_names_of_one_file_go_at_once() {
+    let stage = in_step(&[("1.jpg", "the same")]);
+    for name in ["2.jpg", "3.jpg", "4.jpg", "5.jpg"] {
+        let [one, other] = ["1.jpg", name].map(|name| format!("{PHOTOS}/{name}"));
+        stage.twin.hardlink(one, other).unwrap();
+    }
+    stage.twin.settle();
+    stage.twin.advance(LATER);
+    signin::sync_now(&stage.account(), true).unwrap();
+    stage.twin.advance(LATER);
+    let (_, report) = drain_verify_remove(&stage.account(), &[], "receipt-x").unwrap();
+    assert_eq!((report.remaining, report.removed[0].1.files), (0, 5));
+    assert!(stage.contents(PHOTOS).is_empty());
+}
+
+/// What has become another kind of thing in the storage is not left as if it had been looked at.
+#[test]
+fn a_folder_that_is_a_file_in_the_storage_goes_round_again() {
+    let stage = in_step(&[("a.jpg", "a"), ("trip/b.jpg", "b"), ("c.jpg", "c")]);
+    let account = stage.account();
+    assert_eq!(leave::drain(&account, &[]).unwrap().unsynced_total, 0);
+    let (_, proof) = verify::verify(&account, &[], "receipt-x").unwrap();
+    stage.twin.remove(format!("{STORED}/trip")).unwrap();
+    write(&stage.twin, STORED, "trip", "a file");
+    stage.twin.remove(format!("{STORED}/c.jpg")).unwrap();
+    stage.twin.mkdir(format!("{STORED}/c.jpg")).unwrap();
+    let report = remove::remove(&account, proof.unwrap(), &[]).unwrap();
+    assert_eq!(report.remaining, 2, "{report:?}");
+    assert!(here(&stage, "trip/b.jpg") && here(&stage, "c.jpg"));
+}
+
+/// The power goes in the middle of a sync, and the collection that it was about is kept: what lay in
+/// its staging folder goes back, and the sign-out ends.
+#[test]
+fn a_dead_sync_of_a_kept_collection_holds_nothing_up() {
+    const CARD: &str = "/home/alice/Accounts/alice/Contacts/bob.vcf";
+    const STORED_CARD: &str = "/mnt/nas/Contacts/bob.vcf";
+    for exchanges in [true, false] {
+        for at in 1..MANY {
+            let mut stage = in_step(&[("a.jpg", "a")]);
+            for disk in [stage.twin.disk_at(PHOTOS).unwrap(), stage.nas] {
+                stage.twin.configure(disk, |disk| disk.exchange = exchanges);
+            }
+            stage.twin.write_durable(CARD, "bob").unwrap();
+            signin::sync_now(&stage.account(), true).unwrap();
+            stage.twin.advance(LATER);
+            stage
+                .twin
+                .write_durable(STORED_CARD, "bob, by phone")
+                .unwrap();
+            let fuse = stage.twin.fuse().clone();
+            fuse.set(Some(fuse.count() + at));
+            let died = signin::sync_now(&stage.account(), true).is_err();
+            stage.twin.restart(1);
+            stage.journal.keep = vec![Collection::Contacts];
+            stage.sign_out().unwrap();
+            let all = stage.everything();
+            assert!(all.contains(&b"bob, by phone"[..]), "died at effect {at}");
+            assert!(stage.twin.exists(CARD), "died at effect {at}");
+            let staging = "/home/alice/Accounts/alice/Contacts/.mooring-staging";
+            assert!(!stage.twin.exists(staging), "died at effect {at}");
+            if !died {
+                break;
+            }
+        }
+    }
+}

@@ -60,8 +60,14 @@ fn assert_all_there(stage: &Stage, contents: &[&str], when: &str) {
 /// be lost.
 type Deed = fn(&TwinFiles, &str);
 
-const DEEDS: [(&str, Deed); 5] = [
+const DEEDS: [(&str, Deed); 6] = [
     ("edited", |twin, path| write(twin, path, "theirs")),
+    // As containers of encrypted disks are, and photos whose tags are edited in place.
+    (EDITED_UNSEEN, |twin, path| {
+        let before = twin.stat_path(path).unwrap();
+        write(twin, path, "FIRST");
+        twin.set_mtime(path, before.mtime).unwrap();
+    }),
     ("saved anew", |twin, path| save(twin, path, "theirs")),
     ("saved so that nobody may read it", |twin, path| {
         save(twin, path, "theirs");
@@ -77,20 +83,42 @@ const DEEDS: [(&str, Deed); 5] = [
     }),
 ];
 
+const EDITED_UNSEEN: &str = "edited, with size and time as they were";
+
 #[test]
 fn what_is_displaced_unexpectedly_stays() {
-    for (down, target, source) in [(true, HERE, THERE), (false, THERE, HERE)] {
+    for (exchange, down, target, source) in [
+        (true, true, HERE, THERE),
+        (true, false, THERE, HERE),
+        (false, true, HERE, THERE),
+        (false, false, THERE, HERE),
+    ] {
         for (what, deed) in DEEDS {
             let stage = in_step();
+            let home = stage.twin.disk_at("/home/alice").unwrap();
+            for disk in [home, stage.nas] {
+                stage.twin.configure(disk, |disk| disk.exchange = exchange);
+            }
             write(&stage.twin, source, "second");
+            // Without an exchange: the copy gets its name, then the old file is moved beside.
+            let (effect, nth) = if exchange {
+                ("exchange", 1)
+            } else {
+                ("rename", 2)
+            };
             stage
                 .twin
-                .before("exchange", 1, move |twin| deed(twin, target));
-            let when = format!("{what}, {}", if down { "download" } else { "upload" });
+                .before(effect, nth, move |twin| deed(twin, target));
+            let when = format!(
+                "{what}, {}, exchange {exchange}",
+                if down { "download" } else { "upload" }
+            );
             // It may fail and say so; nothing may be gone.
             let _ = signin::sync_now(&stage.account(), true);
             assert!(stage.twin.exists(target), "{when}: the name is gone");
-            if what.contains("saved") || what == "edited" {
+            if what == EDITED_UNSEEN {
+                assert_all_there(&stage, &["second", "FIRST"], &when);
+            } else if what.contains("saved") || what == "edited" {
                 assert_all_there(&stage, &["second", "theirs"], &when);
             } else {
                 let kind = stage.twin.stat_path(target).unwrap().kind;

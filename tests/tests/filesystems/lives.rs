@@ -9,7 +9,8 @@ use tokio::time::Instant;
 use crate::disk::world;
 use crate::place;
 use crate::stage::{
-    ALICE, belongings, copies, everything_comes_back, plain, sign_out, signed_in, sync, write,
+    ALICE, PASSWORD, belongings, copies, everything_comes_back, plain, sign_out, signed_in, sync,
+    write,
 };
 
 /// What Alice changes in the middle of her life.
@@ -135,4 +136,32 @@ pub fn same_bytes(before: &Manifest, after: &Manifest) {
         bytes
     };
     bytes(before).assert_same(&bytes(after));
+}
+
+/// A subvolume is no mount, and yet nothing moves out of it: what is in it is told, is not taken in,
+/// and stays.
+#[tokio::test]
+async fn a_subvolume_in_a_collection_is_told_and_left_alone() {
+    let world = world();
+    let _mounted = place::disk(&world, "btrfs", &world.home());
+    let daemon = world.daemon().await;
+    world.sign_in(ALICE, PASSWORD).await;
+    let photos = world.account_folder(ALICE).join("Photos");
+    let raw = photos.join("raw");
+    let made = std::process::Command::new("btrfs")
+        .args(["subvolume", "create"])
+        .arg(&raw)
+        .output()
+        .expect("btrfs is missing; run: apt-get install btrfs-progs");
+    assert!(made.status.success(), "{made:?}");
+    write(&raw.join("a.raw"), b"raw", 0o644, 1);
+    write(&photos.join("a.jpg"), b"photo", 0o644, 2);
+    let told = sync(&world).await;
+    assert!(told.stdout.contains("subvolume"), "{told:?}");
+    assert!(world.storage().join("Photos/a.jpg").exists());
+    assert!(!world.storage().join("Photos/raw").exists());
+    let told = sign_out(&world, &[]).await;
+    assert!(raw.join("a.raw").exists(), "{told:?}");
+    println!("{}\n{}", told.stdout, told.stderr);
+    assert!(daemon.terminate().await.success());
 }

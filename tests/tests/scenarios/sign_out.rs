@@ -116,8 +116,15 @@ async fn a_file_in_use_can_be_kept_in_a_folder_of_its_own() {
         "{told:?}"
     );
     let kept = world.home().join("Kept from alice/Documents/script");
-    assert_eq!(fs::read(kept).unwrap(), b"#!/bin/sh\n");
+    assert_eq!(fs::read(&kept).unwrap(), b"#!/bin/sh\n");
     drop(writer);
+    // It is on the device still, so the receipt names it.
+    let listed = world.ctl(&["receipts", "--json"]).run().await;
+    let listed: serde_json::Value = serde_json::from_str(&listed.expect_code(0).stdout).unwrap();
+    let file = listed["receipts"][0]["path"].as_str().unwrap();
+    let receipt = fs::read_to_string(file).unwrap();
+    assert!(receipt.contains(kept.to_str().unwrap()), "{receipt}");
+    assert!(receipt.contains("kept here as asked"), "{receipt}");
     assert!(!world.account_folder(ALICE).exists());
     before.assert_same(&copies(&world));
 }

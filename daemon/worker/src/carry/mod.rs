@@ -54,8 +54,6 @@ pub struct Expected {
     pub stamp: Stamp,
     /// Its bytes.
     pub bytes: Hash,
-    /// It was so young that its stamp may hide a change.
-    pub young: bool,
 }
 
 /// A copy that waits beside its place.

@@ -2,11 +2,12 @@
 
 use std::ffi::OsStr;
 use std::io;
+use std::sync::atomic::AtomicBool;
 
 use super::{Expected, LastFolder, Load, Staged};
 use crate::account::Account;
 use crate::durable;
-use crate::files::{Files, Lease};
+use crate::files::{Files, Lease, Stat};
 use crate::hash::{self, Failed, Source};
 use crate::place::{End, Place, os, path};
 use crate::staging;
@@ -23,12 +24,7 @@ pub(super) fn put<F: Files>(
     let Load {
         key, way, replaces, ..
     } = staged.load;
-    let End {
-        root,
-        waiting,
-        known_good,
-        ..
-    } = place.end(*way);
+    let End { root, waiting, .. } = place.end(*way);
     let dir = folders.get(&key.folder, || {
         durable::ensure_dir(files, root, path(&key.folder), sync)
     })?;
@@ -38,19 +34,15 @@ pub(super) fn put<F: Files>(
             // A name that says: after a death in the middle, not ours to throw away unseen.
             let name = staging::swap_name(account, key, &expected.bytes);
             files.rename_new(waiting, &staged.name, waiting, &name)?;
-            let expected = Expected {
-                // Where a mapping is written without a trace, every stamp may hide a change.
-                young: expected.young || !known_good,
-                ..*expected
-            };
-            replace(account, place, &Staged { name, ..*staged }, &dir, expected)?;
+            replace(account, place, &Staged { name, ..*staged }, &dir, *expected)?;
         }
     }
     Ok(dir)
 }
 
 /// Takes away a copy that could not be put in its place. What lies under its name after a swap may
-/// be somebody else's file: that one goes back.
+/// be somebody else's file, or this one with what somebody wrote to it while it was in its place:
+/// that one goes back.
 pub(super) fn clear_away<F: Files>(
     account: &Account<F>,
     place: &Place<F>,
@@ -65,7 +57,7 @@ pub(super) fn clear_away<F: Files>(
         .map(|e| staging::swap_name(account, key, &e.bytes));
     for name in [Some(staged.name.clone()), swapped].into_iter().flatten() {
         match files.stat(waiting, &name) {
-            Ok(stat) if (stat.dev, stat.ino) == (staged.copy.dev, staged.copy.ino) => {
+            Ok(stat) if is_copy(account, waiting, &name, &stat, staged) => {
                 files.unlink(waiting, &name)?;
             }
             Ok(_) => drop(staging::restore_one(account, (waiting, &name), root, key)?),
@@ -74,6 +66,23 @@ pub(super) fn clear_away<F: Files>(
         }
     }
     Ok(())
+}
+
+/// Whether this is the copy, as it was made.
+fn is_copy<F: Files>(
+    account: &Account<F>,
+    waiting: &F::Dir,
+    name: &OsStr,
+    stat: &Stat,
+    staged: &Staged<'_>,
+) -> bool {
+    if (stat.dev, stat.ino) != (staged.copy.dev, staged.copy.ino) {
+        return false;
+    }
+    // Under its first name nobody else ever saw it.
+    let on = AtomicBool::new(false);
+    let reading = || hash::hash(&account.files, waiting, name, Source::Staged, &on);
+    name == staged.name || reading().is_ok_and(|reading| reading.hash == staged.reading.hash)
 }
 
 /// Swaps the copy in, and looks at what came out: only the expected file may go.
@@ -140,28 +149,26 @@ fn replace_in_two_steps<F: Files>(
 }
 
 /// Whether a displaced file is the one that was to be replaced, or has no other bytes than its
-/// successor, and nobody writes to it. The change time is no help: the move itself set it.
+/// successor, and nobody writes to it. Its bytes decide: the move itself set the change time, and
+/// there are programs that set the other one back after they wrote.
 fn is_expected<F: Files>(
     account: &Account<F>,
     dir: &F::Dir,
     name: &OsStr,
-    Expected {
-        stamp,
-        bytes,
-        young,
-    }: Expected,
+    Expected { stamp, bytes }: Expected,
     successor: &Staged<'_>,
 ) -> std::result::Result<bool, Failed> {
     let files = &account.files;
     let file = files.open(dir, name)?;
     let stat = files.stat_file(&file)?;
-    let same = (stat.ino, stat.size, stat.mtime) == (stamp.ino, stamp.size, stamp.mtime);
-    if !same || files.lease(&file)? == Lease::InUse {
+    if (stat.ino, stat.size, stat.mtime) != (stamp.ino, stamp.size, stamp.mtime) {
         return Ok(false);
     }
-    if !young {
-        return Ok(true);
+    let lease = files.lease(&file)?;
+    if lease == Lease::InUse {
+        return Ok(false);
     }
     let reading = hash::hash(files, dir, name, Source::Staged, &account.stop)?;
-    Ok([bytes, successor.reading.hash].contains(&reading.hash))
+    Ok([bytes, successor.reading.hash].contains(&reading.hash)
+        && (lease != Lease::Held || files.lease_holds(&file)))
 }

@@ -31,6 +31,12 @@ pub(crate) fn look_at<F: Files>(
     let shown = |root: &std::path::Path| root.join(path(&look.path));
     let here = open_and_list(&account.files, &place.local, &look.path)
         .map_err(|e| Error::io("list", &shown(&place.local_path), e))?;
+    let here = match here {
+        Ok(Some((dir, entries))) => of_one_disk(account, place, &look.path, dir)
+            .map_err(|e| Error::io("look at", &shown(&place.local_path), e))?
+            .map(|dir| Some((dir, entries))),
+        here => here,
+    };
     let there = open_and_list(&account.files, &place.remote, &look.path)
         .map_err(|e| Error::io("list", &shown(&place.remote_path), e))?;
     let there = match there {
@@ -86,6 +92,24 @@ pub(crate) fn look_at<F: Files>(
     let below = sort_out(&mut look, both, items, &rules);
     let below = below.into_iter().map(|folder| (folder, rules.clone()));
     Ok((look, below.collect()))
+}
+
+/// A folder, unless it is a subvolume of its own (btrfs): it is no mount, and yet nothing can be
+/// moved out of it into the staging folder, so what is in it could never be removed.
+fn of_one_disk<F: Files>(
+    account: &Account<F>,
+    place: &Place<F>,
+    folder: &[u8],
+    dir: F::Dir,
+) -> io::Result<std::result::Result<F::Dir, FileTrouble>> {
+    if folder.is_empty() || account.files.stat_dir(&dir)?.dev == place.device {
+        return Ok(Ok(dir));
+    }
+    Ok(Err(FileTrouble(
+        "is a subvolume of its own, which Mooring cannot remove files from: make it an ordinary \
+         folder, or have it ignored (.mooringignore)"
+            .to_owned(),
+    )))
 }
 
 /// What `.mooringignore` says in a folder: the one here counts where there is one, else the

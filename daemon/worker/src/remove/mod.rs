@@ -14,6 +14,7 @@ mod report;
 mod take;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, PoisonError};
 use std::{io, mem};
 
 use mooring_core::collection::Collection;
@@ -27,7 +28,7 @@ use crate::look::{FolderLook, Odd, walk};
 use crate::place::{self, Place, os, path};
 use crate::pool;
 use crate::staging;
-use crate::state::{Epoch, Item, Key, split};
+use crate::state::{Epoch, Item, Key, join, split};
 use crate::trouble::Named;
 use crate::verify::Verified;
 
@@ -42,7 +43,7 @@ const BATCH_FOLDERS: usize = 128;
 /// Threads that remove, for each processor: what a file took is given back to the disk when it goes,
 /// and disks that are told so at once (`discard`) let each one wait.
 const THREADS: usize = 4;
-/// Set in the state once a file went without a lease.
+/// Set in the state before a file goes from which not every writer is kept out.
 const NO_LEASES: &str = "writers-not-excluded";
 
 /// Removes what was proven.
@@ -97,20 +98,31 @@ pub fn remove<F: Files>(
     report(account, keep, &collections, remaining)
 }
 
-/// A folder that cannot be looked into now, with files of the account in or below it, goes round
-/// again: it must not be left as if its files had been looked at.
+/// A folder or a file that cannot be looked at now, with files of the account in or below it, goes
+/// round again: it must not be left as if its files had been looked at.
 fn tell_hidden<F: Files>(
     account: &Account<F>,
     place: &Place<F>,
     look: &FolderLook<F>,
     remaining: &mut Named,
 ) -> Result<()> {
-    let hides = |name: &[u8]| name.is_empty() || name == ignored::FILE.as_bytes();
+    let hides_all = |name: &[u8]| name.is_empty() || name == ignored::FILE.as_bytes();
     for (name, odd) in &look.odd {
         let Odd::Trouble(FileTrouble(why)) = odd else {
             continue;
         };
-        if hides(name) && holds_items(account, place.collection, &look.path)? {
+        let hidden = if hides_all(name) {
+            holds_items(account, place.collection, &look.path)?
+        } else {
+            let key = Key {
+                collection: place.collection,
+                folder: look.path.clone(),
+                name: name.clone(),
+            };
+            account.state.item(&key)?.is_some_and(|item| is_here(&item))
+                || holds_items(account, place.collection, &join(&look.path, name))?
+        };
+        if hidden {
             remaining.add(place.shown(&look.path, name), why);
         }
     }
@@ -121,11 +133,16 @@ fn tell_hidden<F: Files>(
 fn holds_items<F: Files>(account: &Account<F>, collection: Collection, top: &[u8]) -> Result<bool> {
     for folder in account.state.item_folders_below(collection, top)? {
         let items = account.state.items(collection, &folder)?;
-        if items.iter().any(|item| !item.gone && item.local.is_some()) {
+        if items.iter().any(is_here) {
             return Ok(true);
         }
     }
     Ok(false)
+}
+
+/// Whether a file was here and is not removed yet.
+fn is_here(item: &Item) -> bool {
+    !item.gone && item.local.is_some()
 }
 
 /// How far the removal is.
@@ -171,6 +188,8 @@ struct Batch<D> {
     tasks: Vec<Task<D>>,
     /// Not here any more: a dead predecessor removed them and could not say so, or somebody else.
     missing: Vec<Key>,
+    /// The folders that they are missing in.
+    lacking: Vec<D>,
     folders: usize,
 }
 
@@ -179,6 +198,7 @@ impl<D> Default for Batch<D> {
         Self {
             tasks: Vec::new(),
             missing: Vec::new(),
+            lacking: Vec::new(),
             folders: 0,
         }
     }
@@ -187,8 +207,9 @@ impl<D> Default for Batch<D> {
 impl<D: Clone> Batch<D> {
     fn take<F: Files<Dir = D>>(&mut self, look: FolderLook<F>, collection: Collection) {
         self.folders += 1;
+        let missing = self.missing.len();
         for seen in look.names {
-            let Some(item) = seen.item.filter(|item| !item.gone && item.local.is_some()) else {
+            let Some(item) = seen.item.filter(is_here) else {
                 continue;
             };
             let key = Key {
@@ -208,6 +229,9 @@ impl<D: Clone> Batch<D> {
                 _ => self.missing.push(key),
             }
         }
+        if self.missing.len() > missing {
+            self.lacking.extend(look.local);
+        }
     }
 }
 
@@ -216,9 +240,8 @@ struct Taken<D> {
     gone: Vec<Key>,
     /// The folders that were looked at.
     settled: BTreeSet<Vec<u8>>,
-    /// Those in which files went.
+    /// Those in which files went, now or before a death.
     changed: Vec<D>,
-    without_lease: bool,
 }
 
 fn remove_batch<F: Files>(
@@ -227,7 +250,12 @@ fn remove_batch<F: Files>(
     batch: Batch<F::Dir>,
     remaining: &mut Named,
 ) -> Result<Taken<F::Dir>> {
-    let Batch { tasks, missing, .. } = batch;
+    let Batch {
+        tasks,
+        missing,
+        lacking: mut changed,
+        ..
+    } = batch;
     // What is missing now is told apart by what a predecessor wrote down. Only then is written down
     // what goes next: missing after a crash and not about to go, others took it.
     let mut settled: BTreeSet<_> = missing.iter().map(|key| key.folder.clone()).collect();
@@ -237,12 +265,13 @@ fn remove_batch<F: Files>(
         .state
         .mark_going(place.collection, going.keys().copied())?;
     settled.extend(going.keys().copied().cloned());
+    changed.extend(going.into_values().cloned());
     let mut taken = Taken {
         gone,
         settled,
-        changed: going.into_values().cloned().collect(),
-        without_lease: false,
+        changed,
     };
+    let admitted = Mutex::new(false);
     let threads = match account.files.parallelism() {
         // In order, as a simulation counts on.
         0 | 1 => 1,
@@ -252,16 +281,12 @@ fn remove_batch<F: Files>(
         if account.stop.load(std::sync::atomic::Ordering::Relaxed) {
             return Ok(Fate::Stays(FileTrouble("stopped as asked".to_owned())));
         }
-        remove_one(account, place, task)
+        remove_one(account, place, task, || admit(account, &admitted))
     });
     let mut fatal = None;
     for (task, fate) in tasks.into_iter().zip(fates) {
         match fate {
             Ok(Fate::Removed) => taken.gone.push(task.key),
-            Ok(Fate::RemovedWithoutLease) => {
-                taken.without_lease = true;
-                taken.gone.push(task.key);
-            }
             Ok(Fate::Stays(FileTrouble(why))) => {
                 remaining.add(place.shown_key(&task.key), &why);
             }
@@ -279,12 +304,23 @@ fn remove_batch<F: Files>(
     Err(fatal)
 }
 
+/// Writes down, once for a batch, that not every writer is kept out.
+fn admit<F: Files>(account: &Account<F>, admitted: &Mutex<bool>) -> io::Result<()> {
+    let mut admitted = admitted.lock().unwrap_or_else(PoisonError::into_inner);
+    if !*admitted {
+        let told = account.state.meta(NO_LEASES).and_then(|told| match told {
+            Some(_) => Ok(()),
+            None => account.state.set_meta(NO_LEASES, "1"),
+        });
+        told.map_err(io::Error::other)?;
+        *admitted = true;
+    }
+    Ok(())
+}
+
 /// Makes durable that files are gone, and only then writes it down: recorded as gone and back after
 /// a power loss would be a file that nobody knows about. Answers how many.
 fn settle<F: Files>(account: &Account<F>, place: &Place<F>, taken: Taken<F::Dir>) -> Result<u64> {
-    if taken.without_lease && account.state.meta(NO_LEASES)?.is_none() {
-        account.state.set_meta(NO_LEASES, "1")?;
-    }
     sync_folders(account, place, &taken.changed)?;
     account
         .state

@@ -11,7 +11,7 @@ use crate::error::FileTrouble;
 use crate::files::{Files, Lease, Stat};
 use crate::hash::{self, Failed, Source};
 use crate::place::{Place, os};
-use crate::readback::{TICK, read_back, same_inode, still_proven};
+use crate::readback::{SAME_FILE, read_back, same_inode, settled, still_proven};
 use crate::staging;
 use crate::state::{Item, Key, Stamp};
 
@@ -20,25 +20,31 @@ use crate::state::{Item, Key, Stamp};
 pub enum Fate {
     /// It is gone.
     Removed,
-    /// Removed where no lease could be had, or none that keeps every writer out.
-    RemovedWithoutLease,
     /// It is where it was.
     Stays(FileTrouble),
 }
 
-/// Removes one file, or says why it stays.
+/// Removes one file, or says why it stays. `admit` writes down that a file goes from which not
+/// every writer is kept out; it does so before the file goes, so that no death hides it.
 pub(super) fn remove_one<F: Files>(
     account: &Account<F>,
     place: &Place<F>,
     task: &Task<F::Dir>,
+    admit: impl FnOnce() -> io::Result<()>,
 ) -> io::Result<Fate> {
-    take_out(account, place, &task.key, &task.item, &task.dir, |before| {
-        copy_is_missing(account, place, task, before)
-    })
+    let missing = |before: &Stat, lease| {
+        let missing = copy_is_missing(account, place, task, before)?;
+        if missing.is_none() && !(lease == Lease::Held && place.here.excludes_mapped) {
+            admit()?;
+        }
+        Ok(missing)
+    };
+    take_out(account, place, &task.key, &task.item, &task.dir, missing)
 }
 
 /// Takes one file off this device if, at this moment, it is the one whose bytes are known, nobody
-/// writes to it, and `missing` finds its copy; or says why it stays.
+/// writes to it, and `missing`, which is told what lease there is, finds its copy; or says why it
+/// stays.
 ///
 /// # Errors
 /// When the disk fails. The file is then where it was, or in the staging folder, from which the
@@ -49,7 +55,7 @@ pub fn take_out<F: Files>(
     key: &Key,
     item: &Item,
     dir: &F::Dir,
-    missing: impl FnOnce(&Stat) -> io::Result<Option<FileTrouble>>,
+    missing: impl FnOnce(&Stat, Lease) -> io::Result<Option<FileTrouble>>,
 ) -> io::Result<Fate> {
     let files = &account.files;
     let name = os(&key.name);
@@ -64,13 +70,17 @@ pub fn take_out<F: Files>(
         return stays("a program has it open for writing");
     }
     let before = files.stat_file(&file)?;
-    if !item
-        .local
-        .is_some_and(|known| known.stamp == Stamp::from(&before))
-    {
+    let Some(known) = item.local else {
+        return stays("changed since it was verified");
+    };
+    // The change time moves when another name of the same file comes or goes, as right before this,
+    // when that one was removed. Then its bytes decide.
+    let ctime = known.stamp.ctime;
+    let now = Stamp::from(&before);
+    if (Stamp { ctime, ..now }, item.mode) != (known.stamp, before.mode) {
         return stays("changed since it was verified");
     }
-    if let Some(why) = missing(&before)? {
+    if let Some(why) = missing(&before, lease)? {
         return Ok(Fate::Stays(why));
     }
     let out = staging::out_name(&key.path());
@@ -86,16 +96,16 @@ pub fn take_out<F: Files>(
         && place.here.known_good
         // The move itself sets the change time.
         && (staged.size, staged.mtime) == (before.size, before.mtime)
-        && settled(&before, item)
+        && now == known.stamp
+        && settled(&now, known.at)
         && files.lease_holds(&file);
     if same && (proven || has_agreed_bytes(account, place, &out, item, lease, &file)?) {
+        if lease != Lease::Held {
+            // A server that is told to remove an open file keeps it under another name.
+            drop(file);
+        }
         files.unlink(&place.staging, &out)?;
-        let excluded = lease == Lease::Held && place.here.excludes_mapped;
-        return Ok(if excluded {
-            Fate::Removed
-        } else {
-            Fate::RemovedWithoutLease
-        });
+        return Ok(Fate::Removed);
     }
     files.release(&file);
     match staging::restore_one(account, (&place.staging, &out), &place.local, key)? {
@@ -109,12 +119,6 @@ pub fn take_out<F: Files>(
 
 fn one_file(e: io::Error) -> io::Result<Fate> {
     crate::error::about_one_file(&e).map(Fate::Stays).ok_or(e)
-}
-
-/// Whether the recorded hash was taken when the file had long been as it is.
-fn settled(before: &Stat, item: &Item) -> bool {
-    item.local
-        .is_some_and(|known| before.mtime.max(before.ctime) <= known.at.saturating_sub(TICK))
 }
 
 /// Reads the staged file once more: stamps do not tell enough here.
@@ -157,7 +161,7 @@ fn copy_is_missing<F: Files>(
         result => &result?,
     };
     if same_inode(local, remote) {
-        return why("the copy in the storage is the same file (a hard link)");
+        return why(SAME_FILE);
     }
     if still_proven(&task.item, remote, place.there.known_good) {
         return Ok(None);

@@ -483,9 +483,12 @@ impl Service {
         let keep = self::keep(&keep)?;
         let id = spec.id.clone();
         self.attach_spec(spec).await?;
+        let fence = self.fence.clone();
         let left = self
             .on(&id, move |attached| {
-                erase::erase_roots(&attached.account, &keep)
+                let spec = &attached.account.spec;
+                let kept = kept_from(&spec.home, &spec.identity);
+                fence.within(&[&kept], || erase::erase_roots(&attached.account, &keep))
             })
             .await?;
         self.destroy(&id).await?;

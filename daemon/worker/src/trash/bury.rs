@@ -102,8 +102,8 @@ pub fn bury_local<F: Files>(
         local: Some(reading.proof),
         ..item.clone()
     };
-    match take_out(account, place, key, &known, &dir, |_| Ok(None)).map_err(Failed::All)? {
-        Fate::Removed | Fate::RemovedWithoutLease => {
+    match take_out(account, place, key, &known, &dir, |_, _| Ok(None)).map_err(Failed::All)? {
+        Fate::Removed => {
             files.sync_dir(&dir).map_err(Failed::All)?;
             files.sync_dir(&place.staging).map_err(Failed::All)
         }

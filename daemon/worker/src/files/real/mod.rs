@@ -166,7 +166,10 @@ impl Files for RealFiles {
     }
 
     fn lease(&self, file: &Self::File) -> io::Result<Lease> {
-        sys::read_lease(file)
+        match sys::read_lease(file)? {
+            Lease::InUse if place::leases_are_the_servers(file)? => Ok(Lease::Unsupported),
+            lease => Ok(lease),
+        }
     }
 
     fn lease_holds(&self, file: &Self::File) -> bool {

@@ -6,7 +6,7 @@ use std::os::fd::AsFd;
 
 use nix::errno::Errno;
 use nix::sys::stat::{fstat, major, minor};
-use nix::sys::statfs::fstatfs;
+use nix::sys::statfs::{Statfs, fstatfs};
 use nix::sys::statvfs::fstatvfs;
 use nix::unistd::{Whence, lseek};
 
@@ -91,9 +91,7 @@ const TYPES: &[Type] = &[
 pub(super) fn abilities(dir: impl AsFd) -> io::Result<Abilities> {
     let dir = dir.as_fd();
     let space = retry(|| fstatvfs(dir))?;
-    // The type is signed and of the machine's width; the number itself has 32 bits.
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-    let magic = retry(|| fstatfs(dir))?.filesystem_type().0 as u32;
+    let magic = magic(retry(|| fstatfs(dir))?);
     let by_magic = TYPES.iter().find(|t| t.magic == magic);
     let by_mount = mounted_type(retry(|| fstat(dir))?.st_dev)?;
     let fragment = space.fragment_size();
@@ -113,6 +111,22 @@ pub(super) fn abilities(dir: impl AsFd) -> io::Result<Abilities> {
         free: space.blocks_available().saturating_mul(fragment),
         capacity: space.blocks().saturating_mul(fragment),
     })
+}
+
+/// Filesystems whose server decides about leases: where it gave this device no delegation (NFS 4) or
+/// oplock (SMB), asking for a lease fails exactly as where a program writes.
+const SERVERS_LEASES: [u32; 4] = [0x6969, 0xff53_4d42, 0xfe53_4d42, 0x517b];
+
+/// Whether a lease that is refused says nothing about this file.
+pub(super) fn leases_are_the_servers(file: impl AsFd) -> io::Result<bool> {
+    let file = file.as_fd();
+    Ok(SERVERS_LEASES.contains(&magic(retry(|| fstatfs(file))?)))
+}
+
+// The type is signed and of the machine's width; the number itself has 32 bits.
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+fn magic(fs: Statfs) -> u32 {
+    fs.filesystem_type().0 as u32
 }
 
 /// The type under which a device is mounted, e.g. `ext3` or `fuse.sshfs`. None for btrfs, whose
@@ -176,6 +190,20 @@ fn has_holes(file: impl AsFd) -> io::Result<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn whose_leases_are_the_servers() {
+        for known in TYPES {
+            let network = ["nfs", "cifs", "smb2", "smb"].contains(&known.name);
+            assert_eq!(
+                SERVERS_LEASES.contains(&known.magic),
+                network,
+                "{}",
+                known.name
+            );
+        }
+        assert!(!leases_are_the_servers(fs::File::open("/proc/self/exe").unwrap()).unwrap());
+    }
 
     #[test]
     fn the_table_of_mounts_gives_the_type() {

@@ -1,4 +1,7 @@
-//! Naming what stays: every name below a root that is not Mooring's own, with the reason.
+//! Naming what stays: every name below a root that is not Mooring's own, with the reason. Of very
+//! many names, the deepest are told by their folder.
+
+mod lines;
 
 use std::io;
 use std::os::unix::ffi::OsStrExt;
@@ -6,6 +9,7 @@ use std::path::Path;
 
 use mooring_core::collection::Collection;
 use mooring_wire::Left;
+use mooring_wire::reach::kept_from;
 
 use crate::account::Account;
 use crate::error::{Error, Result, about_one_file};
@@ -13,6 +17,7 @@ use crate::files::{Files, Kind};
 use crate::ignored::{Rules, ignores, of_folder};
 use crate::place::{is_own, open_storage, path};
 use crate::state::{Key, join};
+use lines::Lines;
 
 /// Everything below a collection's root that stays on the device. Nothing when the root is gone.
 ///
@@ -26,7 +31,7 @@ pub fn list<F: Files>(account: &Account<F>, collection: Collection) -> Result<Ve
         Err(e) => return Err(Error::io("look at", &root_path, e)),
     };
     let shown = |below: &[u8]| join(root_path.as_os_str().as_bytes(), below);
-    let mut left = Vec::new();
+    let mut left = Lines::below(root_path.as_os_str().as_bytes());
     // The file that says what is ignored may be gone from here by now, and not from there.
     let copies = open_storage(account)
         .and_then(|storage| {
@@ -47,10 +52,7 @@ pub fn list<F: Files>(account: &Account<F>, collection: Collection) -> Result<Ve
             Err(e) => match about_one_file(&e) {
                 Some(why) => {
                     let reason = format!("folder that cannot be looked into: {}", why.0);
-                    left.push(Left {
-                        path: shown(&folder),
-                        reason,
-                    });
+                    left.add(shown(&folder), reason);
                     continue;
                 }
                 None => return Err(Error::io("look at", &root_path.join(path(&folder)), e)),
@@ -60,20 +62,14 @@ pub fn list<F: Files>(account: &Account<F>, collection: Collection) -> Result<Ve
         let rules = rules(account, [Some(&root), copies.as_ref()], &folder, &above)
             .map_err(|e| Error::io("look at", &root_path.join(path(&folder)), e))?;
         if entries.is_empty() && !folder.is_empty() {
-            let reason = "empty folder that was here before, or came later".to_owned();
-            left.push(Left {
-                path: shown(&folder),
-                reason,
-            });
+            let reason = "empty folder that was here before, or came later";
+            left.add(shown(&folder), reason);
         }
         for entry in entries {
             let below = join(&folder, entry.name.as_bytes());
             let is_dir = entry.stat.kind == Kind::Dir;
             if ignores(&rules, &folder, entry.name.as_bytes(), is_dir).is_some() {
-                left.push(Left {
-                    path: shown(&below),
-                    reason: IGNORED.to_owned(),
-                });
+                left.add(shown(&below), IGNORED);
                 continue;
             }
             match reason(
@@ -83,17 +79,58 @@ pub fn list<F: Files>(account: &Account<F>, collection: Collection) -> Result<Ve
                 entry.name.as_bytes(),
                 entry.stat.kind,
             )? {
-                Some(reason) => left.push(Left {
-                    path: shown(&below),
-                    reason,
-                }),
+                Some(reason) => left.add(shown(&below), reason),
                 None => folders.push((below, rules.clone())),
             }
         }
     }
-    left.sort_by(|a, b| a.path.cmp(&b.path));
-    Ok(left)
+    Ok(left.into_left())
 }
+
+/// What lies in the folder for single files that a person wanted to keep here.
+///
+/// # Errors
+/// When it cannot be looked at.
+pub fn kept_here<F: Files>(account: &Account<F>) -> Result<Vec<Left>> {
+    let root_path = kept_from(&account.spec.home, &account.spec.identity);
+    let root = match account.files.open_root(&root_path) {
+        Ok(root) => root,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(e) => return Err(Error::io("look at", &root_path, e)),
+    };
+    let shown = |below: &[u8]| join(root_path.as_os_str().as_bytes(), below);
+    let mut left = Lines::below(root_path.as_os_str().as_bytes());
+    let mut folders = vec![Vec::new()];
+    while let Some(folder) = folders.pop() {
+        let listed = account
+            .files
+            .open_dir(&root, path(&folder))
+            .and_then(|dir| account.files.list(&dir));
+        let entries = match listed.map_err(|e| (about_one_file(&e), e)) {
+            Ok(entries) => entries,
+            Err((Some(why), _)) => {
+                let reason = format!("folder that cannot be looked into: {}", why.0);
+                left.add(shown(&folder), reason);
+                continue;
+            }
+            Err((None, e)) => {
+                return Err(Error::io("look at", &root_path.join(path(&folder)), e));
+            }
+        };
+        for entry in entries {
+            let below = join(&folder, entry.name.as_bytes());
+            if entry.stat.kind == Kind::Dir {
+                folders.push(below);
+            } else {
+                left.add(shown(&below), KEPT);
+            }
+        }
+    }
+    Ok(left.into_left())
+}
+
+/// The reason of files that were moved out of the account's reach.
+const KEPT: &str = "kept here as asked, at this sign-out or an earlier one";
 
 /// The reason of what a person does not want to be synced, a whole folder in one.
 const IGNORED: &str = "ignored by .mooringignore";
