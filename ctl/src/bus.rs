@@ -64,7 +64,7 @@ pub struct FilesState {
 pub struct JobState {
     /// The number.
     pub number: u64,
-    /// `sign-in`, `sync` or `sign-out`.
+    /// `sign-in`, `sync`, `sign-out`, `backup`, `restore` or `verify`.
     pub kind: String,
     /// The account.
     pub account: OwnedObjectPath,

@@ -164,7 +164,7 @@ impl From<Error> for Failure {
             Error::Cancelled(_) => (Exit::Cancelled, ""),
             Error::Failed(_) => (
                 Exit::Failed,
-                "The daemon's log has more: `journalctl --user -u mooringd`.",
+                "The daemon's log has more: `journalctl -u mooringd`, with --user in a session.",
             ),
         };
         Self::new(exit, text::full(error.message()))

@@ -8,7 +8,7 @@ use crate::account::Account;
 use crate::broker::Broker;
 use crate::failure::Failure;
 
-const JOURNAL: &str = "the daemon's log has more: journalctl --user -u mooringd";
+const JOURNAL: &str = "the daemon's log has more: journalctl -u mooringd, with --user in a session";
 
 const FENCE: &str = "use a kernel with Landlock, 6.2 or later, and `landlock` among its `lsm=`";
 

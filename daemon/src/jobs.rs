@@ -83,7 +83,7 @@ pub struct Job {
 pub struct Opening {
     /// Its number.
     pub number: u64,
-    /// `sign-in`, `sync` or `sign-out`.
+    /// `sign-in`, `sync`, `sign-out`, `backup`, `restore` or `verify`.
     pub kind: &'static str,
     /// The account's ID.
     pub account: String,
@@ -416,7 +416,7 @@ fn cancelled_by_person() -> Failure {
 }
 
 fn too_late() -> Failure {
-    Failure::Busy("files have been removed already: it can only go on".to_owned())
+    Failure::Busy("this can no longer be taken back: it can only go on".to_owned())
 }
 
 fn waits_for_nothing() -> Failure {

@@ -87,7 +87,7 @@ impl JobState {
 /// A job as clients see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JobView {
-    /// `sign-in`, `sync` or `sign-out`.
+    /// `sign-in`, `sync`, `sign-out`, `backup`, `restore` or `verify`.
     pub kind: &'static str,
     /// The account's ID.
     pub account: String,
@@ -118,7 +118,7 @@ pub struct Published {
     pub accounts: BTreeMap<String, AccountView>,
     /// Jobs by number, the ended ones too.
     pub jobs: BTreeMap<u64, JobView>,
-    /// `none`, `in-force`, `last-good` or `invalid`.
+    /// `none`, `in-force`, `last-good`, `invalid` or `expired`.
     pub policy_state: &'static str,
     /// What the device runs on and how it is connected, as far as that is asked for.
     pub surroundings: Surroundings,

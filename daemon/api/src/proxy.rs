@@ -259,7 +259,7 @@ pub trait Job {
     /// The job's number.
     #[zbus(property(emits_changed_signal = "const"))]
     fn number(&self) -> Result<u64>;
-    /// `sign-in`, `sync` or `sign-out`.
+    /// `sign-in`, `sync`, `sign-out`, `backup`, `restore` or `verify`.
     #[zbus(property(emits_changed_signal = "const"))]
     fn kind(&self) -> Result<String>;
     /// The account.

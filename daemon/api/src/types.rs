@@ -62,7 +62,7 @@ pub struct CollectionStatus {
     pub name: String,
     /// The local folder.
     pub root: Vec<u8>,
-    /// `sync` or `backup-only`.
+    /// `sync`.
     pub mode: String,
     /// Files in the inventory that are on this device.
     pub items: u64,
@@ -395,7 +395,8 @@ pub struct JobOutcome {
     pub adopted: u64,
     /// Conflict copies made.
     pub conflicts: u64,
-    /// Files held: deleted on one side, kept on the other.
+    /// Files held: deleted on one side, kept on the other. Of a check, files that are only in the
+    /// storage.
     pub held: u64,
     /// Deletions carried over to the other side, into the trash.
     pub deleted: u64,
@@ -407,7 +408,7 @@ pub struct JobOutcome {
     pub removed: u64,
     /// Files kept in place.
     pub kept: u64,
-    /// Names left behind and named in the receipt.
+    /// Names left behind and named in the receipt. Of a backup, names that were left out of it.
     pub left: u64,
     /// Files that somebody else took off the device before they could be removed.
     pub gone_before: u64,

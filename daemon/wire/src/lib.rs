@@ -108,6 +108,10 @@ pub trait Worker {
     /// knows that nothing else can have changed, and else at everything.
     fn sync_told(&self, account: &str, read_back: bool) -> Result<SyncReport>;
 
+    /// As `sync`, with the answer to the question about held deletions: carry them over, or bring
+    /// the files back.
+    fn answer(&self, account: &str, delete: bool, read_back: bool) -> Result<SyncReport>;
+
     /// Looks at everything the account stands on; changes nothing.
     fn diagnose(&self, account: &str) -> Result<Vec<Diagnosis>>;
 
@@ -115,10 +119,6 @@ pub trait Worker {
     /// `dry` puts a damaged or missing state aside and begins a new one, which the next sync fills by
     /// comparing bytes. Answers what is wrong, or the folder it was put into; nothing when all is well.
     fn repair(&self, spec: AccountSpec, dry: bool) -> Result<String>;
-
-    /// The same with the answer to the question about held deletions: carry them over, or bring
-    /// the files back.
-    fn answer(&self, account: &str, delete: bool, read_back: bool) -> Result<SyncReport>;
 
     /// What deletions took away in the last thirty days, newest first, at most 10,000: absolute
     /// local paths, each with its day (`YYYY-MM-DD`).
@@ -150,7 +150,7 @@ pub trait Worker {
     /// How the collections stand, from the state alone (no look at the files).
     fn counts(&self, account: &str) -> Result<Vec<CollectionFacts>>;
 
-    /// What a sign-out would do, from a look at the files; changes nothing but recorded hashes.
+    /// What a sign-out would do, from a look at the files; changes nothing.
     fn plan(&self, account: &str, keep: Vec<String>) -> Result<PlanFacts>;
 
     /// Sets the durable `leaving` latch, then uploads, in at most three rounds.

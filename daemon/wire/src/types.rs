@@ -125,9 +125,9 @@ pub struct PlanFacts {
 /// How far an operation is. Totals are 0 while unknown.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, Type)]
 pub struct Progress {
-    /// `looking`, `uploading`, `downloading`, `reading back`, `removing`.
+    /// A word or two for people, e.g. `uploading`, `reading back`, `removing`.
     pub activity: String,
-    /// Files done and in all.
+    /// Files done.
     pub done: u64,
     /// Files in all.
     pub total: u64,

@@ -25,7 +25,7 @@ const HEAD: &str = "mooring base 1";
 pub const MAX_RECEIPT: u64 = 64 * 1024 * 1024;
 /// The longest line that is read, in bytes. Paths may be longer than `PATH_MAX`, folder in folder,
 /// and each of their bytes may be escaped.
-const MAX_LINE: u64 = 4 * 1024 * 1024;
+pub const MAX_LINE: u64 = 4 * 1024 * 1024;
 
 /// The folder for receipts and bases in the storage.
 pub fn receipts_dir<F: Files>(account: &Account<F>) -> Result<F::Dir> {

@@ -69,8 +69,11 @@ impl Deletions {
         for (collection, _) in &account.spec.collections {
             files += account.state.tally(*collection)?.files;
         }
-        let used: u64 = book(account)?.iter().map(|(_, count)| count).sum();
-        let allowed = deletions_allowed(files).saturating_sub(used + begun);
+        let entries = book(account)?;
+        let used = entries
+            .iter()
+            .fold(begun, |all, (_, n)| all.saturating_add(*n));
+        let allowed = deletions_allowed(files).saturating_sub(used);
         Ok(Self {
             wanted: Vec::new(),
             answered: Vec::new(),
@@ -139,14 +142,21 @@ impl Deletions {
     }
 }
 
-/// The entries of the last day. One in the future counts: the clock was turned back.
+/// More than any day allows.
+const TOO_MANY: u64 = 1 << 32;
+
+/// The entries of the last day. One in the future counts: the clock was turned back. One that cannot
+/// be read stands for more than is allowed: a guard that is damaged does not open.
 fn book<F: Files>(account: &Account<F>) -> Result<Vec<(u64, u64)>> {
     let now = seconds(account.files.now());
     let text = account.state.meta(BOOK)?.unwrap_or_default();
-    let entries = text.split_whitespace().filter_map(|word| {
+    let read = |word: &str| {
         let (when, count) = word.split_once(':')?;
         Some((when.parse().ok()?, count.parse().ok()?))
-    });
+    };
+    let entries = text
+        .split_whitespace()
+        .map(|word| read(word).unwrap_or((now, TOO_MANY)));
     Ok(entries
         .filter(|(when, _): &(u64, u64)| when.saturating_add(DAY) > now)
         .collect())

@@ -146,8 +146,11 @@ pub fn open_storage<F: Files>(account: &Account<F>) -> Result<F::Dir> {
         .open_root(path)
         .map_err(|e| gone(&format!("cannot be opened ({e})")))?;
     let store = account.files.open_dir(&root, Path::new(STORE));
-    store.map_err(|_| {
-        gone("is not there, or the disk is not mounted (it has no .mooring folder)")
+    store.map_err(|e| match e.kind() {
+        io::ErrorKind::NotFound => {
+            gone("is not there, or the disk is not mounted (it has no .mooring folder)")
+        }
+        _ => gone(&format!("cannot be looked into ({e})")),
     })?;
     Ok(root)
 }

@@ -12,6 +12,7 @@ use std::path::Path;
 use mooring_core::sync::Hash;
 
 use crate::account::Account;
+use crate::base::MAX_LINE;
 use crate::error::{Error, FileTrouble, Result};
 use crate::files::Files;
 use crate::hash::{self, Failed, Source};
@@ -28,8 +29,6 @@ pub const NAMES: &str = "NAMES";
 const MAPPED: &[u8] = b"mooring-name-";
 /// The longest ending that a mapped name keeps.
 const MAX_ENDING: usize = 8;
-/// The longest line: a hash and a path (PATH_MAX) of which every byte is escaped.
-const MAX_LINE: u64 = 16 * 1024;
 /// Files hashed between two looks at the list.
 const BATCH: usize = 256;
 

@@ -276,12 +276,14 @@ fn decided<F: Files>(
         Some(Op::Hold(Held::DeletedHere) | Op::DeleteRemote) => says(
             "held",
             "it was deleted here, and the storage still has it",
-            "Restore it from the storage, or delete it there.",
+            "If it waits for your answer, `mooringctl resolve` gives it; else the next sync carries the \
+             deletion over, into the trash.",
         ),
         Some(Op::Hold(Held::DeletedThere) | Op::DeleteLocal) => says(
             "held",
             "it was deleted in the storage, and is still here",
-            "Change or delete it here.",
+            "If it waits for your answer, `mooringctl resolve` gives it; else the next sync carries the \
+             deletion over, into the trash.",
         ),
         Some(Op::Forget) => says("held", "it is gone here and in the storage", ""),
     };

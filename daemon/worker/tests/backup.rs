@@ -428,3 +428,33 @@ fn abilities_are_asked_of_the_target() {
     stage.twin.restart(0);
     assert_whole(&stage, "after a power loss");
 }
+
+/// Folder in folder, a path has no bound: no list of hashes ends a line too early.
+#[test]
+fn a_path_of_any_length_is_backed_up_and_comes_back() {
+    let (stage, _) = stage();
+    let mut folder = PathBuf::from(PHOTOS);
+    for nr in 0..100 {
+        folder.push(format!("{nr:0>220}"));
+    }
+    stage
+        .twin
+        .write_durable(folder.join("deep.jpg"), "deep")
+        .unwrap();
+    stage.twin.advance(10_000_000_000);
+    signin::sync_now(&stage.account(), true).unwrap();
+    let taken = take(&stage).unwrap();
+    assert_eq!(
+        (taken.files.files, taken.missing_total),
+        (6, 0),
+        "{taken:?}"
+    );
+    stage.twin.remove(folder.join("deep.jpg")).unwrap();
+    let back = bring_back(&stage).unwrap();
+    assert_eq!(
+        (back.restored.files, back.problems_total),
+        (1, 0),
+        "{back:?}"
+    );
+    assert_eq!(stage.twin.read(folder.join("deep.jpg")).unwrap(), b"deep");
+}

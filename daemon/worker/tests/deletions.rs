@@ -151,6 +151,28 @@ fn a_day_has_one_budget_for_all_syncs() {
     );
 }
 
+/// A guard against mass deletion whose book is damaged asks, and does not begin a new day.
+#[test]
+fn a_damaged_book_allows_nothing() {
+    for damage in [
+        "nonsense",
+        "1:99999999999999999999999999",
+        "12",
+        "1:18446744073709551615 x:1",
+    ] {
+        let stage = Stage::in_step(&["a.jpg", "b.jpg"]);
+        stage.account().state.set_meta("deletions", damage).unwrap();
+        remove(&stage, PHOTOS, "a.jpg");
+        let ledger = signin::sync_now(&stage.account(), true).unwrap();
+        assert_eq!(
+            (ledger.deleted, ledger.held_here),
+            (0, 1),
+            "{damage}: {ledger:?}"
+        );
+        assert_eq!(stage.contents(STORED).len(), 2, "{damage}");
+    }
+}
+
 #[test]
 fn a_file_in_use_is_not_deleted() {
     let stage = Stage::in_step(&["open.jpg"]);

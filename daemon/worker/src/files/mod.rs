@@ -257,7 +257,8 @@ pub trait Files: Clone + Send + Sync + 'static {
     ) -> io::Result<()>;
 
     /// Renames within a folder, over the file that has the name `to`: at every moment `to` is one
-    /// of the two. Only for a small file of Mooring's own where [`Files::exchange`] cannot.
+    /// of the two. Only for a small file of Mooring's own: where [`Files::exchange`] cannot, or
+    /// nobody else writes it.
     fn rename_over(&self, dir: &Self::Dir, from: &OsStr, to: &OsStr) -> io::Result<()>;
 
     /// Removes a name that is not a folder.

@@ -65,8 +65,12 @@ pub fn restore<F: Files>(
     let source = files
         .open_root(from)
         .map_err(|e| no_backup(&format!("cannot be opened ({e})")))?;
-    if files.stat(&source, SUMS.as_ref()).is_err() {
-        return Err(no_backup("is no backup: it has no B3SUMS"));
+    match files.stat(&source, SUMS.as_ref()) {
+        Ok(_) => {}
+        Err(e) if e.kind() == io::ErrorKind::NotFound => {
+            return Err(no_backup("is no backup: it has no B3SUMS"));
+        }
+        Err(e) => return Err(Error::io("look at", &from.join(SUMS), e)),
     }
     let targets = match to {
         Some(to) => below(account, from, to)?,

@@ -1,5 +1,6 @@
 //! The worker's one object, `org.mooring1.Worker`: each call is mapped to the engine and runs on
-//! a thread of its own, one at a time for each account.
+//! a thread of its own. What works with an account's files runs one at a time for each account; what only
+//! asks its state or its watch may run beside that.
 
 mod attached;
 mod convert;

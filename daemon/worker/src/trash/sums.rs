@@ -8,6 +8,7 @@ use std::io::{self, Write};
 use mooring_core::sync::Hash;
 
 use crate::account::Account;
+use crate::base::MAX_LINE;
 use crate::durable;
 use crate::files::Files;
 use crate::state::{Key, join};
@@ -15,8 +16,6 @@ use crate::sums::Line;
 
 /// The folder of a day that holds them; no collection's folder is called so.
 pub(super) const FOLDER: &str = "sums";
-/// The longest of these files, in bytes: a hash and a path of which every byte is escaped.
-const MAX: u64 = 16 * 1024;
 
 /// What is noted of a file of the trash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,7 +40,7 @@ fn name(key: &Key) -> String {
 
 /// What is noted of the file that a day's trash has at this place.
 pub(super) fn noted<F: Files>(files: &F, sums: &F::Dir, key: &Key) -> io::Result<Noted> {
-    let bytes = match durable::read(files, sums, &name(key), MAX) {
+    let bytes = match durable::read(files, sums, &name(key), MAX_LINE) {
         Err(e) if e.kind() == io::ErrorKind::InvalidData => return Ok(Noted::Unreadable),
         result => result?,
     };
