@@ -19,7 +19,7 @@ use mooring_wire::Fenced;
 use mooring_wire::reach::{Place, Reach, Use};
 
 use crate::error::{Error, Result};
-use place::{Identity, identity};
+use place::{Identity, identity, is_kept_out};
 
 /// A fence that is up, or the reason why there is none.
 #[derive(Debug)]
@@ -72,7 +72,7 @@ impl Fence {
         for path in paths {
             // What is not there is told by whoever wants to open it.
             let Some(now) = identity(path) else { continue };
-            if !inside.contains(&(path.to_owned(), now)) {
+            if !inside.contains(&(path.to_owned(), now)) || is_kept_out(path) {
                 return Err(Error::Unfenced(format!(
                     "{} came after the worker had fenced itself in; another one has to look at it",
                     readable(path.as_os_str().as_bytes())

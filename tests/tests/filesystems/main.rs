@@ -21,6 +21,7 @@ mod life_of_the_daemon;
 mod lives;
 mod orders;
 mod place;
+mod plugs;
 mod power;
 mod power_cuts;
 mod races;

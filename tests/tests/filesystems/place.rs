@@ -13,13 +13,43 @@ use crate::fuse::Fuse;
 const DISK_SIZE: u64 = 320 << 20;
 
 /// A mounted file system; unmounted when dropped.
-pub struct Mounted(PathBuf);
+pub struct Mounted {
+    at: PathBuf,
+    /// Of a disk, the file and its kind.
+    image: Option<(PathBuf, String)>,
+}
+
+impl Mounted {
+    fn new(at: &Path) -> Self {
+        Self {
+            at: at.to_owned(),
+            image: None,
+        }
+    }
+
+    /// Takes a disk out, as a person does who was told that nobody uses it.
+    pub fn take_out(&mut self) {
+        umount2(&self.at, MntFlags::empty()).expect("nobody holds the disk");
+    }
+
+    /// Puts the disk in again.
+    pub fn put_in(&mut self) {
+        let (image, kind) = self.image.as_ref().expect("a disk");
+        plug_in(image, kind, &self.at);
+    }
+}
 
 impl Drop for Mounted {
     fn drop(&mut self) {
         // Taken off by the test already is as good.
-        let _ = umount2(&self.0, MntFlags::MNT_DETACH);
+        let _ = umount2(&self.at, MntFlags::MNT_DETACH);
     }
+}
+
+fn plug_in(image: &Path, kind: &str, at: &Path) {
+    let mut plug_in = Command::new("mount");
+    plug_in.args(["-n", "-o", "loop", "-t", kind]);
+    tool(plug_in.arg(image).arg(at), "mount");
 }
 
 fn tool(command: &mut Command, package: &str) {
@@ -44,19 +74,20 @@ pub fn disk(world: &World, kind: &str, at: &Path) -> Mounted {
     };
     let mut make = Command::new(format!("mkfs.{kind}"));
     tool(make.args(["-q", force]).arg(&image), package);
-    let mut plug_in = Command::new("mount");
-    plug_in.args(["-n", "-o", "loop", "-t", kind]);
-    tool(plug_in.arg(&image).arg(at), "mount");
+    plug_in(&image, kind, at);
     // ext4 makes it, and it is nothing of Alice's.
     let _ = fs::remove_dir(at.join("lost+found"));
-    Mounted(at.to_owned())
+    Mounted {
+        at: at.to_owned(),
+        image: Some((image, kind.to_owned())),
+    }
 }
 
 /// A file system in memory at `at`.
 pub fn memory(at: &Path) -> Mounted {
     let size = Some("size=256M");
     mount(Some("memory"), at, Some("tmpfs"), MsFlags::empty(), size).unwrap();
-    Mounted(at.to_owned())
+    Mounted::new(at)
 }
 
 /// An overlay at `at`: what is written goes to a folder beside.
@@ -79,7 +110,7 @@ pub fn overlay(world: &World, at: &Path) -> Mounted {
     let flags = MsFlags::empty();
     mount(Some("overlay"), at, Some("overlay"), flags, Some(&*options)).unwrap();
     umount2(&below, MntFlags::MNT_DETACH).unwrap();
-    Mounted(at.to_owned())
+    Mounted::new(at)
 }
 
 /// A FUSE at `at`; what is written lies in a folder of the world, where a test looks past the FUSE.

@@ -25,6 +25,11 @@ const OPEN_PLACE: OFlag = OFlag::O_PATH
     .union(OFlag::O_DIRECTORY)
     .union(OFlag::O_CLOEXEC);
 
+const OPEN_FOLDER: OFlag = OFlag::O_RDONLY
+    .union(OFlag::O_DIRECTORY)
+    .union(OFlag::O_NONBLOCK)
+    .union(OFlag::O_CLOEXEC);
+
 /// Device and inode of a folder.
 pub type Identity = (u64, u64);
 
@@ -57,6 +62,14 @@ pub fn identity(path: &Path) -> Option<Identity> {
     use std::os::unix::fs::MetadataExt;
     let there = std::fs::metadata(path).ok()?;
     there.is_dir().then(|| (there.dev(), there.ino()))
+}
+
+/// Whether this process alone may not look into a folder that its person may look into. A disk that
+/// was taken out and put in again has the numbers it had, and is another one for Landlock.
+pub fn is_kept_out(path: &Path) -> bool {
+    // access(2) is not asked of Landlock.
+    let person = access(path, AccessFlags::R_OK | AccessFlags::X_OK).is_ok();
+    person && open(path, OPEN_FOLDER, Mode::empty()).err() == Some(Errno::EACCES)
 }
 
 /// Opens all places, as far as they answer in time.
