@@ -6,9 +6,10 @@ use zbus::OwnedObjectPath;
 
 use crate::bus::{Account, job_number};
 use crate::commands::Context;
-use crate::exit::{Exit, Result};
+use crate::exit::{Exit, Failure, Result};
 use crate::job::follow::{End, follow};
 use crate::json;
+use crate::text;
 
 /// Options of `sync`.
 #[derive(Debug, Args)]
@@ -49,7 +50,7 @@ impl Context<'_> {
     /// Follows a sync to its end, and says what it carried.
     ///
     /// # Errors
-    /// What the sync ended in.
+    /// What the sync ended in; [`Exit::Blocked`] when files wait.
     pub(super) async fn follow_sync(
         &self,
         account: &Account,
@@ -60,7 +61,19 @@ impl Context<'_> {
             End::Left => Ok(json!({ "job": json::job_ref(job), "outcome": null })),
             End::Done(outcome) => {
                 self.carried(&outcome);
-                Ok(json!({ "job": json::job_ref(job), "outcome": json::outcome(&outcome) }))
+                let (job, told) = (json::job_ref(job), json::outcome(&outcome));
+                if outcome.pending_total == 0 {
+                    return Ok(json!({ "job": job, "outcome": told }));
+                }
+                let waits = format!(
+                    "not everything is in step: {} could not be synced now",
+                    text::count(outcome.pending_total, "file")
+                );
+                Err(Failure::new(Exit::Blocked, waits)
+                    .kind("UnsyncedData")
+                    .hint("The next sync tries again; `mooringctl why FILE` says why.")
+                    .with("job", job)
+                    .with("outcome", told))
             }
         }
     }

@@ -55,12 +55,14 @@ pub async fn run(context: &Context<'_>, args: Undelete) -> Result<Value> {
     };
     let job = terminal.patient(start).await?;
     let document = context.follow_sync(&account, &job).await?;
-    let message = document.pointer("/outcome/message").and_then(Value::as_str);
-    let waits = document
-        .pointer("/outcome/pending-total")
-        .and_then(Value::as_u64);
-    // What waits was told with its reason already.
-    if let (Some(message), Some(0)) = (message.filter(|m| !m.is_empty()), waits) {
+    let told = |key: &str| {
+        let told = document.pointer(key).and_then(Value::as_str);
+        told.filter(|told| !told.is_empty())
+    };
+    if let Some(path) = told("/outcome/path") {
+        terminal.line(&format!("It is there again: {path}"));
+    }
+    if let Some(message) = told("/outcome/message") {
         terminal.line(&text::sentence(message));
     }
     Ok(document)

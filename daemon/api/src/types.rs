@@ -16,7 +16,7 @@ pub struct CollectionSpec {
 ///
 /// `Inspect` needs `storage` and looks at `collections` and `identity`; it ignores the rest.
 #[derive(Debug, Default, SerializeDict, DeserializeDict, Type)]
-#[zbus(signature = "dict", rename_all = "kebab-case")]
+#[zbus(signature = "dict", rename_all = "kebab-case", deny_unknown_fields)]
 pub struct SignInOptions {
     /// The folder that is the storage, absolute.
     pub storage: Option<Vec<u8>>,
@@ -87,7 +87,7 @@ pub struct CollectionStatus {
 
 /// Options of `Account.PlanSignOut`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, SerializeDict, DeserializeDict, Type)]
-#[zbus(signature = "dict", rename_all = "kebab-case")]
+#[zbus(signature = "dict", rename_all = "kebab-case", deny_unknown_fields)]
 pub struct PlanOptions {
     /// Collections whose files stay; `all` for every one.
     pub keep: Option<Vec<String>>,
@@ -200,7 +200,7 @@ pub struct Plan {
 
 /// Options of `Account.SignOut`.
 #[derive(Debug, Default, SerializeDict, DeserializeDict, Type)]
-#[zbus(signature = "dict", rename_all = "kebab-case")]
+#[zbus(signature = "dict", rename_all = "kebab-case", deny_unknown_fields)]
 pub struct SignOutOptions {
     /// Collections whose files stay; the same as in the plan.
     pub keep: Option<Vec<String>>,
@@ -211,7 +211,7 @@ pub struct SignOutOptions {
 
 /// Options of `Account.ChangePassword`; both are needed.
 #[derive(Debug, Default, SerializeDict, DeserializeDict, Type)]
-#[zbus(signature = "dict", rename_all = "kebab-case")]
+#[zbus(signature = "dict", rename_all = "kebab-case", deny_unknown_fields)]
 pub struct ChangePasswordOptions {
     /// The password that holds now: the read end of a pipe, or a sealed memfd.
     pub password: Option<OwnedFd>,
@@ -221,7 +221,7 @@ pub struct ChangePasswordOptions {
 
 /// Options of `Account.ResetPassword`; all are needed.
 #[derive(Debug, Default, SerializeDict, DeserializeDict, Type)]
-#[zbus(signature = "dict", rename_all = "kebab-case")]
+#[zbus(signature = "dict", rename_all = "kebab-case", deny_unknown_fields)]
 pub struct ResetPasswordOptions {
     /// The recovery code, in any case and spacing: the read end of a pipe, or a sealed memfd.
     pub recovery_code: Option<OwnedFd>,
@@ -234,7 +234,7 @@ pub struct ResetPasswordOptions {
 
 /// Options of `Job.Retry`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, SerializeDict, DeserializeDict, Type)]
-#[zbus(signature = "dict", rename_all = "kebab-case")]
+#[zbus(signature = "dict", rename_all = "kebab-case", deny_unknown_fields)]
 pub struct RetryOptions {
     /// Leave the files that block the job on this device, moved to `~/Kept from ACCOUNT/`.
     pub keep_here: Option<bool>,
@@ -306,7 +306,7 @@ pub struct Problem {
 
 /// Options of `Files.Restore`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, SerializeDict, DeserializeDict, Type)]
-#[zbus(signature = "dict", rename_all = "kebab-case")]
+#[zbus(signature = "dict", rename_all = "kebab-case", deny_unknown_fields)]
 pub struct RestoreOptions {
     /// What to restore, as a path below the backup's folder; everything without one.
     pub path: Option<Vec<u8>>,
@@ -412,7 +412,7 @@ pub struct JobOutcome {
     pub left: u64,
     /// Files that somebody else took off the device before they could be removed.
     pub gone_before: u64,
-    /// The folder of a backup that was taken.
+    /// The folder of a backup that was taken. Of an undelete, the file as it is here again.
     pub path: Vec<u8>,
     /// Files backed up or restored, or, by `verify`, found with a good copy.
     pub copied: u64,

@@ -32,8 +32,8 @@ pub enum Wish {
 }
 
 /// What is said of a file that came back without a check.
-const UNCHECKED: &str = "it was not checked: the trash does not know which bytes it had (only an \
-                         earlier Mooring, or a full storage, notes none)";
+const UNCHECKED: &str = "it was not checked: it was back already, or the trash does not know which \
+                         bytes it had (an earlier Mooring, or a full storage, notes none)";
 
 pub(super) const KIND: &str = "sync";
 
@@ -117,18 +117,21 @@ pub(super) async fn run(mut job: Job, account: Account, wish: Wish) {
     let broker = job.broker.clone();
     let synced = job.drive(true, sync(&broker, &account, &wish)).await;
     let outcome = match synced {
-        Ok((report, checked)) => {
+        Ok((report, back)) => {
             broker.recovered(&account.id);
             if let Err(failure) = broker.refresh(&account).await {
                 tracing::warn!(account = account.id, error = %failure, "no counts after a sync");
             }
-            // Files that wait are not in step.
-            if report.pending_total == 0 {
+            // Files that wait, or wait for an answer, are not in step.
+            if report.pending_total == 0 && report.held == 0 {
                 job.show(|view| view.stage = "synced");
             }
             let mut outcome = outcome(report);
-            if !checked && outcome.message.is_empty() {
-                outcome.message = UNCHECKED.to_owned();
+            if let Some((path, checked)) = back {
+                outcome.path = path;
+                if !checked && outcome.message.is_empty() {
+                    outcome.message = UNCHECKED.to_owned();
+                }
             }
             outcome
         }
@@ -142,27 +145,27 @@ pub(super) async fn run(mut job: Job, account: Account, wish: Wish) {
     job.end(account, outcome);
 }
 
-/// Answers, too, whether what came back from the trash, if anything did, was checked.
+/// Answers, too, as what a file came back from the trash, if one did, and whether it was checked.
 async fn sync(
     broker: &Broker,
     account: &Account,
     wish: &Wish,
-) -> Result<(SyncReport, bool), Failure> {
+) -> Result<(SyncReport, Option<(Vec<u8>, bool)>), Failure> {
     let read_back = broker.rules.in_force().settings.read_back;
     let wish = wish.clone();
     let asked = broker.workers.ask(account.spec(), move |live, id| {
         let wish = wish.clone();
         Box::pin(async move {
-            let (worker, mut checked) = (live.proxy(), true);
+            let (worker, mut back) = (live.proxy(), None);
             let report = match &wish {
                 Wish::Answer { delete } => worker.answer(&id, *delete, read_back).await?,
                 Wish::Sync => worker.sync(&id, read_back).await?,
                 Wish::Undelete { file, damaged } => {
-                    (_, checked) = worker.undelete(&id, file, *damaged).await?;
+                    back = Some(worker.undelete(&id, file, *damaged).await?);
                     worker.sync(&id, read_back).await?
                 }
             };
-            Ok((report, checked))
+            Ok((report, back))
         })
     });
     asked.await

@@ -58,6 +58,7 @@ pub fn sign_in<F: Files>(
     }
     let collections: Vec<_> = account.spec.collections.iter().map(|(c, _)| *c).collect();
     let ledger = sync::sync(account, &collections, Phase::Arriving)?;
+    ledger.expect_room()?;
     let check = returned::check(account)?;
     if account.state.epoch()? == Epoch::New {
         account.state.set_epoch(Epoch::Active)?;
@@ -119,6 +120,7 @@ pub fn answer<F: Files>(
 }
 
 fn finish<F: Files>(account: &Account<F>, ledger: &Ledger) -> Result<()> {
+    ledger.expect_room()?;
     if ledger.waiting.total > 0 {
         return Ok(());
     }

@@ -1,6 +1,8 @@
 //! What an operation found that a person should know: files that have to wait, and numbers.
 
-use crate::error::FileTrouble;
+use mooring_core::receipt::readable;
+
+use crate::error::{Error, FileTrouble, Result};
 
 /// How many files are named where a message has room for some only.
 pub const NAMED: usize = 100;
@@ -53,9 +55,35 @@ pub struct Ledger {
     pub copies_here: u64,
     /// Files looked at.
     pub seen: u64,
+    /// The first file that there is no room for, which keeps no other one waiting.
+    pub no_room: Option<String>,
 }
 
 impl Ledger {
+    /// A file that there is no room for, and what it needs.
+    pub fn no_room(&mut self, path: Vec<u8>, needs: &str) {
+        let why = format!("no space is left for it: {needs}; free some space, or have it ignored");
+        let first = || {
+            format!(
+                "no space is left for {}: {needs}; free some space and try again",
+                readable(&path)
+            )
+        };
+        self.no_room.get_or_insert_with(first);
+        self.waiting.add(path, &why);
+    }
+
+    /// A full disk is told as one once everything else was carried.
+    ///
+    /// # Errors
+    /// [`Error::NoSpace`].
+    pub fn expect_room(&self) -> Result<()> {
+        match &self.no_room {
+            Some(why) => Err(Error::NoSpace(why.clone())),
+            None => Ok(()),
+        }
+    }
+
     /// A file that has to wait, and why.
     pub fn pending(&mut self, path: Vec<u8>, FileTrouble(reason): FileTrouble) {
         self.waiting.add(path, &reason);

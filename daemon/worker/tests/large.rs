@@ -224,6 +224,42 @@ fn a_full_disk_keeps_nothing_of_it() {
     assert_carried(&stage, &film(LENGTH), "with room again");
 }
 
+/// One file that is larger than all that is free keeps no other one waiting, and a sign-out names it.
+#[test]
+fn a_file_that_there_is_no_room_for_keeps_no_other_waiting() {
+    let stage = stage();
+    let (nas, used) = (stage.nas, stage.twin.used(stage.nas));
+    let capacity = |more: u64| {
+        stage
+            .twin
+            .configure(nas, |disk| disk.capacity = Some(used + more))
+    };
+    capacity(LENGTH as u64 / 2);
+    let small = format!("{PHOTOS}/zebra.jpg");
+    stage.twin.write_durable(&small, "zebra").unwrap();
+    let ended = sync(&stage.account());
+    assert!(
+        matches!(&ended, Err(Error::NoSpace(why)) if why.contains("film.mov")),
+        "{ended:?}"
+    );
+    let stored = |name: &str| stage.twin.exists(format!("{STORAGE}/Photos/{name}"));
+    assert!(stored("zebra.jpg") && !stored("film.mov"));
+    assert_eq!(parts(&stage), Vec::<String>::new());
+
+    let account = stage.account();
+    let drained = mooring_worker::leave::drain(&account, &[]).unwrap();
+    assert_eq!(drained.unsynced_total, 1, "{drained:?}");
+    assert!(drained.unsynced[0].0.ends_with(b"film.mov"), "{drained:?}");
+    assert!(
+        drained.unsynced[0].1.contains("no space is left"),
+        "{drained:?}"
+    );
+    mooring_worker::leave::stay(&account).unwrap();
+    capacity(4 * LENGTH as u64);
+    sync(&account).unwrap();
+    assert_carried(&stage, &film(LENGTH), "with room again");
+}
+
 #[test]
 fn an_unfinished_download_goes_with_the_account() {
     let mut stage = stage();

@@ -2,6 +2,7 @@
 //! durable, then put in place without ever replacing what nobody expected, then recorded.
 
 mod put;
+mod room;
 
 use std::ffi::OsString;
 use std::io;
@@ -85,15 +86,16 @@ pub fn carry<F: Files>(
         known_good,
         ..
     } = place.end(way);
-    let numbered: Vec<_> = loads.iter().enumerate().collect();
+    let loads = room::that_may_fit(account, place, way, loads, ledger)?;
+    let numbered: Vec<_> = loads.iter().copied().enumerate().collect();
     let folders = LastFolder::default();
-    let told = LargeBytes::new(account, way, loads, ledger);
+    let told = LargeBytes::new(account, way, &loads, ledger);
     let staged = pool::map(account.files.parallelism(), &numbered, |(nr, load)| {
         stage(account, place, (&folders, &told), load, *nr, !known_good)
     });
     let mut ready = Vec::new();
     let mut fatal = None;
-    for (load, staged) in loads.iter().zip(staged) {
+    for (load, staged) in loads.into_iter().zip(staged) {
         match staged {
             Ok(staged) => ready.push(staged),
             Err(Failed::One(why)) => ledger.pending(place.shown_key(&load.key), why),
@@ -232,7 +234,7 @@ struct LargeBytes<'a, F: Files> {
 }
 
 impl<'a, F: Files> LargeBytes<'a, F> {
-    fn new(account: &'a Account<F>, way: Way, loads: &[Load], ledger: &Ledger) -> Self {
+    fn new(account: &'a Account<F>, way: Way, loads: &[&Load], ledger: &Ledger) -> Self {
         let done = ledger.uploaded + ledger.downloaded;
         let large = loads.iter().filter(|load| is_large(account, load));
         Self {
