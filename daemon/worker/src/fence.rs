@@ -82,8 +82,27 @@ impl Fence {
         Ok(())
     }
 
+    /// Passes when none of these folders was inside and is not there any more: only another worker can
+    /// make it anew.
+    fn expect_there(&self, paths: &[&Path]) -> Result<()> {
+        let Some(inside) = &self.inside else {
+            return Ok(());
+        };
+        let was_there = |path: &Path| inside.iter().any(|(there, _)| there == path);
+        match paths
+            .iter()
+            .find(|path| was_there(path) && identity(path).is_none())
+        {
+            Some(path) => Err(Error::Unfenced(format!(
+                "{} went after the worker had fenced itself in; another one has to look for it",
+                readable(path.as_os_str().as_bytes())
+            ))),
+            None => Ok(()),
+        }
+    }
+
     /// Does something with folders that have to be inside, before it and, should it fail, after it:
-    /// one that it made, or that came meanwhile, is why.
+    /// one that it made, or that came or went meanwhile, is why.
     ///
     /// # Errors
     /// [`Error::Unfenced`], or what the work says.
@@ -92,6 +111,7 @@ impl Fence {
         work().or_else(|error| {
             if !matches!(error, Error::Cancelled) {
                 self.expect_inside(paths.iter().copied())?;
+                self.expect_there(paths)?;
             }
             Err(error)
         })

@@ -182,10 +182,16 @@ pub fn open<F: Files>(account: &Account<F>, collection: Collection) -> Result<Pl
             readable(local_path.as_os_str().as_bytes())
         ))
     };
-    let local = files
-        .open_root(&local_path)
-        .map_err(|e| gone(format!("cannot be opened ({e})")))?;
-    check_marker(account, &local, collection, true).map_err(gone)?;
+    let local = files.open_root(&local_path).map_err(|e| match e.kind() {
+        io::ErrorKind::NotFound => gone(format!("is not there: mount its disk, or {FILL}")),
+        _ => gone(format!("cannot be opened ({e})")),
+    })?;
+    check_marker(account, &local, collection, true).map_err(|why| {
+        match is_marked(files, &local) {
+            true => gone(why),
+            false => gone(format!("{why}. Where it is empty, you can {FILL}")),
+        }
+    })?;
 
     let staging = durable::ensure_dir(files, &local, Path::new(STAGING), true)
         .map_err(|e| Error::io("make the staging folder in", &local_path, e))?;
@@ -213,6 +219,14 @@ pub fn open<F: Files>(account: &Account<F>, collection: Collection) -> Result<Pl
         here,
         there,
     })
+}
+
+/// What a person can do about a root that was removed.
+const FILL: &str = "have it made anew and its files brought back (mooringctl resolve --keep)";
+
+/// Whether anything is a marker there, readable or not.
+fn is_marked<F: Files>(files: &F, root: &F::Dir) -> bool {
+    files.stat(root, os(MARKER.as_bytes())).is_ok()
 }
 
 pub(crate) fn check_marker<F: Files>(

@@ -20,7 +20,7 @@ use crate::partial;
 use crate::place::{self, open_storage, put_marker};
 use crate::readback;
 use crate::returned;
-use crate::state::Epoch;
+use crate::state::{Epoch, Item, Key};
 use crate::sync::{self, Looked};
 use crate::trash;
 use crate::trouble::Ledger;
@@ -109,6 +109,9 @@ pub fn answer<F: Files>(
     if account.state.epoch()? == Epoch::New {
         return Err(account.state.missing());
     }
+    if answer == Some(Answer::Keep) {
+        fill_roots(account)?;
+    }
     let collections: Vec<_> = account.spec.collections.iter().map(|(c, _)| *c).collect();
     let (mut ledger, looked) = sync::sync_with(account, &collections, Phase::Active, answer)?;
     for collection in collections.into_iter().filter(|_| read_back) {
@@ -117,6 +120,51 @@ pub fn answer<F: Files>(
     trash::expire(account)?;
     finish(account, &ledger)?;
     Ok((ledger, looked))
+}
+
+/// Makes the roots anew that were removed, and marks those that are empty: whoever answers that
+/// everything is to be kept wants their files back. Nothing else about a root without a marker can be
+/// told, so that nothing else makes one.
+fn fill_roots<F: Files>(account: &Account<F>) -> Result<()> {
+    let files = &account.files;
+    open_storage(account)?;
+    for (collection, path) in &account.spec.collections {
+        let fail = |e| Error::io("look at", path, e);
+        match files.open_root(path) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+            Err(e) => return Err(fail(e)),
+            Ok(root) => {
+                let marked = place::read_marker(files, &root).map_err(fail)?.is_some();
+                if marked || !left::is_empty(files, &root).map_err(fail)? {
+                    continue;
+                }
+            }
+        }
+        // Before there is a marker again: from then on, what is missing here is a deletion.
+        hold_all(account, *collection)?;
+        make_local(account, *collection, path)?;
+        let root = files.open_root(path).map_err(fail)?;
+        put_marker(files, &root, path, &account.spec.marker(*collection, true))?;
+    }
+    Ok(())
+}
+
+/// Holds every file of a collection: none of them goes or comes back without an answer.
+fn hold_all<F: Files>(account: &Account<F>, collection: Collection) -> Result<()> {
+    for folder in account.state.item_folders(collection)? {
+        let items = account.state.items(collection, &folder)?;
+        let held = items.into_iter().filter(|item| !item.gone && !item.held);
+        let held = held.map(|item| {
+            let key = Key {
+                collection,
+                folder: folder.clone(),
+                name: item.name.clone(),
+            };
+            (key, Item { held: true, ..item })
+        });
+        account.state.record(&held.collect::<Vec<_>>(), &[])?;
+    }
+    Ok(())
 }
 
 fn finish<F: Files>(account: &Account<F>, ledger: &Ledger) -> Result<()> {

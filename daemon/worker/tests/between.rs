@@ -333,3 +333,33 @@ fn a_dead_sync_of_a_kept_collection_holds_nothing_up() {
         }
     }
 }
+
+/// A root that somebody removed is filled anew when asked, whatever dies meanwhile: at no moment is
+/// what is missing there taken for deletions.
+#[test]
+fn no_death_makes_deletions_of_a_root_that_is_filled_anew() {
+    let names = [("a.jpg", "a"), ("trip/b.jpg", "b")];
+    for at in 1..MANY {
+        let mut stage = in_step(&names);
+        stage.twin.remove(PHOTOS).unwrap();
+        stage.twin.settle();
+        let keep = Some(mooring_worker::delete::Answer::Keep);
+        let fuse = stage.twin.fuse().clone();
+        fuse.set(Some(fuse.count() + at));
+        let died = signin::answer(&stage.account(), true, keep).is_err();
+        stage.twin.restart(at);
+        // The daemon syncs by itself, too, before the person answers again.
+        let _ = signin::sync_now(&stage.account(), true);
+        signin::answer(&stage.account(), true, keep).unwrap();
+        for (name, _) in names {
+            assert!(
+                here(&stage, name) && stored(&stage, name),
+                "died at effect {at}"
+            );
+        }
+        if !died {
+            return;
+        }
+    }
+    panic!("it never ended");
+}

@@ -4,7 +4,7 @@
 use std::fs::{self, File};
 
 use mooring_api::{PlanOptions, RetryOptions, SignOutOptions};
-use mooring_tests::World;
+use mooring_tests::{Manifest, World};
 
 use crate::disk::{Disk, show_at, world};
 use crate::stage::{
@@ -175,6 +175,48 @@ async fn another_storage_in_its_place_is_refused() {
     disk.plug_in();
     let _ = sync(&world).await.expect_code(0);
     before.assert_same(&copies(&world));
+}
+
+/// The same but for the modes of folders, which only a return has written down.
+#[track_caller]
+fn same_files(before: &Manifest, after: &Manifest) {
+    let differences = before.differences(after);
+    assert!(
+        differences.iter().all(|d| d.contains("kind: Folder")),
+        "{differences:?}"
+    );
+}
+
+/// Whoever removed a collection's folder, and did not mean to, is told the way back.
+#[tokio::test]
+async fn a_root_that_was_removed_is_filled_anew_when_asked() {
+    let world = world();
+    let (_daemon, before) = signed_in(&world).await;
+    let photos = world.account_folder(ALICE).join("Photos");
+    for emptied in [false, true] {
+        std::fs::remove_dir_all(&photos).unwrap();
+        if emptied {
+            std::fs::create_dir(&photos).unwrap();
+        }
+        let told = sync(&world).await.expect_code(1);
+        assert!(told.stderr.contains("resolve --keep"), "{told:?}");
+        expect_attention(&world, "home-gone", "resolve --keep").await;
+        let told = world.ctl(&["resolve", ALICE, "--delete", "--yes"]).run();
+        assert_ne!(
+            told.await.code,
+            0,
+            "a folder that is not there says nothing"
+        );
+        same_files(&before, &copies(&world));
+        let _ = world
+            .ctl(&["resolve", ALICE, "--keep"])
+            .run()
+            .await
+            .expect_code(0);
+        same_files(&before, &belongings(&world));
+        same_files(&before, &copies(&world));
+        assert_eq!(state(&world).await.0, "active");
+    }
 }
 
 #[tokio::test]
