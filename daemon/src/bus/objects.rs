@@ -126,7 +126,11 @@ pub(super) async fn all_of<I: Interface>(
 }
 
 pub(super) fn denied(failure: Failure) -> fdo::Error {
-    fdo::Error::AccessDenied(failure.to_string())
+    let message = failure.to_string();
+    match failure {
+        Failure::Busy(_) => fdo::Error::LimitsExceeded(message),
+        _ => fdo::Error::AccessDenied(message),
+    }
 }
 
 /// `org.freedesktop.DBus.Properties` of an object, for its owner and administrators.
