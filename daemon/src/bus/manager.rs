@@ -144,10 +144,9 @@ impl ManagerObject {
     ) -> Result<PolicySimulation> {
         let (_caller, shared) = self.persons.admit(&header).await?;
         let source = policy_file(name, file).await?;
-        let broker = &shared.broker;
-        let simulated = source.map_err(|problem| vec![problem]);
-        let simulated = simulated.and_then(|source| broker.simulate(source));
-        Ok(simulated_as_told(name, simulated))
+        let broker = shared.broker.clone();
+        let simulate = move || source.map_err(|p| vec![p]).and_then(|s| broker.simulate(s));
+        Ok(super::bundle::simulated(name, simulate).await?)
     }
 
     async fn simulate_bundle(
@@ -345,6 +344,7 @@ pub(super) fn simulated_as_told(
     };
     PolicySimulation {
         findings: Vec::new(),
+        changes_total: simulation.changes_total as u64,
         replaces: simulation.replaces.unwrap_or_default(),
         changes: simulation.changes.into_iter().filter_map(change).collect(),
         conflicts: simulation
