@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use mooring_core::identity;
 
+use crate::workers::{Said, shorten};
 use crate::{launch, store};
 
 /// What went wrong, with a sentence for a person.
@@ -73,8 +74,8 @@ pub enum Failure {
     #[error("{0}")]
     Inhibited(String),
     /// The worker answered with an error, or is gone.
-    #[error("{}", .0.message())]
-    Worker(#[from] mooring_wire::Error),
+    #[error("{}", worker_said(.0))]
+    Worker(#[source] mooring_wire::Error),
     /// No worker can be started.
     #[error(transparent)]
     Launch(#[from] launch::Error),
@@ -144,3 +145,17 @@ fn wait(next_attempt: u64) -> String {
     let when = mooring_core::receipt::timestamp(next_attempt);
     format!("; the next try is allowed at {when}")
 }
+impl From<mooring_wire::Error> for Failure {
+    fn from(mut error: mooring_wire::Error) -> Self {
+        error.hold();
+        Self::Worker(error)
+    }
+}
+
+/// An error that no worker should give has a text, too.
+fn worker_said(error: &mooring_wire::Error) -> String {
+    let mut message = error.message();
+    shorten(&mut message);
+    message
+}
+

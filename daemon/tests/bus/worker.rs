@@ -54,6 +54,8 @@ pub struct State {
     pub withdrawn: Vec<String>,
 }
 
+    /// What a sync says that it does, instead of "uploading".
+    pub activity: Option<String>,
 /// Starts such workers, and is what they share: their disk.
 #[derive(Clone)]
 pub struct Fake {
@@ -377,13 +379,14 @@ impl Service {
         #[zbus(signal_emitter)] emitter: SignalEmitter<'_>,
     ) -> Result<SyncReport> {
         let progress = Progress {
-            activity: "uploading".into(),
+            activity: activity.unwrap_or_else(|| "uploading".into()),
             done: 1,
             total: 2,
             ..Progress::default()
         };
         Self::progressed(&emitter, &account, progress).await?;
         self.act("sync").await?;
+        let activity = self.fake.state().activity.clone();
         self.fake.syncs.send_modify(|count| *count += 1);
         Ok(SyncReport {
             uploaded: 2,
