@@ -1,7 +1,7 @@
 //! The object of the daemon as a whole.
 
 use std::collections::BTreeMap;
-use std::os::unix::ffi::OsStrExt;
+use std::os::unix::ffi::OsStringExt;
 use std::sync::Arc;
 
 use mooring_api::{
@@ -189,15 +189,13 @@ impl ManagerObject {
     ) -> Result<Vec<ReceiptSummary>> {
         let (_caller, shared) = self.persons.admit(&header).await?;
         let receipts = shared.broker.list_receipts().await?;
-        let summary = |(receipt, path): (mooring_core::receipt::Receipt, std::path::PathBuf)| {
-            ReceiptSummary {
-                when: mooring_core::receipt::seconds(&receipt.signed_out_at).unwrap_or(0),
-                removed: receipt.collections.iter().map(|c| c.removed_files).sum(),
-                left: receipt.left.len() as u64,
-                path: path.as_os_str().as_bytes().to_vec(),
-                id: receipt.id,
-                identity: receipt.identity,
-            }
+        let summary = |receipt: crate::receipts::Summary| ReceiptSummary {
+            when: mooring_core::receipt::seconds(&receipt.signed_out_at).unwrap_or(0),
+            removed: receipt.removed,
+            left: receipt.left,
+            path: receipt.path.into_os_string().into_vec(),
+            id: receipt.id,
+            identity: receipt.identity,
         };
         Ok(receipts.into_iter().map(summary).collect())
     }
@@ -344,9 +342,9 @@ pub(super) fn simulated_as_told(
     };
     PolicySimulation {
         findings: Vec::new(),
-        changes_total: simulation.changes_total as u64,
         replaces: simulation.replaces.unwrap_or_default(),
         changes: simulation.changes.into_iter().filter_map(change).collect(),
+        changes_total: simulation.changes_total as u64,
         conflicts: simulation
             .conflicts
             .iter()
