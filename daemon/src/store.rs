@@ -78,6 +78,12 @@ pub enum Error {
         /// Why, and what to do.
         why: String,
     },
+    /// No more password tries can be remembered, so that none can be made.
+    #[error(
+        "wrong passwords of {} storages are waited for, the most: try again in a quarter of an hour",
+        rows::MAX_ATTEMPTS
+    )]
+    TriesFull,
     /// An outcome of a job cannot be encoded.
     #[error("how a job ended cannot be written down: {0}")]
     Outcome(zbus::Error),
