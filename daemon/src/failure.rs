@@ -126,6 +126,25 @@ impl Failure {
         matches!(self, Self::Worker(mooring_wire::Error::Unfenced(_)))
     }
 
+    /// The same to somebody else who waits for it: its kind, as far as there is one to act on, and its
+    /// sentence.
+    #[must_use]
+    pub fn again(&self) -> Self {
+        use mooring_wire::Error as Worker;
+        let said = self.to_string();
+        match self {
+            Self::NotFound(_) => Self::NotFound(said),
+            Self::InvalidArgument(_) => Self::InvalidArgument(said),
+            Self::Busy(_) | Self::Worker(Worker::Busy(_)) => Self::Busy(said),
+            Self::SecretsLocked(_) | Self::Store(store::Error::Locked { .. }) => {
+                Self::SecretsLocked(said)
+            }
+            Self::Cancelled(_) => Self::Cancelled(said),
+            Self::Worker(Worker::StorageGone(_)) => Self::Worker(Worker::StorageGone(said)),
+            _ => Self::Internal(said),
+        }
+    }
+
     /// When the next try of a password is allowed; 0 for now.
     pub fn next_attempt(&self) -> u64 {
         match self {
@@ -138,13 +157,6 @@ impl Failure {
     }
 }
 
-fn wait(next_attempt: u64) -> String {
-    if next_attempt == 0 {
-        return String::new();
-    }
-    let when = mooring_core::receipt::timestamp(next_attempt);
-    format!("; the next try is allowed at {when}")
-}
 impl From<mooring_wire::Error> for Failure {
     fn from(mut error: mooring_wire::Error) -> Self {
         error.hold();
@@ -159,3 +171,38 @@ fn worker_said(error: &mooring_wire::Error) -> String {
     message
 }
 
+fn wait(next_attempt: u64) -> String {
+    if next_attempt == 0 {
+        return String::new();
+    }
+    let when = mooring_core::receipt::timestamp(next_attempt);
+    format!("; the next try is allowed at {when}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bus::error::to_api;
+
+    #[test]
+    fn whoever_else_waits_is_told_the_same() {
+        let locked = store::Error::Locked {
+            account: "a1".to_owned(),
+            why: "the keyring is locked".to_owned(),
+        };
+        for failure in [
+            Failure::SecretsLocked("the keyring is locked".to_owned()),
+            locked.into(),
+            Failure::Busy("wait".to_owned()),
+            Failure::NotFound("gone".to_owned()),
+            mooring_wire::Error::StorageGone("not mounted".to_owned()).into(),
+            Failure::Internal("no memory".to_owned()),
+        ] {
+            let (again, first) = (to_api(&failure.again()), to_api(&failure));
+            assert_eq!(
+                (again.kind(), again.message()),
+                (first.kind(), first.message())
+            );
+        }
+    }
+}

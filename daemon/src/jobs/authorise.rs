@@ -82,10 +82,7 @@ impl Job {
                 self.show_blocked(blocked.clone());
                 (Err(failure), Ok(Tried::Wrong(blocked)))
             }
-            Err(failure) => {
-                let told = Failure::Internal(failure.to_string());
-                (Err(told), Err(failure))
-            }
+            Err(failure) => (Err(failure.again()), Err(failure)),
         };
         if let Some(reply) = reply {
             // Whoever asked may be gone.
