@@ -86,7 +86,7 @@ impl Arrived<'_> {
     }
 
     /// Whether whoever calls may see what the call is about.
-    pub fn sees(&self) -> bool {
+    fn sees(&self) -> bool {
         let sight = match self.gate.mode {
             Mode::Session => Sight(None),
             Mode::System => Sight(Some(self.known.uid)),
@@ -95,8 +95,9 @@ impl Arrived<'_> {
     }
 
     /// Lets the call in, or not. What the organisation says (`policy`) comes before what polkit says:
-    /// what it denies is no question for anybody's password. In session mode it is asked where the
-    /// call is carried out, and only there.
+    /// what it denies is no question for anybody's password. To whoever may not even see what the call
+    /// is about it would tell of it: so they, as everybody in session mode, hear it where the call is
+    /// carried out, and only there.
     ///
     /// # Errors
     /// What `policy` says; [`Failure::NotAuthorized`].
@@ -106,13 +107,16 @@ impl Arrived<'_> {
         about: About,
         policy: impl FnOnce() -> Result<(), Failure>,
     ) -> Result<Caller, Failure> {
+        let sees = self.sees();
         let Self {
             gate,
             known,
             action,
         } = self;
         if gate.mode == Mode::System {
-            policy()?;
+            if sees {
+                policy()?;
+            }
             gate.permit(&known, action, connection, about).await?;
         }
         Ok(Caller {
