@@ -14,6 +14,10 @@ use crate::world::BOUND;
 
 /// What a method does when it is called next.
 pub enum Act {
+    /// Answers as always.
+    Pass,
+    /// Answers as always, and the next call of another method does this.
+    Then(&'static str, Box<Act>),
     /// Answers this error.
     Fail(Error),
     /// The process dies.
@@ -50,12 +54,12 @@ pub struct State {
     pub requests: Vec<DeviceRequest>,
     /// What they were answered: request, state, message.
     pub answers: Vec<(String, String, String)>,
+    /// What a sync says that it does, instead of "uploading".
+    pub activity: Option<String>,
     /// The sign-ins that were taken out of the storage's list.
     pub withdrawn: Vec<String>,
 }
 
-    /// What a sync says that it does, instead of "uploading".
-    pub activity: Option<String>,
 /// Starts such workers, and is what they share: their disk.
 #[derive(Clone)]
 pub struct Fake {
@@ -200,7 +204,11 @@ impl Service {
             state.acts.get_mut(method).and_then(VecDeque::pop_front)
         };
         match act {
-            None => Ok(()),
+            None | Some(Act::Pass) => Ok(()),
+            Some(Act::Then(method, act)) => {
+                self.fake.next(method, *act);
+                Ok(())
+            }
             Some(Act::Fail(error)) => Err(error),
             Some(Act::Die) => {
                 self.death.send_replace(true);
@@ -378,6 +386,7 @@ impl Service {
         _read_back: bool,
         #[zbus(signal_emitter)] emitter: SignalEmitter<'_>,
     ) -> Result<SyncReport> {
+        let activity = self.fake.state().activity.clone();
         let progress = Progress {
             activity: activity.unwrap_or_else(|| "uploading".into()),
             done: 1,
@@ -386,7 +395,6 @@ impl Service {
         };
         Self::progressed(&emitter, &account, progress).await?;
         self.act("sync").await?;
-        let activity = self.fake.state().activity.clone();
         self.fake.syncs.send_modify(|count| *count += 1);
         Ok(SyncReport {
             uploaded: 2,
