@@ -429,10 +429,12 @@ fn listener(published: Arc<watch::Sender<Published>>, noticed: Arc<Noticed>) -> 
         Heard::Progressed(account, progress) => {
             published.send_if_modified(|p| show_progress(p, account, progress));
         }
-        Heard::Changed(account) => {
+        // A worker may say any name: what is not here is not kept.
+        Heard::Changed(account) if published.borrow().accounts.contains_key(account) => {
             tracing::debug!(account, "something changed");
             noticed.changed(account);
         }
+        Heard::Changed(_) => tracing::debug!("something changed that is of no account"),
         Heard::Gone => noticed.unwatched(),
     })
 }

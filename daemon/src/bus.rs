@@ -67,25 +67,21 @@ impl Shared {
         connection: &Connection,
         id: &str,
     ) -> Result<Caller, Failure> {
-        self.admit_by(header, connection, id, |_, _| Ok(())).await
+        self.admit_by(header, connection, id, |_| Ok(())).await
     }
 
-    /// The same where the organisation has a say. Its `policy` is asked about the account, and is
-    /// told whether whoever calls may see it: to others its answer must not tell anything of it.
+    /// The same where the organisation has a say. Its `policy` is asked about the account.
     async fn admit_by(
         &self,
         header: &Header<'_>,
         connection: &Connection,
         id: &str,
-        policy: impl FnOnce(&Account, bool) -> Result<(), Failure>,
+        policy: impl FnOnce(&Account) -> Result<(), Failure>,
     ) -> Result<Caller, Failure> {
         let account = self.published().account(id)?.account.clone();
         let about = About::identity(&account.identity);
         let arrived = self.gate.arrive(header, connection).await?;
-        let sees = arrived.sees();
-        arrived
-            .let_in(connection, about, || policy(&account, sees))
-            .await
+        arrived.let_in(connection, about, || policy(&account)).await
     }
 
     fn published(&self) -> tokio::sync::watch::Ref<'_, Published> {

@@ -21,7 +21,8 @@ use crate::failure::Failure;
 use crate::published::{AccountView, Holder};
 use crate::random;
 
-/// How long the storage may take to show its requests: they are looked at again later.
+/// How long the storage may take to show its requests, and to take an answer: they are looked at
+/// again later.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// How often the clock is looked at while a request waits for its hours: a timer knows nothing of a
@@ -130,15 +131,17 @@ impl Broker {
     ) -> Result<(), Failure> {
         let looking = self.looking(id).await?;
         let (asked, said) = (request.id.clone(), why.to_owned());
-        looking
-            .ask(move |live, id| {
-                let (asked, said) = (asked.clone(), said.clone());
-                Box::pin(async move {
-                    let worker = live.proxy();
-                    worker.answer_request(&id, &asked, state, &said).await
-                })
+        let answer = looking.ask(move |live, id| {
+            let (asked, said) = (asked.clone(), said.clone());
+            Box::pin(async move {
+                let worker = live.proxy();
+                worker.answer_request(&id, &asked, state, &said).await
             })
-            .await?;
+        });
+        let late = |_| Failure::Internal("the storage takes no answer in time".to_owned());
+        tokio::time::timeout(PATIENCE, answer)
+            .await
+            .map_err(late)??;
         drop(looking);
         let message = format!(
             "the device {} asked to sign out here, and {why}",

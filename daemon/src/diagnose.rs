@@ -15,7 +15,7 @@ const FENCE: &str = "use a kernel with Landlock, 6.2 or later, and `landlock` am
 impl Broker {
     /// Everything that was looked at, and how it is.
     pub async fn diagnose(&self) -> Vec<Diagnosis> {
-        let mut found = self.own();
+        let mut found = self.own().await;
         let live = match self.workers.live().await {
             Ok(live) => live,
             Err(failure) => {
@@ -72,7 +72,7 @@ impl Broker {
     }
 
     /// What is the broker's own.
-    fn own(&self) -> Vec<Diagnosis> {
+    async fn own(&self) -> Vec<Diagnosis> {
         let in_force = self.rules.in_force();
         let mut found = vec![match in_force.settings_problems.first() {
             None => ok("configuration", "the configuration is right"),
@@ -102,7 +102,7 @@ impl Broker {
         found.extend(self.surroundings_known());
         let missing = self.missing_accounts().into_iter();
         found.extend(missing.map(|said| bad("policy", &said, "sign in: mooringctl sign-in")));
-        found.push(match self.store.check() {
+        found.push(match self.checked_state().await {
             Ok(None) => ok("state", "the daemon's database is whole"),
             Ok(Some(said)) => bad(
                 "state",
@@ -119,7 +119,7 @@ impl Broker {
                 "what needs no password goes on; nothing is lost",
             ),
         });
-        found.push(match self.receipts.unreadable() {
+        found.push(match self.unreadable_receipts().await {
             Ok(unreadable) if unreadable.is_empty() => ok("receipts", "every receipt can be read"),
             Ok(unreadable) => warning(
                 "receipts",
@@ -133,6 +133,16 @@ impl Broker {
 }
 
 impl Broker {
+    /// What is damaged of the broker's own state, or nothing. Every page is read: others are served
+    /// meanwhile.
+    async fn checked_state(&self) -> Result<Option<String>, Failure> {
+        let store = self.store.clone();
+        match tokio::task::spawn_blocking(move || store.check()).await {
+            Ok(checked) => Ok(checked?),
+            Err(error) => Err(Failure::Internal(format!("it cannot be checked: {error}"))),
+        }
+    }
+
     /// Whether the facts are known that settings ask for.
     fn surroundings_known(&self) -> Vec<Diagnosis> {
         let wish = self.rules.in_force().settings.rest;

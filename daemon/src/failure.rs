@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use mooring_core::identity;
 
+use crate::workers::{Said, shorten};
 use crate::{launch, store};
 
 /// What went wrong, with a sentence for a person.
@@ -73,8 +74,8 @@ pub enum Failure {
     #[error("{0}")]
     Inhibited(String),
     /// The worker answered with an error, or is gone.
-    #[error("{}", .0.message())]
-    Worker(#[from] mooring_wire::Error),
+    #[error("{}", worker_said(.0))]
+    Worker(#[source] mooring_wire::Error),
     /// No worker can be started.
     #[error(transparent)]
     Launch(#[from] launch::Error),
@@ -125,6 +126,25 @@ impl Failure {
         matches!(self, Self::Worker(mooring_wire::Error::Unfenced(_)))
     }
 
+    /// The same to somebody else who waits for it: its kind, as far as there is one to act on, and its
+    /// sentence.
+    #[must_use]
+    pub fn again(&self) -> Self {
+        use mooring_wire::Error as Worker;
+        let said = self.to_string();
+        match self {
+            Self::NotFound(_) => Self::NotFound(said),
+            Self::InvalidArgument(_) => Self::InvalidArgument(said),
+            Self::Busy(_) | Self::Worker(Worker::Busy(_)) => Self::Busy(said),
+            Self::SecretsLocked(_) | Self::Store(store::Error::Locked { .. }) => {
+                Self::SecretsLocked(said)
+            }
+            Self::Cancelled(_) => Self::Cancelled(said),
+            Self::Worker(Worker::StorageGone(_)) => Self::Worker(Worker::StorageGone(said)),
+            _ => Self::Internal(said),
+        }
+    }
+
     /// When the next try of a password is allowed; 0 for now.
     pub fn next_attempt(&self) -> u64 {
         match self {
@@ -137,10 +157,52 @@ impl Failure {
     }
 }
 
+impl From<mooring_wire::Error> for Failure {
+    fn from(mut error: mooring_wire::Error) -> Self {
+        error.hold();
+        Self::Worker(error)
+    }
+}
+
+/// An error that no worker should give has a text, too.
+fn worker_said(error: &mooring_wire::Error) -> String {
+    let mut message = error.message();
+    shorten(&mut message);
+    message
+}
+
 fn wait(next_attempt: u64) -> String {
     if next_attempt == 0 {
         return String::new();
     }
     let when = mooring_core::receipt::timestamp(next_attempt);
     format!("; the next try is allowed at {when}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bus::error::to_api;
+
+    #[test]
+    fn whoever_else_waits_is_told_the_same() {
+        let locked = store::Error::Locked {
+            account: "a1".to_owned(),
+            why: "the keyring is locked".to_owned(),
+        };
+        for failure in [
+            Failure::SecretsLocked("the keyring is locked".to_owned()),
+            locked.into(),
+            Failure::Busy("wait".to_owned()),
+            Failure::NotFound("gone".to_owned()),
+            mooring_wire::Error::StorageGone("not mounted".to_owned()).into(),
+            Failure::Internal("no memory".to_owned()),
+        ] {
+            let (again, first) = (to_api(&failure.again()), to_api(&failure));
+            assert_eq!(
+                (again.kind(), again.message()),
+                (first.kind(), first.message())
+            );
+        }
+    }
 }

@@ -7,7 +7,7 @@ use crate::broker::Broker;
 use crate::failure::Failure;
 use crate::launch::Later;
 use crate::published::Holder;
-use crate::workers::Live;
+use crate::workers::{Live, Said};
 
 /// An account that somebody looks at. It is free again when this is dropped, whatever happened to
 /// whoever looked.
@@ -46,7 +46,7 @@ impl Looking<'_> {
     ///
     /// # Errors
     /// The worker's.
-    pub async fn ask<T>(
+    pub async fn ask<T: Said>(
         &self,
         ask: impl Fn(Arc<Live>, String) -> Later<'static, mooring_wire::Result<T>>
         + Clone

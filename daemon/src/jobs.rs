@@ -26,6 +26,7 @@ use crate::bus::error::to_api;
 use crate::failure::Failure;
 use crate::launch::Later;
 use crate::published::{Holder, JobState, JobView};
+use crate::workers::shorten;
 
 use journal::{Ending, Entry, Work};
 
@@ -384,10 +385,10 @@ pub fn resume(broker: &Arc<Broker>, entry: Entry) -> Result<Later<'static, ()>, 
 
 /// What a failure looks like to whoever has to decide.
 pub fn blocked_by(failure: &Failure) -> Blocked {
-    let error = to_api(failure);
+    let Ending { error, message } = ending(failure);
     Blocked {
-        error: error.kind().to_owned(),
-        message: error.message().to_owned(),
+        error,
+        message,
         next_attempt: failure.next_attempt(),
         ..Blocked::default()
     }
@@ -396,9 +397,11 @@ pub fn blocked_by(failure: &Failure) -> Blocked {
 /// How a job ends that failed.
 pub fn ending(failure: &Failure) -> Ending {
     let error = to_api(failure);
+    let mut message = error.message().to_owned();
+    shorten(&mut message);
     Ending {
         error: error.kind().to_owned(),
-        message: error.message().to_owned(),
+        message,
     }
 }
 

@@ -83,7 +83,7 @@ impl Broker {
                 failure => Failure::CodeVoid(Box::new(failure)),
             })?;
         // Whoever forgot the password may have tried before; that wait is over.
-        self.passwords.forgive(&next)?;
+        self.passwords.forgive(&next).await?;
         tracing::info!(account = id, "the password was reset");
         Ok(())
     }

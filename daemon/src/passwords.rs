@@ -10,7 +10,7 @@ use tokio::sync::{Mutex, MutexGuard, Semaphore};
 use crate::clock::Clock;
 use crate::failure::Failure;
 use crate::random;
-use crate::store::Store;
+use crate::store::{self, Store};
 
 /// Argon2 takes up to 256 MiB: never two at once in this process, whoever asks.
 static HASHING: Semaphore = Semaphore::const_new(1);
@@ -130,8 +130,12 @@ impl Passwords {
     ///
     /// # Errors
     /// When it cannot be written.
-    pub fn forgive(&self, record: &Record) -> Result<(), Failure> {
-        Ok(self.store.clear_attempts(&Kind::Password.counter(record))?)
+    pub async fn forgive(&self, record: &Record) -> Result<(), Failure> {
+        let id = Kind::Password.counter(record);
+        let mut waits = self.one_at_a_time.lock().await;
+        self.store.clear_attempts(&id)?;
+        waits.0.remove(&id);
+        Ok(())
     }
 
     async fn attempt(
@@ -167,15 +171,20 @@ impl Passwords {
     ) -> Result<Attempts, Failure> {
         let before = self.store.attempts(id)?;
         let (now, steady) = (self.clock.now(), self.clock.steady());
-        // As long as rules ask for now: one that is lifted lifts the wait.
-        let left = waits.left(id, steady, slowing.delay(before.failures));
-        if left > 0 && before.failures > 0 {
+        // Whatever became of the row.
+        let left = waits.left(id, steady, slowing);
+        if left > 0 {
             return Err(kind.too_soon(now.saturating_add(left)));
         }
         match before.begin(slowing, now) {
             Ok(counted) => {
-                self.store.save_attempts(id, counted)?;
-                waits.begin(id, steady, slowing.delay(counted.failures));
+                self.store
+                    .save_attempts(id, counted)
+                    .map_err(|error| match error {
+                        full @ store::Error::TriesFull => Failure::Busy(full.to_string()),
+                        other => other.into(),
+                    })?;
+                waits.begin(id, steady, slowing, counted.failures);
                 Ok(counted)
             }
             Err(TooSoon { next_attempt }) => {
@@ -199,6 +208,8 @@ struct Waits(HashMap<String, Wait>);
 struct Wait {
     since: u64,
     seconds: u64,
+    /// The failures that it is for.
+    failures: u32,
 }
 
 impl Wait {
@@ -212,14 +223,21 @@ impl Wait {
 }
 
 impl Waits {
-    fn left(&self, id: &str, steady: u64, most: u64) -> u64 {
-        self.0.get(id).map_or(0, |wait| wait.left(steady, most))
+    fn left(&self, id: &str, steady: u64, slowing: Slowing) -> u64 {
+        // As long as rules ask for now: one that is lifted lifts the wait.
+        let left = |wait: &Wait| wait.left(steady, slowing.delay(wait.failures));
+        self.0.get(id).map_or(0, left)
     }
 
-    fn begin(&mut self, id: &str, since: u64, seconds: u64) {
+    fn begin(&mut self, id: &str, since: u64, slowing: Slowing, failures: u32) {
         // Whatever has passed is forgotten, so that there are never more than are waited for.
         self.0.retain(|_, wait| wait.left(since, u64::MAX) > 0);
-        self.0.insert(id.to_owned(), Wait { since, seconds });
+        let wait = Wait {
+            since,
+            seconds: slowing.delay(failures),
+            failures,
+        };
+        self.0.insert(id.to_owned(), wait);
     }
 }
 
@@ -390,5 +408,26 @@ mod tests {
             ),
             "{error:?}"
         );
+    }
+
+    #[tokio::test]
+    async fn a_wait_goes_on_whatever_became_of_the_row_unless_it_is_forgiven() {
+        let folder = tempfile::tempdir().unwrap();
+        let clock = Arc::new(Forward(AtomicU64::new(1000)));
+        let store = Arc::new(Store::open(&folder.path().join("broker.db")).unwrap());
+        let slowing = Box::new(|_: &str| Slowing::default());
+        let passwords = Passwords::new(store.clone(), clock, CHEAP, slowing);
+        let record = passwords.new_record("alice".into(), [1; 16], password("right"));
+        let (record, _) = record.await.unwrap();
+        for _ in 0..4 {
+            let wrong = passwords.check(&record, password("wrong")).await;
+            assert!(matches!(wrong, Err(Failure::IncorrectPassword { .. })));
+        }
+        let counter = Kind::Password.counter(&record);
+        store.clear_attempts(&counter).unwrap();
+        let early = passwords.check(&record, password("right")).await;
+        assert!(matches!(early, Err(Failure::TooManyAttempts { .. })));
+        passwords.forgive(&record).await.unwrap();
+        passwords.check(&record, password("right")).await.unwrap();
     }
 }

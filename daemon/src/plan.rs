@@ -12,7 +12,6 @@ use crate::account::Account;
 use crate::audit::Subject;
 use crate::broker::Broker;
 use crate::failure::Failure;
-use crate::questions::not_denied;
 
 impl Broker {
     /// Whether policy lets an actor begin to sign the account out now, keeping these collections.
@@ -32,28 +31,21 @@ impl Broker {
     }
 
     /// Whether policy would let the person begin, before anybody is asked for a password. What it
-    /// allows is told when it begins. Without `keep` it is asked only what no choice of the person
-    /// would change, and so tells nothing of the account.
+    /// allows is told when it begins.
     ///
     /// # Errors
     /// As [`Broker::expect_to_begin`].
     pub fn expect_no_denial_of_sign_out(
         &self,
         account: &Account,
-        keep: Option<&[Collection]>,
+        keep: &[Collection],
     ) -> Result<(), Failure> {
         let actor = Actor::Person;
-        let decision = self.decide_sign_out(account, actor, keep.unwrap_or_default(), true);
-        let permitted = match keep {
-            Some(keep) => permitted(decision.clone(), account, keep).map(drop),
-            None => not_denied(&decision),
-        };
+        let decision = self.decide_sign_out(account, actor, keep, true);
+        let permitted = permitted(decision.clone(), account, keep).map(drop);
         permitted.inspect_err(|failure| {
             self.audit(of_sign_out(account, actor), &decision);
-            // What somebody else may not even see is no sign-out of this person's.
-            if keep.is_some() {
-                self.count_refusal(failure);
-            }
+            self.count_refusal(failure);
         })
     }
 

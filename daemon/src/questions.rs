@@ -80,6 +80,23 @@ impl Broker {
         not_denied(&decision).inspect_err(|_| self.audit(of_sign_in(wanted), &decision))
     }
 
+    /// The same of one that is under way: the policy that is in force now may be another one.
+    ///
+    /// # Errors
+    /// As [`Broker::expect_sign_in`].
+    pub fn expect_sign_in_goes_on(&self, account: &Account) -> Result<(), Failure> {
+        let decision = self.decide(account, Verb::SignIn, Actor::Person);
+        let subject = Subject {
+            account: &account.id,
+            identity: &account.identity,
+            provider: &account.provider,
+            verb: Verb::SignIn,
+            actor: Actor::Person,
+        };
+        // What it allows was told when it began.
+        not_denied(&decision).inspect_err(|_| self.audit(subject, &decision))
+    }
+
     fn decide_sign_in(&self, wanted: &Wanted) -> Decision {
         let identity = wanted.identity.as_deref().unwrap_or_default();
         let facts = Facts {

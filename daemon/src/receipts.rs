@@ -6,8 +6,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use mooring_core::receipt::Receipt;
 
@@ -16,8 +15,9 @@ use crate::broker::Broker;
 use crate::durable;
 use crate::failure::Failure;
 
-/// The longest receipt that is read, in bytes.
-pub const MAX_RECEIPT_BYTES: u64 = 1024 * 1024;
+/// The longest receipt that is read, in bytes: more than a sign-out writes, which names all that it
+/// left.
+pub const MAX_RECEIPT_BYTES: u64 = 8 * 1024 * 1024;
 /// The most receipts that are listed.
 pub const MAX_LISTED: usize = 1000;
 /// The most receipts that are read to find the newest among them.
@@ -32,8 +32,45 @@ const NEW: &str = "toml.new";
 #[derive(Debug, Clone)]
 pub struct Receipts {
     folder: PathBuf,
-    /// The last number given away; a receipt may not be written yet.
-    last: Arc<AtomicU64>,
+    /// The last number given away, whose receipt may not be written yet; none before the folder was
+    /// read for it.
+    last: Arc<Mutex<Option<u64>>>,
+}
+
+/// What is kept of a receipt while many are looked through: not what it left, which can be long.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Summary {
+    /// Its name.
+    pub id: String,
+    /// Whose it is.
+    pub identity: String,
+    /// The storage that was left.
+    pub storage_id: String,
+    /// When, as it says so.
+    pub signed_out_at: String,
+    /// Its number, or 0.
+    pub sequence: u64,
+    /// How many files were removed.
+    pub removed: u64,
+    /// How many names were left.
+    pub left: u64,
+    /// Its file.
+    pub path: PathBuf,
+}
+
+impl Summary {
+    fn of(receipt: Receipt, path: PathBuf) -> Self {
+        Self {
+            removed: receipt.collections.iter().map(|c| c.removed_files).sum(),
+            left: receipt.left.len() as u64,
+            id: receipt.id,
+            identity: receipt.identity,
+            storage_id: receipt.storage.id,
+            signed_out_at: receipt.signed_out_at,
+            sequence: receipt.sequence,
+            path,
+        }
+    }
 }
 
 impl Receipts {
@@ -72,35 +109,33 @@ impl Receipts {
     ///
     /// # Errors
     /// When the folder cannot be read.
-    pub fn list(&self) -> Result<Vec<(Receipt, PathBuf)>, Failure> {
+    pub fn list(&self) -> Result<Vec<Summary>, Failure> {
         let mut receipts = self.readable()?;
-        receipts.sort_by(|(a, _), (b, _)| newness(b).cmp(&newness(a)));
+        receipts.sort_by(|a, b| newness(b).cmp(&newness(a)));
         receipts.truncate(MAX_LISTED);
         Ok(receipts)
     }
 
-    /// A number for the next receipt, higher than every one before. Given away only once.
+    /// A number for the next receipt, higher than every one before. Given away only once. The
+    /// receipts are read for the first one; from then on it counts.
     ///
     /// # Errors
     /// When the folder cannot be read.
     pub fn next(&self) -> Result<u64, Failure> {
-        let receipts = self.readable()?;
-        let highest = receipts.iter().map(|(receipt, _)| receipt.sequence).max();
-        let highest = highest.unwrap_or(0);
-        let mut before = self.last.load(Ordering::Relaxed);
-        loop {
-            let next = before.max(highest).saturating_add(1);
-            let taken =
-                self.last
-                    .compare_exchange(before, next, Ordering::Relaxed, Ordering::Relaxed);
-            match taken {
-                Ok(_) => return Ok(next),
-                Err(now) => before = now,
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = match *last {
+            Some(before) => before,
+            None => {
+                let numbers = self.readable()?.into_iter().map(|receipt| receipt.sequence);
+                numbers.max().unwrap_or(0)
             }
-        }
+        };
+        let next = before.saturating_add(1);
+        *last = Some(next);
+        Ok(next)
     }
 
-    fn readable(&self) -> Result<Vec<(Receipt, PathBuf)>, Failure> {
+    fn readable(&self) -> Result<Vec<Summary>, Failure> {
         let ids = self.ids()?;
         let mut receipts = Vec::with_capacity(ids.len());
         for id in ids {
@@ -112,7 +147,7 @@ impl Receipts {
                 }
             };
             match Receipt::from_toml(&text) {
-                Ok(receipt) => receipts.push((receipt, self.file(&id, FINAL))),
+                Ok(receipt) => receipts.push(Summary::of(receipt, self.file(&id, FINAL))),
                 Err(error) => tracing::warn!(%error, id, "a receipt cannot be understood"),
             }
         }
@@ -201,7 +236,7 @@ impl Broker {
     ///
     /// # Errors
     /// When the folder cannot be read.
-    pub async fn list_receipts(&self) -> Result<Vec<(Receipt, PathBuf)>, Failure> {
+    pub async fn list_receipts(&self) -> Result<Vec<Summary>, Failure> {
         self.on_receipts(Receipts::list).await
     }
 
@@ -212,10 +247,10 @@ impl Broker {
     /// When the folder cannot be read.
     pub async fn left_with(&self, account: &Account) -> Result<String, Failure> {
         let newest_first = self.list_receipts().await?;
-        let left = newest_first.into_iter().find(|(receipt, _)| {
-            receipt.storage.id == account.storage_id && receipt.identity == account.identity
+        let left = newest_first.into_iter().find(|receipt| {
+            receipt.storage_id == account.storage_id && receipt.identity == account.identity
         });
-        Ok(left.map(|(receipt, _)| receipt.id).unwrap_or_default())
+        Ok(left.map(|receipt| receipt.id).unwrap_or_default())
     }
 
     /// A number for the next receipt.
@@ -224,6 +259,14 @@ impl Broker {
     /// When the folder cannot be read.
     pub async fn next_receipt(&self) -> Result<u64, Failure> {
         self.on_receipts(Receipts::next).await
+    }
+
+    /// The names of receipts that cannot be read or understood, newest first.
+    ///
+    /// # Errors
+    /// When the folder cannot be read.
+    pub async fn unreadable_receipts(&self) -> Result<Vec<String>, Failure> {
+        self.on_receipts(Receipts::unreadable).await
     }
 
     async fn on_receipts<T: Send + 'static>(
@@ -241,7 +284,7 @@ impl Broker {
 }
 
 /// Orders receipts: by number, and those of before there were numbers by time.
-fn newness(receipt: &Receipt) -> (u64, &str, &str) {
+fn newness(receipt: &Summary) -> (u64, &str, &str) {
     (receipt.sequence, &receipt.signed_out_at, &receipt.id)
 }
 
@@ -360,18 +403,22 @@ mod tests {
             write(id, at, receipts.next().unwrap());
         }
         let listed = receipts.list().unwrap();
-        let ids: Vec<&str> = listed.iter().map(|(r, _)| r.id.as_str()).collect();
+        let ids: Vec<&str> = listed.iter().map(|r| r.id.as_str()).collect();
         assert_eq!(ids, ["c", "b", "y", "z-old", "a-older"]);
         // Two that are given away before either is written, and a start anew.
         assert_eq!((receipts.next().unwrap(), receipts.next().unwrap()), (4, 5));
         assert_eq!(Receipts::new(folder.path().to_owned()).next().unwrap(), 4);
+        // The folder is read once: from then on it counts, whatever comes of the folder.
+        drop(folder);
+        assert_eq!(receipts.next().unwrap(), 6);
     }
 
     #[test]
     fn hostile_files_are_passed_over() {
         let folder = tempfile::tempdir().unwrap();
         let receipts = Receipts::new(folder.path().to_owned());
-        fs::write(folder.path().join("long.toml"), vec![b'#'; 2 * 1024 * 1024]).unwrap();
+        let long = File::create(folder.path().join("long.toml")).unwrap();
+        long.set_len(MAX_RECEIPT_BYTES + 1).unwrap();
         nix::unistd::mkfifo(
             &folder.path().join("fifo.toml"),
             nix::sys::stat::Mode::S_IRWXU,

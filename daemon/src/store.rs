@@ -12,14 +12,14 @@ mod sealed;
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 
 use mooring_core::attempts::Attempts;
 use mooring_core::policy::Source;
 use mooring_core::session::Session;
 use mooring_wire::fault::{self, Process};
-use rusqlite::{Connection, Transaction};
+use rusqlite::{Connection, OpenFlags, Transaction};
 
 use crate::account::Account;
 use crate::jobs::ended::Ended;
@@ -78,6 +78,12 @@ pub enum Error {
         /// Why, and what to do.
         why: String,
     },
+    /// No more password tries can be remembered, so that none can be made.
+    #[error(
+        "wrong passwords of {} storages are waited for, the most: try again in a quarter of an hour",
+        rows::MAX_ATTEMPTS
+    )]
+    TriesFull,
     /// An outcome of a job cannot be encoded.
     #[error("how a job ended cannot be written down: {0}")]
     Outcome(zbus::Error),
@@ -146,7 +152,10 @@ impl Store {
     /// # Errors
     /// When the state cannot be read.
     pub fn check(&self) -> Result<Option<String>, Error> {
-        let connection = self.connection();
+        let path = self.connection().path().map(PathBuf::from);
+        let path = path.ok_or_else(|| std::io::Error::other("it is no file"))?;
+        // One of its own: whoever reads every page keeps nobody from the rows meanwhile.
+        let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
         let looked =
             check::expect_sound(&connection).and_then(|()| check::expect_whole(&connection));
         match looked {

@@ -5,6 +5,7 @@
 mod kept;
 mod reach;
 mod rest;
+mod said;
 mod start;
 
 use std::sync::Arc;
@@ -22,6 +23,7 @@ use crate::launch::{Later, Launcher, Life};
 use kept::Kept;
 pub use reach::{Accounts, Reaching};
 pub use rest::Rest;
+pub use said::{MAX_ANSWER_BYTES, MAX_TEXT_BYTES, Said, shorten};
 
 /// The first wait before a worker is started again; it doubles with each early death.
 const FIRST_BACKOFF: Duration = Duration::from_millis(100);
@@ -215,7 +217,7 @@ impl Workers {
     ///
     /// # Errors
     /// The worker's, or [`Failure::WorkerDies`].
-    pub async fn ask<T>(
+    pub async fn ask<T: Said>(
         &self,
         spec: AccountSpec,
         ask: impl Fn(Arc<Live>, String) -> Later<'static, mooring_wire::Result<T>>
@@ -239,7 +241,7 @@ impl Workers {
     ///
     /// # Errors
     /// The worker's, or [`Failure::WorkerDies`].
-    pub async fn call<T>(
+    pub async fn call<T: Said>(
         &self,
         call: impl Fn(Arc<Live>) -> Later<'static, Result<T, Failure>> + Sync,
     ) -> Result<T, Failure> {
@@ -249,8 +251,12 @@ impl Workers {
             let called = call(live.clone()).await;
             self.used.now();
             let failure = match called {
+                Ok(mut said) => {
+                    said.hold();
+                    return Ok(said);
+                }
                 Err(failure) if failure.is_death() => failure,
-                other => return other,
+                Err(failure) => return Err(failure),
             };
             if live.is_replaced() && replacements < MAX_REPLACEMENTS {
                 replacements += 1;

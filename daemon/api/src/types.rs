@@ -496,8 +496,10 @@ pub struct PolicySimulation {
     pub findings: Vec<Finding>,
     /// The file in force that it would take the place of; empty when there is none of its name.
     pub replaces: String,
-    /// What would be decided otherwise.
+    /// What would be decided otherwise: the first of it, at most 4 MiB.
     pub changes: Vec<PolicyChange>,
+    /// How many changes there are in all.
+    pub changes_total: u64,
     /// Contradictions between rules that would be new, as sentences.
     pub conflicts: Vec<String>,
     /// Accounts that would be required and are not on this device, as sentences.

@@ -223,9 +223,17 @@ fn is_storage_id(text: &str) -> bool {
         && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
 }
 
-/// What TOML says, without the line it quotes: that line may be a hash.
+/// What TOML says, without the line it quotes: that line may be a hash. A key that it names is
+/// whatever somebody wrote there.
 fn syntax(error: toml::de::Error) -> Error {
-    Error::Syntax(error.message().to_owned())
+    let mut said = String::new();
+    for c in error.message().chars() {
+        match c.is_control() {
+            true => said.extend(c.escape_default()),
+            false => said.push(c),
+        }
+    }
+    Error::Syntax(said)
 }
 
 #[cfg(test)]
@@ -321,6 +329,16 @@ mod tests {
             .replace("generation = 1", "generation = {");
         let error = Record::parse(&bad).unwrap_err();
         assert!(!format!("{error} {error:?}").contains("argon2id$"));
+    }
+
+    #[test]
+    fn an_error_is_one_line_whatever_a_key_is() {
+        let (record, _) = record();
+        let good = record.to_toml().unwrap();
+        let bad = format!("\"a\\nb\\u001b[2J\" = 1\n{good}");
+        let error = Record::parse(&bad).unwrap_err().to_string();
+        assert!(error.contains(r"a\nb\u{1b}[2J"), "{error}");
+        assert!(!error.contains(char::is_control), "{error:?}");
     }
 
     #[test]

@@ -54,10 +54,10 @@ impl AccountObject {
         #[zbus(header)] header: Header<'_>,
         #[zbus(connection)] connection: &Connection,
     ) -> Result<OwnedObjectPath> {
-        let policy = |account: &Account, sees: bool| {
-            let keep = sees.then(|| arguments::keep(options.keep.clone(), account));
+        let policy = |account: &Account| {
+            let keep = arguments::keep(options.keep.clone(), account)?;
             let broker = &self.shared.broker;
-            broker.expect_no_denial_of_sign_out(account, keep.transpose()?.as_deref())
+            broker.expect_no_denial_of_sign_out(account, &keep)
         };
         let shared = &self.shared;
         let caller = shared

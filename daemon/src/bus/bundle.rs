@@ -4,11 +4,13 @@ use std::sync::Arc;
 
 use mooring_api::{BundleCheck, PolicySimulation};
 use mooring_core::policy::bundle::{Bundle, MAX_BUNDLE_BYTES, MAX_SIGNATURE_BYTES};
+use mooring_core::policy::{Problem, Simulation};
 use zbus::OwnedFd;
 
 use super::manager::{expect_name, of_file, simulated_as_told};
 use crate::broker::Broker;
 use crate::failure::Failure;
+use crate::questions::Question;
 use crate::{rules, secret};
 
 /// Reads and checks a bundle that was handed over.
@@ -46,15 +48,22 @@ pub(super) async fn simulate(
 ) -> Result<PolicySimulation, Failure> {
     expect_name(name)?;
     let (bundle, signature) = read(bundle, signature).await?;
-    let simulated = {
-        let (name, broker) = (name.to_owned(), broker.clone());
-        let simulate = move || {
-            let (folders, now) = (&broker.folders, broker.clock.now());
-            let next = rules::check_next_bundle(folders, &name, (&bundle, &signature), now)?;
-            broker.simulate_bundle(next)
-        };
-        tokio::task::spawn_blocking(simulate).await
+    let (file, broker) = (name.to_owned(), broker.clone());
+    let simulate = move || {
+        let (folders, now) = (&broker.folders, broker.clock.now());
+        let next = rules::check_next_bundle(folders, &file, (&bundle, &signature), now)?;
+        broker.simulate_bundle(next)
     };
+    simulated(name, simulate).await
+}
+
+/// What a simulation answers. Many rules about many accounts are many decisions: others are served
+/// meanwhile.
+pub(super) async fn simulated(
+    name: &str,
+    simulate: impl FnOnce() -> Result<(Vec<Question>, Simulation), Vec<Problem>> + Send + 'static,
+) -> Result<PolicySimulation, Failure> {
+    let simulated = tokio::task::spawn_blocking(simulate).await;
     let simulated = simulated.map_err(|error| Failure::Internal(error.to_string()))?;
     Ok(simulated_as_told(name, simulated))
 }

@@ -86,7 +86,7 @@ impl Arrived<'_> {
     }
 
     /// Whether whoever calls may see what the call is about.
-    pub fn sees(&self) -> bool {
+    fn sees(&self) -> bool {
         let sight = match self.gate.mode {
             Mode::Session => Sight(None),
             Mode::System => Sight(Some(self.known.uid)),
@@ -95,8 +95,9 @@ impl Arrived<'_> {
     }
 
     /// Lets the call in, or not. What the organisation says (`policy`) comes before what polkit says:
-    /// what it denies is no question for anybody's password. In session mode it is asked where the
-    /// call is carried out, and only there.
+    /// what it denies is no question for anybody's password. To whoever may not even see what the call
+    /// is about it would tell of it: so they, as everybody in session mode, hear it where the call is
+    /// carried out, and only there.
     ///
     /// # Errors
     /// What `policy` says; [`Failure::NotAuthorized`].
@@ -106,13 +107,16 @@ impl Arrived<'_> {
         about: About,
         policy: impl FnOnce() -> Result<(), Failure>,
     ) -> Result<Caller, Failure> {
+        let sees = self.sees();
         let Self {
             gate,
             known,
             action,
         } = self;
         if gate.mode == Mode::System {
-            policy()?;
+            if sees {
+                policy()?;
+            }
             gate.permit(&known, action, connection, about).await?;
         }
         Ok(Caller {
@@ -236,7 +240,8 @@ impl Gate {
     /// is the same person, or could be.
     ///
     /// # Errors
-    /// [`Failure::NotAuthorized`] when the bus cannot say who calls.
+    /// [`Failure::NotAuthorized`] when the bus cannot say who calls; [`Failure::Busy`] when too many
+    /// wait for it to say so.
     pub async fn shows_to(
         &self,
         header: &Header<'_>,
@@ -248,6 +253,12 @@ impl Gate {
         let sender = header
             .sender()
             .ok_or_else(|| refused("nobody calls".to_owned()))?;
+        if let Some(uid) = self.clients.known(sender) {
+            return Ok(Sight(Some(uid)));
+        }
+        // Whatever waits for the bus has a place among the calls: what waits without one would keep
+        // the answers of the bus from being read.
+        let _underway = self.calls.begin(sender, Size::of(header))?;
         let uid = self.clients.uid(sender, connection).await;
         Ok(Sight(Some(uid.map_err(unknown)?)))
     }
@@ -343,5 +354,37 @@ mod tests {
         let sees = |uid| Sight(Some(uid)).sees(1000);
         assert!(sees(1000) && sees(ADMINISTRATOR));
         assert!(!sees(1001) && !sees(u32::MAX));
+    }
+
+    fn asks_from(client: usize) -> zbus::Message {
+        let call = zbus::Message::method_call("/", "GetManagedObjects");
+        let sender = format!(":1.{client}");
+        call.sender(sender.as_str()).build(&()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn no_more_wait_for_the_bus_than_have_a_place() {
+        let (ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+        let guid = zbus::Guid::generate();
+        let ours = zbus::connection::Builder::unix_stream(ours)
+            .server(guid)
+            .p2p();
+        // It reads, and answers nothing.
+        let theirs = zbus::connection::Builder::unix_stream(theirs).p2p();
+        let (ours, _silent) = tokio::try_join!(ours.build(), theirs.build()).unwrap();
+        let gate = Gate::new(Mode::System, ADMINISTRATOR);
+        let mut waiting = tokio::task::JoinSet::new();
+        for client in 0..2 * calls::MAX_CALLS {
+            let (gate, ours) = (gate.clone(), ours.clone());
+            waiting.spawn(async move {
+                let call = asks_from(client);
+                gate.shows_to(&call.header(), &ours).await
+            });
+        }
+        for _ in 0..calls::MAX_CALLS {
+            let refused = waiting.join_next().await.unwrap().unwrap();
+            assert!(matches!(refused, Err(Failure::Busy(_))), "{refused:?}");
+        }
+        assert_eq!(waiting.len(), calls::MAX_CALLS);
     }
 }

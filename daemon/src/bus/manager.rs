@@ -1,7 +1,7 @@
 //! The object of the daemon as a whole.
 
 use std::collections::BTreeMap;
-use std::os::unix::ffi::OsStrExt;
+use std::os::unix::ffi::OsStringExt;
 use std::sync::Arc;
 
 use mooring_api::{
@@ -144,10 +144,9 @@ impl ManagerObject {
     ) -> Result<PolicySimulation> {
         let (_caller, shared) = self.persons.admit(&header).await?;
         let source = policy_file(name, file).await?;
-        let broker = &shared.broker;
-        let simulated = source.map_err(|problem| vec![problem]);
-        let simulated = simulated.and_then(|source| broker.simulate(source));
-        Ok(simulated_as_told(name, simulated))
+        let broker = shared.broker.clone();
+        let simulate = move || source.map_err(|p| vec![p]).and_then(|s| broker.simulate(s));
+        Ok(super::bundle::simulated(name, simulate).await?)
     }
 
     async fn simulate_bundle(
@@ -190,15 +189,13 @@ impl ManagerObject {
     ) -> Result<Vec<ReceiptSummary>> {
         let (_caller, shared) = self.persons.admit(&header).await?;
         let receipts = shared.broker.list_receipts().await?;
-        let summary = |(receipt, path): (mooring_core::receipt::Receipt, std::path::PathBuf)| {
-            ReceiptSummary {
-                when: mooring_core::receipt::seconds(&receipt.signed_out_at).unwrap_or(0),
-                removed: receipt.collections.iter().map(|c| c.removed_files).sum(),
-                left: receipt.left.len() as u64,
-                path: path.as_os_str().as_bytes().to_vec(),
-                id: receipt.id,
-                identity: receipt.identity,
-            }
+        let summary = |receipt: crate::receipts::Summary| ReceiptSummary {
+            when: mooring_core::receipt::seconds(&receipt.signed_out_at).unwrap_or(0),
+            removed: receipt.removed,
+            left: receipt.left,
+            path: receipt.path.into_os_string().into_vec(),
+            id: receipt.id,
+            identity: receipt.identity,
         };
         Ok(receipts.into_iter().map(summary).collect())
     }
@@ -347,6 +344,7 @@ pub(super) fn simulated_as_told(
         findings: Vec::new(),
         replaces: simulation.replaces.unwrap_or_default(),
         changes: simulation.changes.into_iter().filter_map(change).collect(),
+        changes_total: simulation.changes_total as u64,
         conflicts: simulation
             .conflicts
             .iter()

@@ -12,8 +12,11 @@ use zbus::fdo::Properties;
 use zbus::message::Header;
 use zbus::names::{InterfaceName, OwnedInterfaceName};
 use zbus::object_server::{Interface, SignalEmitter};
-use zbus::{Connection, ObjectPath, ObjectServer, OwnedVariant, Variant, fdo, interface};
+use zbus::{
+    Connection, ObjectPath, ObjectServer, OwnedObjectPath, OwnedVariant, Variant, fdo, interface,
+};
 
+use super::Shared;
 use super::account::{AccountObject, FilesObject};
 use super::devices::DevicesObject;
 use super::gate::Gate;
@@ -23,6 +26,9 @@ use crate::failure::Failure;
 
 use kept::Managed;
 pub(crate) use kept::{Interfaces, Kept};
+
+/// The most bytes of objects in one answer: half of what a bus carries.
+const MAX_OBJECTS_BYTES: usize = 16 * 1024 * 1024;
 
 /// The properties of one interface.
 pub(super) type Values = HashMap<String, OwnedVariant>;
@@ -52,8 +58,7 @@ impl Objects {
         let seen = self.persons.seen_by(&header, connection).await;
         let seen = seen.map_err(denied)?;
         // As they were told last: whatever changed since is told in a moment.
-        let objects = seen.iter().flat_map(|shared| shared.objects.all());
-        Ok(Managed(objects.collect()))
+        Ok(Managed(fitting(seen)))
     }
 
     #[zbus(signal)]
@@ -69,6 +74,26 @@ impl Objects {
         object_path: ObjectPath<'_>,
         interfaces: &[&str],
     ) -> zbus::Result<()>;
+}
+
+/// The objects of these people, as far as they fit into an answer. Whoever has most comes last: one
+/// person's are not to keep those of the others from an administrator.
+fn fitting(mut seen: Vec<Shared>) -> Vec<(OwnedObjectPath, Arc<Interfaces>)> {
+    seen.sort_by_key(|shared| shared.objects.bytes());
+    let (mut objects, mut room) = (Vec::new(), MAX_OBJECTS_BYTES);
+    for shared in seen {
+        match room.checked_sub(shared.objects.bytes()) {
+            Some(left) => {
+                room = left;
+                objects.extend(shared.objects.all());
+            }
+            None => tracing::warn!(
+                uid = shared.broker.uid,
+                "there is too much to tell all of it"
+            ),
+        }
+    }
+    objects
 }
 
 /// What an account's object has.
@@ -126,7 +151,11 @@ pub(super) async fn all_of<I: Interface>(
 }
 
 pub(super) fn denied(failure: Failure) -> fdo::Error {
-    fdo::Error::AccessDenied(failure.to_string())
+    let message = failure.to_string();
+    match failure {
+        Failure::Busy(_) => fdo::Error::LimitsExceeded(message),
+        _ => fdo::Error::AccessDenied(message),
+    }
 }
 
 /// `org.freedesktop.DBus.Properties` of an object, for its owner and administrators.

@@ -4,8 +4,9 @@
 //! zbus makes a task of each call, keeps the message for it, and reads on. While the bus takes no
 //! answers, calls would pile up here without end. So the connection runs on a runtime that counts
 //! its tasks: from [`MAX_TASKS`] on nothing more is read, and what comes waits in the bus, which
-//! bounds it for each of its clients. The tasks read nothing to end but the answers of the bus to
-//! calls that the gate let in, which are fewer ([`MAX_CALLS`]): so they always get below the bound.
+//! bounds it for each of its clients. The tasks read nothing to end but the answers of the bus, and
+//! what waits for those has a place at the gate, of which there are fewer ([`MAX_CALLS`]): so they
+//! always get below the bound.
 
 use std::future::Future;
 use std::io;

@@ -77,13 +77,24 @@ impl Publisher {
         }
     }
 
-    /// Tells changes until the connection is lost.
+    /// Tells changes until the connection is lost. What is only of one person and cannot be told
+    /// takes nothing from the others.
     ///
     /// # Errors
-    /// When something cannot be told any more.
+    /// When nothing can be told any more.
     pub async fn run(mut self) -> zbus::Result<()> {
         loop {
-            let later = self.tell().await?;
+            let later = match self.tell().await {
+                Ok(later) => later,
+                Err(error) if self.is_lost(&error) => return Err(error),
+                Err(error) => {
+                    tracing::error!(uid = self.shared.broker.uid, %error, "a change is not told");
+                    // Nobody is to wait for it.
+                    let version = version(&self.shared.broker);
+                    self.told_version.send_replace(version);
+                    None
+                }
+            };
             let changed = self.changes.changed();
             let gone = match later {
                 None => changed.await.is_err(),
@@ -95,6 +106,10 @@ impl Publisher {
                 return Ok(());
             }
         }
+    }
+
+    fn is_lost(&self, error: &zbus::Error) -> bool {
+        matches!(error, zbus::Error::InputOutput(_)) || self.connection.is_closed()
     }
 
     /// Tells all that changed. Answers when progress that was held back may be told.

@@ -12,8 +12,8 @@ use super::{Command, Job, blocked_by, cancelled_by_person, sign_out, waits_for_n
 use crate::failure::Failure;
 use crate::terms;
 
-/// How many of the longest delays after wrong passwords a job waits for the next one before it
-/// gives up: so nobody is timed out by waiting as told.
+/// How many of the longest delays after wrong passwords a job waits for the right one before it
+/// gives up: so nobody is timed out by waiting as told, and wrong ones do not keep it waiting.
 const PATIENCE: u64 = 2;
 
 type Reply = oneshot::Sender<Result<(), Failure>>;
@@ -43,6 +43,8 @@ impl Job {
             message: format!("the password of {identity} is needed"),
             ..Blocked::default()
         };
+        let delay = terms::slowing(&self.broker.rules, identity).max_delay_seconds;
+        let deadline = Instant::now() + Duration::from_secs(delay.saturating_mul(PATIENCE));
         let mut given = first.map(|password| (password, None));
         loop {
             if let Some((password, reply)) = given {
@@ -52,7 +54,7 @@ impl Job {
                 }
             }
             self.show_blocked(blocked.clone());
-            given = Some(self.wait_for_password(identity).await?);
+            given = Some(self.wait_for_password(deadline).await?);
         }
     }
 
@@ -80,10 +82,7 @@ impl Job {
                 self.show_blocked(blocked.clone());
                 (Err(failure), Ok(Tried::Wrong(blocked)))
             }
-            Err(failure) => {
-                let told = Failure::Internal(failure.to_string());
-                (Err(told), Err(failure))
-            }
+            Err(failure) => (Err(failure.again()), Err(failure)),
         };
         if let Some(reply) = reply {
             // Whoever asked may be gone.
@@ -118,10 +117,8 @@ impl Job {
 
     async fn wait_for_password(
         &mut self,
-        identity: &str,
+        deadline: Instant,
     ) -> Result<(Password, Option<Reply>), Failure> {
-        let delay = terms::slowing(&self.broker.rules, identity).max_delay_seconds;
-        let deadline = Instant::now() + Duration::from_secs(delay.saturating_mul(PATIENCE));
         loop {
             let Ok(request) = tokio::time::timeout_at(deadline, self.request()).await else {
                 return Err(Failure::Cancelled("nobody gave the password".to_owned()));

@@ -16,7 +16,7 @@ use crate::account::{Account, LastBackup};
 use crate::broker::Broker;
 use crate::failure::Failure;
 use crate::launch::Later;
-use crate::workers::Live;
+use crate::workers::{Live, Said};
 
 /// What a job about copies is to do; durable, so that a restart goes on with the same.
 pub use super::journal::Copies;
@@ -105,7 +105,10 @@ impl Broker {
         }
         let live = self.workers.live().await?;
         match live.proxy().recall(id, file, &busy).await {
-            Ok(report) => Ok(report),
+            Ok(mut report) => {
+                report.hold();
+                Ok(report)
+            }
             // A worker that has just started was not told of the account yet.
             Err(mooring_wire::Error::Failed(error)) => {
                 tracing::debug!(account = id, error, "nothing is remembered");

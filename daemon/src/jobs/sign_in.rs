@@ -210,6 +210,10 @@ async fn begin(mut job: Job, mut account: Account, entry: Entry, proof: Proof) {
         Ok(record) => account.record = record,
         Err(failure) => return vanish(job, failed(ending(&failure))),
     }
+    // The password may have been long in coming.
+    if let Err(denial) = job.broker.expect_sign_in_goes_on(&account) {
+        return vanish(job, failed(ending(&denial)));
+    }
     account.signed_in_at = job.broker.clock.now();
     account.left_with = match job.broker.left_with(&account).await {
         Ok(id) => id,
@@ -290,18 +294,24 @@ pub(super) async fn resume(job: Job, account: Account, entry: Entry) {
     }
 }
 
-/// Brings the data: again and again, until it is here or nobody wants it any more.
+/// Brings the data: again and again, until it is here, or nobody wants it or may have it any more.
 async fn bring(mut job: Job, mut account: Account, mut entry: Entry) {
     job.show(|view| view.stage = "authorised");
     let broker = job.broker.clone();
     let report = loop {
-        let failure = match job.drive(true, fetch(&broker, &account)).await {
+        let fetched = match broker.expect_sign_in_goes_on(&account) {
+            Ok(()) => job.drive(true, fetch(&broker, &account)).await,
+            Err(denial) => Err(denial),
+        };
+        let failure = match fetched {
             Ok(report) => break report,
             Err(failure) => failure,
         };
         let gives_up = matches!(
             failure,
-            Failure::Cancelled(_) | Failure::Worker(WireError::Refused(_))
+            Failure::Cancelled(_)
+                | Failure::PolicyDenied(_)
+                | Failure::Worker(WireError::Refused(_))
         );
         let failure = if gives_up {
             failure

@@ -300,6 +300,8 @@ impl Run {
     /// Blocks on a failure, which the device that asked is told of.
     async fn wait_for_person(&mut self, job: &mut Job, failure: &Failure) -> Result<(), Failure> {
         job.broker.count_refusal(failure);
+        // It can be long; whoever comes then gives it again.
+        self.password = None;
         let blocked = blocked_by(failure);
         self.tell_asker(job, word::BLOCKED, &blocked.message)
             .await?;

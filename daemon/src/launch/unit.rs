@@ -18,6 +18,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{getsockopt, sockopt::PeerPidfd};
 use tokio::net::{UnixListener, UnixStream as Stream, unix::UCred};
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 use zbus::{Connection, OwnedObjectPath};
 
 use super::{Error, Later, Launched, Launcher, Life, tell};
@@ -53,6 +54,9 @@ trait Unit {
     #[zbus(property(emits_changed_signal = "false"))]
     fn id(&self) -> zbus::Result<String>;
 }
+
+/// How often it is told that somebody who is no worker connected.
+const STRANGERS_EVERY: Duration = Duration::from_secs(60);
 
 /// Who waits for the worker of which user.
 #[derive(Default)]
@@ -198,6 +202,7 @@ impl Life for UnitLife {
 
 async fn accept(listener: UnixListener, bus: Connection, waiting: Arc<Waiting>) {
     let places = Arc::new(tokio::sync::Semaphore::new(MAX_PEERS));
+    let strangers = Arc::<Mutex<Strangers>>::default();
     loop {
         // Never closed.
         let Ok(place) = places.clone().acquire_owned().await else {
@@ -212,12 +217,40 @@ async fn accept(listener: UnixListener, bus: Connection, waiting: Arc<Waiting>) 
             }
         };
         let (bus, waiting) = (bus.clone(), waiting.clone());
+        let strangers = strangers.clone();
         tokio::spawn(async move {
             let _place = place;
             if let Err(why) = take_in(stream, &bus, &waiting).await {
-                tracing::warn!(why, "somebody who is no worker connected");
+                let mut strangers = strangers.lock().unwrap_or_else(PoisonError::into_inner);
+                match strangers.came(Instant::now()) {
+                    Some(untold) => {
+                        tracing::warn!(why, untold, "somebody who is no worker connected");
+                    }
+                    None => tracing::debug!(why, "somebody who is no worker connected"),
+                }
             }
         });
+    }
+}
+
+/// Those who connected and are no workers. Anybody can, as often as they like: a line for each would
+/// crowd out of the journal what else is told there.
+#[derive(Debug, Default)]
+struct Strangers {
+    told: Option<Instant>,
+    untold: u64,
+}
+
+impl Strangers {
+    /// One more came. Answers, when that is to be told, how many were not told since the last one that
+    /// was.
+    fn came(&mut self, now: Instant) -> Option<u64> {
+        if self.told.is_some_and(|told| now - told < STRANGERS_EVERY) {
+            self.untold += 1;
+            return None;
+        }
+        self.told = Some(now);
+        Some(std::mem::take(&mut self.untold))
     }
 }
 
@@ -308,6 +341,17 @@ mod tests {
         assert!(!waiting.all().contains_key(&1000));
         drop(other);
         assert!(waiting.all().is_empty());
+    }
+
+    #[test]
+    fn of_many_strangers_one_is_told_in_a_minute_and_how_many_more_there_were() {
+        let (mut strangers, begin) = (Strangers::default(), Instant::now());
+        let at = |seconds| begin + Duration::from_secs(seconds);
+        assert_eq!(strangers.came(begin), Some(0));
+        assert!((0..1_000).all(|_| strangers.came(at(59)).is_none()));
+        assert_eq!(strangers.came(at(60)), Some(1_000));
+        assert_eq!(strangers.came(at(61)), None);
+        assert_eq!(strangers.came(at(500)), Some(1));
     }
 
     #[tokio::test]

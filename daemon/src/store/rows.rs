@@ -1,5 +1,7 @@
 //! Values as rows, and back.
 
+use std::collections::BTreeSet;
+
 use mooring_core::attempts::Attempts;
 use mooring_core::policy::Source;
 use mooring_core::seal;
@@ -21,8 +23,8 @@ pub(super) const ATTEMPTS: &str = "password tries";
 pub(super) const SESSION: &str = "age of a session";
 pub(super) const POLICY: &str = "last good policy";
 pub(super) const COUNTER: &str = "number of the last job";
-/// Storages whose password tries are remembered; the oldest go first.
-const MAX_ATTEMPTS: u32 = 1024;
+/// Storages whose password tries are remembered. The oldest go first, of those that nobody waits for.
+pub(super) const MAX_ATTEMPTS: u32 = 1024;
 
 /// What is in a row that was sealed under this key (`core/seal.rs`).
 pub(super) fn read<T: DeserializeOwned>(what: &str, key: &str, sealed: &str) -> Result<T, Error> {
@@ -283,6 +285,7 @@ pub(super) fn put_attempts(
         last_failure,
         not_before,
     } = attempts;
+    make_room(t, storage_id, last_failure)?;
     let numbers = [
         i64::from(failures),
         signed(last_failure),
@@ -301,12 +304,31 @@ pub(super) fn put_attempts(
             sum(ATTEMPTS, storage_id, &numbers)
         ],
     )?;
-    t.execute(
-        "DELETE FROM attempts WHERE storage_id NOT IN
-         (SELECT storage_id FROM attempts ORDER BY last_failure DESC LIMIT ?1)",
-        [MAX_ATTEMPTS],
-    )?;
     Ok(())
+}
+
+/// Makes room for the tries of one more storage. Never at the cost of one whose wait goes on, or of
+/// an account here: tries at other storages would give back those at this one.
+fn make_room(t: &Transaction<'_>, storage_id: &str, now: u64) -> Result<(), Error> {
+    let others: Vec<(String, i64)> = {
+        let mut statement =
+            t.prepare("SELECT storage_id, not_before FROM attempts ORDER BY last_failure")?;
+        let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        rows.collect::<rusqlite::Result<_>>()?
+    };
+    let is_there = others.iter().any(|(id, _)| id == storage_id);
+    if is_there || others.len() < MAX_ATTEMPTS as usize {
+        return Ok(());
+    }
+    let here: BTreeSet<String> = account_rows(t)?.into_iter().map(|a| a.storage_id).collect();
+    // A counter's name ends with the storage's ID.
+    let is_here = |id: &str| here.contains(id.rsplit('/').next().unwrap_or(id));
+    let over = |not_before: i64| not_before <= signed(now);
+    let oldest = others
+        .iter()
+        .find(|(id, until)| over(*until) && !is_here(id));
+    let (oldest, _) = oldest.ok_or(Error::TriesFull)?;
+    delete_attempts(t, oldest)
 }
 
 pub(super) fn delete_attempts(t: &Transaction<'_>, storage_id: &str) -> Result<(), Error> {

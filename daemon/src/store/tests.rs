@@ -219,3 +219,37 @@ fn a_row_that_says_something_else_is_refused_at_the_start_and_found_by_a_check()
         );
     }
 }
+
+#[test]
+fn tries_elsewhere_push_out_neither_those_of_an_account_here_nor_those_that_are_waited_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(&folder.path().join("broker.db")).unwrap();
+    let tries = |last_failure: u64, not_before: u64| Attempts {
+        failures: 9,
+        last_failure,
+        not_before,
+    };
+    let mine = account();
+    store.save(&mine, &entry(1)).unwrap();
+    let code = format!("recovery-code/{}", mine.storage_id);
+    let all = rows::MAX_ATTEMPTS as usize;
+    let fill = |t: &rusqlite::Transaction<'_>| {
+        rows::put_attempts(t, &mine.storage_id, tries(1, 2))?;
+        rows::put_attempts(t, &code, tries(1, 2))?;
+        rows::put_attempts(t, "waits", tries(3, 5_000))?;
+        rows::put_attempts(t, "over", tries(1_000, 1_002))?;
+        (4..all).try_for_each(|n| rows::put_attempts(t, &format!("s{n}"), tries(1_001, 5_000)))
+    };
+    store.commit(fill).unwrap();
+    store.save_attempts("new", tries(2_000, 5_000)).unwrap();
+    for kept in [&mine.storage_id, &code, "waits", "new"] {
+        assert_eq!(store.attempts(kept).unwrap().failures, 9, "{kept}");
+    }
+    assert_eq!(store.attempts("over").unwrap(), Attempts::default());
+    let full = store.save_attempts("newer", tries(2_000, 5_000));
+    assert!(matches!(full, Err(Error::TriesFull)));
+    // One that is known goes on, also with a clock that was set back.
+    store.save_attempts("waits", tries(10, 20)).unwrap();
+    assert_eq!(store.attempts("waits").unwrap().not_before, 20);
+    assert_eq!(store.check().unwrap(), None);
+}

@@ -1,10 +1,12 @@
 //! The two services that know: UPower (<https://upower.freedesktop.org/docs/>) and NetworkManager
 //! (<https://networkmanager.dev/docs/api/latest/>).
 
-use std::pin::Pin;
+use std::sync::Arc;
 
 use mooring_core::rest::Surroundings;
-use zbus::export::futures_core::Stream;
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+use zbus::export::ordered_stream::{OrderedStream, OrderedStreamExt};
 use zbus::fdo::{DBusProxy, PropertiesProxy};
 use zbus::proxy::CacheProperties;
 use zbus::{Connection, proxy};
@@ -115,7 +117,13 @@ fn percent(number: f64) -> Option<u8> {
 }
 
 /// Tells that a service, or a property of its objects, may be another than before.
-struct Changes(Vec<Pin<Box<dyn Stream<Item = ()> + Send>>>);
+///
+/// What the bus tells is taken at once, by tasks of its own: while a fact is asked for, the answer
+/// would wait behind signals that nobody takes, and anybody on the bus can send those.
+struct Changes {
+    told: Arc<Notify>,
+    listening: JoinSet<()>,
+}
 
 impl Changes {
     async fn of(
@@ -123,50 +131,41 @@ impl Changes {
         service: &'static str,
         paths: &[&'static str],
     ) -> zbus::Result<Self> {
+        let mut changes = Self {
+            told: Arc::default(),
+            listening: JoinSet::new(),
+        };
         let dbus = DBusProxy::new(bus).await?;
         let owners = dbus
             .receive_name_owner_changed_with_args(&[(0, service)])
             .await?;
-        let mut streams: Vec<Pin<Box<dyn Stream<Item = ()> + Send>>> =
-            vec![Box::pin(Silent(owners))];
+        changes.hear(owners);
         for path in paths {
             let object = PropertiesProxy::builder(bus)
                 .destination(service)
                 .path(*path)
                 .build()
                 .await?;
-            streams.push(Box::pin(Silent(object.receive_properties_changed().await?)));
+            changes.hear(object.receive_properties_changed().await?);
         }
-        Ok(Self(streams))
+        Ok(changes)
+    }
+
+    fn hear(&mut self, mut signals: impl OrderedStream + Unpin + Send + 'static) {
+        let told = self.told.clone();
+        self.listening.spawn(async move {
+            while signals.next().await.is_some() {
+                told.notify_one();
+            }
+        });
     }
 
     /// Waits for a change; false when there will be none.
     async fn next(&mut self) -> bool {
-        std::future::poll_fn(|context| {
-            for stream in &mut self.0 {
-                if let std::task::Poll::Ready(item) = stream.as_mut().poll_next(context) {
-                    return std::task::Poll::Ready(item.is_some());
-                }
-            }
-            std::task::Poll::Pending
-        })
-        .await
-    }
-}
-
-/// A stream whose items say nothing but that they came.
-struct Silent<S>(S);
-
-impl<S: Stream + Unpin> Stream for Silent<S> {
-    type Item = ();
-
-    fn poll_next(
-        mut self: Pin<&mut Self>,
-        context: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<Option<()>> {
-        Pin::new(&mut self.0)
-            .poll_next(context)
-            .map(|item| item.map(drop))
+        tokio::select! {
+            () = self.told.notified() => true,
+            _ = self.listening.join_next() => false,
+        }
     }
 }
 

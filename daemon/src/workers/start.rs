@@ -10,7 +10,8 @@ use mooring_wire::reach::Reach;
 use mooring_wire::{VERSION, WorkerProxy};
 use zbus::export::ordered_stream::OrderedStreamExt;
 
-use super::{Heard, Listener, Live, Workers};
+use super::{Heard, Listener, Live, Said, Workers, shorten};
+use crate::failure::Failure;
 use crate::launch::{self, Launched};
 
 /// A call needs a destination, which a peer on the other end of a socket does not look at.
@@ -38,12 +39,14 @@ impl Workers {
             let proxy = WorkerProxy::new(&connection, PEER).await?;
             let progress = proxy.receive_progressed().await?;
             let changes = proxy.receive_changed().await?;
-            let failed = |e: mooring_wire::Error| zbus::Error::Failure(e.message());
-            let version = proxy.hello().await.map_err(failed)?;
+            let failed = |e| zbus::Error::Failure(Failure::from(e).to_string());
+            let mut version = proxy.hello().await.map_err(failed)?;
+            shorten(&mut version);
             if version != VERSION {
                 return Ok((connection, proxy, progress, changes, Err(version)));
             }
-            let fenced = proxy.fenced().await.map_err(failed)?;
+            let mut fenced = proxy.fenced().await.map_err(failed)?;
+            fenced.hold();
             Ok::<_, zbus::Error>((connection, proxy, progress, changes, Ok(fenced)))
         };
         let (connection, proxy, mut progress, mut changes, fenced) =
@@ -71,7 +74,10 @@ impl Workers {
                 tokio::select! {
                     Some(signal) = progress.next() => {
                         let args = signal.args();
-                        tell(args.map(|args| Heard::Progressed(args.account, args.progress)));
+                        tell(args.map(|mut args| {
+                            args.progress.hold();
+                            Heard::Progressed(args.account, args.progress)
+                        }));
                     }
                     Some(signal) = changes.next() => {
                         tell(signal.args().map(|args| Heard::Changed(args.account)));

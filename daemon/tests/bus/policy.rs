@@ -193,6 +193,49 @@ async fn a_denied_sign_in_looks_at_nothing_and_leaves_nothing() {
 }
 
 #[tokio::test]
+async fn a_denial_that_comes_while_a_sign_in_waits_is_heeded() {
+    let world = World::new();
+    let running = world.start().await;
+    running.signed_in().await;
+    let number_of = running.sign_out(Some("right-password"), &[]).await;
+    assert!(running.ended(number_of).await.outcome.success);
+    let sign_in = running.manager.sign_in("local", "alice", known_identity());
+    let waiting = number(&sign_in.await.unwrap());
+    running.blocked(waiting, "ReauthRequired").await;
+    world.fake.effects();
+    world.write_policy(&rule("sign-in = \"deny\""));
+    running.manager.reload().await.unwrap();
+    let job = running.job(waiting).await;
+    let right = piped("right-password").into();
+    job.authenticate(right).await.unwrap();
+    let outcome = running.ended(waiting).await.outcome;
+    assert_eq!(outcome.error, "PolicyDenied", "{outcome:?}");
+    assert!(outcome.message.contains("So it is."), "{outcome:?}");
+    assert!(world.fake.effects().is_empty());
+    assert!(running.broker.published.borrow().accounts.is_empty());
+    assert!(running.broker.store.accounts().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_denial_that_comes_with_a_restart_undoes_the_sign_in() {
+    let world = World::new();
+    let running = world.start().await;
+    world.fake.next("sign_in", Act::Hang);
+    let (_code, options) = new_identity("right-password");
+    let sign_in = running.manager.sign_in("local", "alice", options);
+    let begun = number(&sign_in.await.unwrap());
+    world.fake.hanging().await;
+    running.stop().await;
+    world.fake.effects();
+    world.write_policy(&rule("sign-in = \"deny\""));
+    let running = world.start().await;
+    let outcome = running.ended(begun).await.outcome;
+    assert_eq!(outcome.error, "PolicyDenied", "{outcome:?}");
+    assert_eq!(world.fake.effects(), ["abandon"]);
+    assert!(running.broker.store.accounts().unwrap().is_empty());
+}
+
+#[tokio::test]
 async fn a_required_account_cannot_leave_and_is_missed() {
     let world = World::new();
     world.write_policy(&rule("require-account = \"alice\""));

@@ -2,6 +2,9 @@
 //! by this test, on a bus that stands for the system's.
 
 use mooringd::published::Holder;
+use zbus::fdo::Properties;
+use zbus::names::InterfaceName;
+use zbus::object_server::SignalEmitter;
 use zbus::{Connection, interface};
 
 use crate::worker::Act;
@@ -14,6 +17,26 @@ impl Power {
     #[zbus(property)]
     fn on_battery(&self) -> bool {
         self.0
+    }
+}
+
+/// Before it answers for the first time, it tells of more changes than are kept for anybody.
+struct Talkative(std::sync::atomic::AtomicBool);
+
+#[interface(name = "org.freedesktop.UPower")]
+impl Talkative {
+    #[zbus(property)]
+    async fn on_battery(&self, #[zbus(signal_emitter)] emitter: SignalEmitter<'_>) -> bool {
+        if !self.0.swap(true, std::sync::atomic::Ordering::SeqCst) {
+            let name = InterfaceName::try_from("org.freedesktop.UPower").unwrap();
+            for _ in 0..500 {
+                let told = [][..].into();
+                Properties::properties_changed(&emitter, name.clone(), Default::default(), told)
+                    .await
+                    .unwrap();
+            }
+        }
+        true
     }
 }
 
@@ -118,6 +141,18 @@ async fn diagnosed(running: &Running, area: &str) -> String {
     let found = running.manager.diagnose().await.unwrap();
     let found = found.into_iter().find(|d| d.area == area);
     found.map(|d| d.state).unwrap_or_default()
+}
+
+#[tokio::test]
+async fn a_flood_of_changes_does_not_keep_the_answer_away() {
+    let world = with("on-battery = \"pause\"\n").await;
+    let bus = world.connect().await;
+    let server = bus.object_server();
+    server.at(POWER, Talkative(false.into())).await.unwrap();
+    server.at(BATTERY, Battery(50.0)).await.unwrap();
+    bus.request_name("org.freedesktop.UPower").await.unwrap();
+    let running = world.start().await;
+    rests(&running, "on-battery").await;
 }
 
 #[tokio::test]

@@ -1,4 +1,5 @@
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use mooring_api::{Error, SignInOptions};
 use mooring_core::account::State;
@@ -238,6 +239,29 @@ async fn a_wrong_password_is_asked_for_again_and_slowed_down() {
         .unwrap();
     assert!(running.ended(number(&path)).await.outcome.success);
     assert_eq!(world.fake.effects(), ["sign_in"]);
+}
+
+#[tokio::test]
+async fn wrong_passwords_do_not_keep_a_sign_in_waiting() {
+    let world = World::new();
+    let running = signed_out_again(&world).await;
+    let sign_in = running.manager.sign_in("local", "alice", known_identity());
+    let begun = number(&sign_in.await.unwrap());
+    running.blocked(begun, "ReauthRequired").await;
+    later(Duration::from_secs(20 * 60)).await;
+    let job = running.job(begun).await;
+    let wrong = job.authenticate(piped("wrong").into()).await;
+    assert_eq!(wrong.unwrap_err().kind(), "IncorrectPassword");
+    later(Duration::from_secs(20 * 60)).await;
+    let outcome = running.ended(begun).await.outcome;
+    assert_eq!(outcome.error, "Cancelled", "{outcome:?}");
+}
+
+/// Lets time pass.
+async fn later(time: Duration) {
+    tokio::time::pause();
+    tokio::time::advance(time).await;
+    tokio::time::resume();
 }
 
 #[tokio::test]

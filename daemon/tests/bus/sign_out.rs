@@ -317,3 +317,23 @@ async fn a_worker_without_state_removes_nothing() {
     running.job(number).await.cancel().await.unwrap();
     assert!(world.fake.effects().is_empty());
 }
+
+#[tokio::test]
+async fn a_password_is_not_kept_while_a_sign_out_waits() {
+    let world = World::new();
+    let running = world.start().await;
+    running.signed_in().await;
+    // Gone after the plan that is compared with the one that was agreed to.
+    let gone = Act::Fail(Wire::StorageGone("not mounted".into()));
+    world.fake.next("plan", Act::Pass);
+    let plan = Act::Then("attach", Box::new(gone));
+    world.fake.next("plan", plan);
+    let begun = running.sign_out(Some("right-password"), &[]).await;
+    running.blocked(begun, "Offline").await;
+    let job = running.job(begun).await;
+    job.retry(Default::default()).await.unwrap();
+    running.blocked(begun, "ReauthRequired").await;
+    let again = piped("right-password").into();
+    job.authenticate(again).await.unwrap();
+    assert!(running.ended(begun).await.outcome.success);
+}

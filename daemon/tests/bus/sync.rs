@@ -50,6 +50,35 @@ async fn one_job_at_a_time_with_progress_and_cancellation() {
 }
 
 #[tokio::test]
+async fn what_a_worker_says_is_held_to_bounds() {
+    const LONG: usize = 40 << 20;
+    let world = World::new();
+    let running = world.start().await;
+    running.signed_in().await;
+    world.fake.state().activity = Some("x".repeat(LONG));
+    world.fake.next("sync", Act::Hang);
+    let files = running.files().await;
+    let first = number(&files.sync().await.unwrap());
+    let told = running.job_until(first, |job| job.progress.done == 1).await;
+    assert!(told.progress.activity.len() < LONG / 1024);
+    let job = running.job(first).await;
+    assert!(job.progress().await.unwrap().activity.len() < LONG / 1024);
+    world.fake.hanging().await;
+    job.cancel().await.unwrap();
+    running.ended(first).await;
+
+    world.fake.state().activity = None;
+    let fails = Act::Fail(Wire::StorageGone("y".repeat(LONG)));
+    world.fake.next("sync", fails);
+    let second = number(&files.sync().await.unwrap());
+    let outcome = running.ended(second).await.outcome;
+    assert_eq!(outcome.error, "Offline");
+    assert!(outcome.message.len() < LONG / 1024);
+    let message = running.account().await.state_message().await.unwrap();
+    assert!(message.starts_with('y') && message.len() < LONG / 1024);
+}
+
+#[tokio::test]
 async fn a_lost_storage_needs_attention_until_a_sync_succeeds() {
     let world = World::new();
     let running = world.start().await;

@@ -14,6 +14,10 @@ use crate::world::BOUND;
 
 /// What a method does when it is called next.
 pub enum Act {
+    /// Answers as always.
+    Pass,
+    /// Answers as always, and the next call of another method does this.
+    Then(&'static str, Box<Act>),
     /// Answers this error.
     Fail(Error),
     /// The process dies.
@@ -50,6 +54,8 @@ pub struct State {
     pub requests: Vec<DeviceRequest>,
     /// What they were answered: request, state, message.
     pub answers: Vec<(String, String, String)>,
+    /// What a sync says that it does, instead of "uploading".
+    pub activity: Option<String>,
     /// The sign-ins that were taken out of the storage's list.
     pub withdrawn: Vec<String>,
 }
@@ -198,7 +204,11 @@ impl Service {
             state.acts.get_mut(method).and_then(VecDeque::pop_front)
         };
         match act {
-            None => Ok(()),
+            None | Some(Act::Pass) => Ok(()),
+            Some(Act::Then(method, act)) => {
+                self.fake.next(method, *act);
+                Ok(())
+            }
             Some(Act::Fail(error)) => Err(error),
             Some(Act::Die) => {
                 self.death.send_replace(true);
@@ -376,8 +386,9 @@ impl Service {
         _read_back: bool,
         #[zbus(signal_emitter)] emitter: SignalEmitter<'_>,
     ) -> Result<SyncReport> {
+        let activity = self.fake.state().activity.clone();
         let progress = Progress {
-            activity: "uploading".into(),
+            activity: activity.unwrap_or_else(|| "uploading".into()),
             done: 1,
             total: 2,
             ..Progress::default()

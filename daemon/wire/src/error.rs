@@ -54,4 +54,22 @@ impl Error {
             | Self::Failed(m) => m.clone(),
         }
     }
+
+    /// That sentence, to be changed; none of what no worker said.
+    pub fn message_mut(&mut self) -> Option<&mut String> {
+        match self {
+            Self::ZBus(_) => None,
+            Self::StorageGone(m)
+            | Self::HomeGone(m)
+            | Self::Refused(m)
+            | Self::Busy(m)
+            | Self::NotVerified(m)
+            | Self::NoSpace(m)
+            | Self::DiskTrouble(m)
+            | Self::Unfenced(m)
+            | Self::Cancelled(m)
+            | Self::StateDamaged(m)
+            | Self::Failed(m) => Some(m),
+        }
+    }
 }

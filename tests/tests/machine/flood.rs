@@ -61,6 +61,12 @@ for nr in range(seconds * 100):
 print(part * count * seconds * 100, time.monotonic() - begin, flush=True)
 "#;
 
+/// Connections whose first words are many calls at once, and how many.
+const FRESH: usize = 100;
+const FIRST: usize = 15;
+/// How long somebody else is served after that, at the latest.
+const SERVED: Duration = Duration::from_secs(20);
+
 /// Asks and waits for the answer, again and again until its input ends; prints how long each took,
 /// in microseconds, on one line, and on another the same of the bus itself.
 const ASKER: &str = r#"
@@ -80,6 +86,32 @@ while not taken or not select.select([sys.stdin], [], [], 0)[0]:
 for each in zip(*taken):
     print(*each)
 "#;
+
+#[tokio::test]
+async fn a_burst_of_first_calls_leaves_the_daemon_hearing() {
+    let machine = Machine::new();
+    machine.run_as("bob", &ctl(&["status"]));
+    let message = message(
+        "org.freedesktop.DBus.ObjectManager",
+        "GetManagedObjects",
+        None,
+    );
+    // What one hundredth of a second has is written at once.
+    let numbers = [FIRST * 100, 1, FRESH].map(|number| number.to_string());
+    let words = [
+        &[FLOOD, &message],
+        &numbers.each_ref().map(String::as_str)[..],
+    ]
+    .concat();
+    let burst = start(&machine, "ann", &words);
+    let begin = std::time::Instant::now();
+    machine.run_as("bob", &ctl(&["status"]));
+    assert!(begin.elapsed() < SERVED, "{:?}", begin.elapsed());
+    rest(burst);
+    let begin = std::time::Instant::now();
+    machine.run_as("bob", &ctl(&["status"]));
+    assert!(begin.elapsed() < SERVED, "{:?}", begin.elapsed());
+}
 
 fn start(machine: &Machine, who: &str, words: &[&str]) -> (Child, BufReader<impl Read + use<>>) {
     let mut command = machine.command_as(who, &[&["/usr/bin/python3", "-c"], words].concat());

@@ -49,6 +49,13 @@ fn show(context: &Context<'_>, shown: &str, simulation: &PolicySimulation) {
             terminal.line(&row);
         }
     }
+    let told = simulation.changes.len() as u64;
+    let more = simulation.changes_total.saturating_sub(told);
+    if more > 0 {
+        terminal.line(&format!(
+            "  and {more} more: there are too many to tell all of them"
+        ));
+    }
     section(context, "Because", &reasons(&simulation.changes));
     section(context, "New contradictions", &simulation.conflicts);
     section(context, "Required and not here", &simulation.missing);
@@ -104,6 +111,7 @@ fn document(simulation: &PolicySimulation) -> Value {
     json!({
         "replaces": simulation.replaces,
         "changes": simulation.changes.iter().map(change).collect::<Vec<_>>(),
+        "changes-total": simulation.changes_total,
         "conflicts": simulation.conflicts,
         "missing": simulation.missing,
     })

@@ -43,7 +43,7 @@ pub use only::{Only, OnlyCollections, Required};
 pub use outside::OutsideHours;
 pub use pattern::MAX_PATTERN;
 pub use rule::{MAX_NAME, Organisation, Rule};
-pub use simulate::{Change, Simulation, simulate, simulate_bundle};
+pub use simulate::{Change, MAX_SIMULATION_BYTES, Simulation, simulate, simulate_bundle};
 pub use source::{MAX_FILE_BYTES, MAX_PROBLEMS, Problem, Source};
 pub use standing::{Damaged, Standing, State, sources_from_text, sources_to_text};
 pub use terms::{Delay, MinLength, SessionAge, SessionLimit, Terms, Tries};

@@ -1,5 +1,7 @@
 //! What a file would change, before it is put into its place.
 
+use std::collections::BTreeSet;
+
 use super::bundle::Bundle;
 use super::conditions::Circumstances;
 use super::decide::{Decision, decide};
@@ -7,6 +9,11 @@ use super::facts::Facts;
 use super::source::{Problem, Source};
 use super::standing::{Standing, State};
 use super::{Policy, unite};
+
+/// The most bytes of changes that are told: a few rules about many accounts repeat themselves.
+pub const MAX_SIMULATION_BYTES: usize = 4 * 1024 * 1024;
+/// What a change takes besides its reasons, about.
+const CHANGE_BYTES: usize = 512;
 
 /// Something that would be answered otherwise.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,8 +35,10 @@ pub struct Change {
 pub struct Simulation {
     /// The file of this name that it would take the place of.
     pub replaces: Option<String>,
-    /// What would be answered otherwise.
+    /// What would be answered otherwise: the first of it, at most [`MAX_SIMULATION_BYTES`].
     pub changes: Vec<Change>,
+    /// How many changes there are in all.
+    pub changes_total: usize,
     /// Contradictions that would be new.
     pub conflicts: Vec<Problem>,
     /// Accounts that would be required, and are not on the device, as sentences.
@@ -101,9 +110,11 @@ fn simulate_sources(
     let (before, after) = (standing.policy(), unite(&sources)?);
     let known = before.conflicts();
     let new = |conflict: &Problem| !known.iter().any(|k| k.message == conflict.message);
+    let (changes, changes_total) = changes(before, &after, questions);
     Ok(Simulation {
         replaces,
-        changes: changes(before, &after, questions),
+        changes,
+        changes_total,
         conflicts: after.conflicts().into_iter().filter(new).collect(),
         missing: after.missing(present, now),
     })
@@ -113,32 +124,53 @@ fn base_name(path: &str) -> &str {
     path.rsplit('/').next().unwrap_or(path)
 }
 
-fn changes(before: &Policy, after: &Policy, questions: &[Facts]) -> Vec<Change> {
-    let mut changes = Vec::new();
+/// What would be answered otherwise, as far as it is told, and how much there is of it.
+fn changes(before: &Policy, after: &Policy, questions: &[Facts]) -> (Vec<Change>, usize) {
+    let (mut changes, mut total) = (Vec::new(), 0);
+    let mut room = MAX_SIMULATION_BYTES;
     for (question, facts) in questions.iter().enumerate() {
         let (old, new) = (decide(before, facts), decide(after, facts));
-        let mut tell = |what: &'static str, before: String, after: String| {
-            if before != after {
-                changes.push(Change {
-                    question,
-                    what,
-                    before,
-                    after,
-                    because: said(&old, &new),
-                });
-            }
-        };
-        let verb = facts.verb.name();
-        tell(verb, verdict(&old).to_owned(), verdict(&new).to_owned());
-        let terms = old.demands.terms(facts.verb).into_iter();
-        for ((key, old), (_, new)) in terms.zip(new.demands.terms(facts.verb)) {
-            // What a verdict says already is not said twice.
-            if key != "sign-out" && key != "sign-in" {
-                tell(key, old, new);
-            }
+        let differences = differences(&old, &new, facts);
+        total += differences.len();
+        if room == 0 || differences.is_empty() {
+            continue;
+        }
+        let because = said(&old, &new);
+        let size = CHANGE_BYTES + because.iter().map(String::len).sum::<usize>();
+        for (what, before, after) in differences {
+            let size = size + before.len() + after.len();
+            let Some(left) = room.checked_sub(size) else {
+                room = 0;
+                break;
+            };
+            room = left;
+            changes.push(Change {
+                question,
+                what,
+                before,
+                after,
+                because: because.clone(),
+            });
         }
     }
-    changes
+    (changes, total)
+}
+
+/// What two decisions about a question do not have in common: what it is, before and after.
+fn differences(
+    old: &Decision,
+    new: &Decision,
+    facts: &Facts,
+) -> Vec<(&'static str, String, String)> {
+    let verb = facts.verb.name();
+    let verdicts = (verb, verdict(old).to_owned(), verdict(new).to_owned());
+    let terms = old.demands.terms(facts.verb).into_iter();
+    let terms = terms.zip(new.demands.terms(facts.verb));
+    let terms = terms.map(|((key, old), (_, new))| (key, old, new));
+    // What a verdict says already is not said twice.
+    let terms = terms.filter(|(key, ..)| *key != "sign-out" && *key != "sign-in");
+    let all = std::iter::once(verdicts).chain(terms);
+    all.filter(|(_, before, after)| before != after).collect()
 }
 
 fn verdict(decision: &Decision) -> &'static str {
@@ -152,7 +184,8 @@ fn verdict(decision: &Decision) -> &'static str {
 /// What is said by one of them only; what is new first.
 fn said(old: &Decision, new: &Decision) -> Vec<String> {
     let only = |a: &Decision, b: &Decision| -> Vec<String> {
-        let fresh = |sentence: &&String| !b.explanation.contains(sentence);
+        let known: BTreeSet<&String> = b.explanation.iter().collect();
+        let fresh = |sentence: &&String| !known.contains(sentence);
         a.explanation.iter().filter(fresh).cloned().collect()
     };
     let fresh = only(new, old);

@@ -2,8 +2,8 @@
 
 use mooring_core::collection::Collection;
 use mooring_core::policy::{
-    Actor, Circumstances, Facts, Ground, Source, Standing, TakenBackup, Verb, check, decide,
-    simulate,
+    Actor, Circumstances, Facts, Ground, MAX_SIMULATION_BYTES, Source, Standing, TakenBackup, Verb,
+    check, decide, simulate,
 };
 
 use crate::{HEAD, alice, policy, source};
@@ -362,4 +362,20 @@ fn a_simulation_says_what_would_change_and_why() {
         &Circumstances::default(),
     );
     assert_eq!(broken.unwrap_err()[0].file, "b.toml");
+}
+
+#[test]
+fn a_simulation_of_many_accounts_is_bounded_and_says_how_much_there_is() {
+    let now = in_force("");
+    let reason = "x".repeat(400);
+    let rules: String = (0..64)
+        .map(|n| format!("[[rule]]\nname = \"r{n}\"\nsign-out = \"deny\"\nreason = \"{reason}\"\n"))
+        .collect();
+    let file = source("b.toml", format!("{HEAD}{rules}"));
+    let questions = vec![leaving(None); 600];
+    let told = simulate(&now, file, &questions, &[], &Circumstances::default()).unwrap();
+    assert_eq!(told.changes_total, questions.len());
+    let texts = told.changes.iter().flat_map(|change| &change.because);
+    let bytes: usize = texts.map(String::len).sum();
+    assert!(bytes <= MAX_SIMULATION_BYTES && bytes > MAX_SIMULATION_BYTES / 2);
 }

@@ -37,15 +37,21 @@ impl Clients {
         users.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The user of a client of whom the bus has said so.
+    pub fn known(&self, name: &UniqueName<'_>) -> Option<u32> {
+        let name = OwnedUniqueName::from(name.to_owned());
+        self.all().get(&name).copied().flatten()
+    }
+
     /// The user of a client.
     ///
     /// # Errors
     /// When the bus does not say, as of one that is gone.
     pub async fn uid(&self, name: &UniqueName<'_>, connection: &Connection) -> zbus::Result<u32> {
-        let owned = OwnedUniqueName::from(name.to_owned());
-        if let Some(Some(uid)) = self.all().get(&owned) {
-            return Ok(*uid);
+        if let Some(uid) = self.known(name) {
+            return Ok(uid);
         }
+        let owned = OwnedUniqueName::from(name.to_owned());
         let bus = DBusProxy::new(connection).await?;
         self.0
             .listening

@@ -13,7 +13,7 @@ use crate::devices::word;
 use crate::failure::Failure;
 use crate::jobs::journal::Ending;
 use crate::jobs::{Job, MAX_ITEMS, failed};
-use crate::workers::Live;
+use crate::workers::{Live, Said};
 
 impl Run {
     pub(super) async fn authorise(&mut self, job: &mut Job) -> Result<(), Failure> {
@@ -142,14 +142,19 @@ impl Run {
     }
 
     /// Calls the worker; one that dies over it is put away.
-    async fn call<T>(
+    async fn call<T: Said>(
         &self,
         job: &mut Job,
         live: &Arc<Live>,
         cancellable: bool,
         call: impl Future<Output = mooring_wire::Result<T>>,
     ) -> Result<T, Failure> {
-        let called = job.drive(cancellable, async { Ok(call.await?) }).await;
+        let call = async {
+            let mut said = call.await?;
+            said.hold();
+            Ok(said)
+        };
+        let called = job.drive(cancellable, call).await;
         if let Err(failure) = &called
             && failure.is_death()
         {
