@@ -197,6 +197,17 @@ impl<A: Said, B: Said> Said for (A, B) {
     }
 }
 
+/// Where a file came back, if one did, and whether it was checked.
+impl Said for Option<(Vec<u8>, bool)> {
+    fn hold(&mut self) {
+        if let Some((path, _)) = self
+            && path.len() > MAX_ITEMS_BYTES
+        {
+            path.clear();
+        }
+    }
+}
+
 /// A document, or a sentence of several lines.
 impl Said for String {
     fn hold(&mut self) {
