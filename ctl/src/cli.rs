@@ -46,7 +46,8 @@ pub struct Global {
     pub system: bool,
     /// Speak to the daemon of your session, on the session bus (also: MOORING_BUS=session)
     ///
-    /// Without either: the system bus if the daemon is there, else the session bus.
+    /// Without either: the daemon of the session if it runs, else that of the device if it is there,
+    /// else that of the session.
     #[arg(long, global = true)]
     pub session: bool,
     /// Do not ask on this terminal for a password of the device, where polkit wants one

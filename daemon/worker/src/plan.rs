@@ -14,7 +14,7 @@ use crate::hash::CARRIED_MODE;
 use crate::look::{FolderLook, Odd, Seen, walk};
 use crate::place::{self, Place, os};
 use crate::pool;
-use crate::readback::still_proven;
+use crate::readback::proven_lately;
 use crate::state::Key;
 use crate::trouble::Named;
 
@@ -271,7 +271,10 @@ impl<'a, F: Files> Run<'a, F> {
         self.lost_modes += u64::from(mode_was_lost(&seen));
         self.same_disk |= seen.remote.is_some_and(|remote| remote.dev == local.dev);
         let proven = match (&seen.item, &seen.remote) {
-            (Some(item), Some(remote)) => still_proven(item, remote, self.place.there.known_good),
+            (Some(item), Some(remote)) => {
+                let now = self.account.files.now();
+                proven_lately(item, remote, self.place.there.known_good, now)
+            }
             _ => false,
         };
         facts.verified += u64::from(proven);

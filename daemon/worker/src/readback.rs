@@ -17,6 +17,9 @@ use crate::trouble::Ledger;
 const TICK: i64 = 20_000_000;
 /// The nanoseconds of a second.
 const SECOND: i64 = 1_000_000_000;
+/// The oldest read-back that a sign-out goes by, in nanoseconds: thirty days. What rots in a storage
+/// changes no stamp.
+const LATELY: i64 = 30 * 24 * 60 * 60 * SECOND;
 /// Copies read back between two commits.
 const BATCH: usize = 2048;
 
@@ -27,6 +30,13 @@ pub fn still_proven(item: &Item, remote: &Stat, known_good: bool) -> bool {
         return false;
     };
     known_good && proof.stamp == Stamp::from(remote) && settled(&proof.stamp, proof.at)
+}
+
+/// [`still_proven`], by a read-back that is not long ago. One that is yet to come was dated by a clock
+/// that was wrong.
+pub fn proven_lately(item: &Item, remote: &Stat, known_good: bool, now: i64) -> bool {
+    let lately = |proof: Proof| proof.at <= now && now.saturating_sub(proof.at) <= LATELY;
+    item.verified.is_some_and(lately) && still_proven(item, remote, known_good)
 }
 
 /// Whether a file had long been as it is when it was read at `read`, so that no change after that

@@ -14,7 +14,7 @@ use crate::files::{Files, Stat};
 use crate::look::{FolderLook, Seen, walk};
 use crate::place::{self, Place};
 use crate::prove::{self, Check};
-use crate::readback::{SAME_FILE, local_as_recorded, same_inode, still_proven};
+use crate::readback::{SAME_FILE, local_as_recorded, proven_lately, same_inode};
 use crate::staging;
 use crate::state::{Epoch, Item, Key};
 use crate::trouble::Named;
@@ -166,7 +166,7 @@ fn examine_folder<F: Files>(
             books.unproven.add(shown, SAME_FILE);
             continue;
         }
-        let check = check(place, &look.path, item, &local, &remote);
+        let check = check(account, place, &look.path, item, &local, &remote);
         if check.hash_local || check.read_back {
             checks.push(check);
         } else {
@@ -181,6 +181,7 @@ fn examine_folder<F: Files>(
 }
 
 fn check<F: Files>(
+    account: &Account<F>,
     place: &Place<F>,
     folder: &[u8],
     item: Item,
@@ -189,7 +190,7 @@ fn check<F: Files>(
 ) -> Check {
     Check {
         hash_local: !local_as_recorded(local, &item),
-        read_back: !still_proven(&item, remote, place.there.known_good),
+        read_back: !proven_lately(&item, remote, place.there.known_good, account.files.now()),
         key: Key {
             collection: place.collection,
             folder: folder.to_vec(),

@@ -367,3 +367,29 @@ fn without_leases_it_is_said() {
     assert_eq!(stage.twin.read(HERE).unwrap(), b"theirs");
     assert!(named(&report, "trip/a.jpg"));
 }
+
+/// What rots changes no stamp: a read-back of long ago is made anew, and the original stays until the
+/// good bytes are in the storage again.
+#[test]
+fn a_copy_that_was_read_back_long_ago_is_read_again() {
+    const DAYS: i64 = 24 * 60 * 60 * 1_000_000_000;
+    for (days, reads) in [(29, 0), (31, 1)] {
+        let mut stage = Stage::new();
+        stage.create_identity().unwrap();
+        stage.sign_in(false).unwrap();
+        write(&stage.twin, HERE, "first");
+        stage.twin.advance(LATER);
+        signin::sync_now(&stage.account(), true).unwrap();
+        stage.twin.advance(days * DAYS);
+        let planned = mooring_worker::plan::plan(&stage.account(), &[]).unwrap();
+        let verified: u64 = planned.collections.iter().map(|c| c.verified).sum();
+        assert_eq!(verified, 1 - reads, "{planned:?}");
+        if reads == 1 {
+            stage.twin.rot(THERE, "f1rst").unwrap();
+        }
+        let account = stage.account();
+        let (_, report) = drain_verify_remove(&account, &[], "receipt-x").unwrap();
+        assert_eq!(report.remaining, 0);
+        assert_eq!(stage.twin.read(THERE).unwrap(), b"first", "{days} days");
+    }
+}
