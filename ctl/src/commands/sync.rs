@@ -65,10 +65,8 @@ impl Context<'_> {
                 if outcome.pending_total == 0 {
                     return Ok(json!({ "job": job, "outcome": told }));
                 }
-                let waits = format!(
-                    "not everything is in step: {} could not be synced now",
-                    text::count(outcome.pending_total, "file")
-                );
+                let files = text::count(outcome.pending_total, "file");
+                let waits = format!("not everything was synced: {files} could not be carried over");
                 Err(Failure::new(Exit::Blocked, waits)
                     .kind("UnsyncedData")
                     .hint("The next sync tries again; `mooringctl why FILE` says why.")
