@@ -114,16 +114,11 @@ impl Broker {
     /// # Errors
     /// [`Failure::Busy`] while a job is under way.
     pub async fn pause(&self, id: &str, paused: bool) -> Result<(), Failure> {
-        let mut account = self.hold(id, Holder::Look).await?;
-        account.paused = paused;
-        let saved = self.store.save_account(&account);
-        self.change_account(id, |view| {
-            view.holder = Holder::Free;
-            if saved.is_ok() {
-                view.account.paused = paused;
-            }
-        });
-        saved?;
+        let mut looking = self.looking(id).await?;
+        looking.account.paused = paused;
+        self.store.save_account(&looking.account)?;
+        self.change_account(id, |view| view.account.paused = paused);
+        drop(looking);
         tracing::info!(account = id, paused, "continuous sync");
         if !paused {
             self.noticed.changed(id);

@@ -306,11 +306,11 @@ impl Broker {
     /// Looks how a free account stands, from the worker's state; its health changes accordingly.
     async fn look(self: Arc<Self>, id: &str) {
         // Whoever holds it already looks for itself.
-        let Ok(account) = self.update(|p| p.hold(id, Holder::Look)) else {
+        let Ok(looking) = self.try_looking(id) else {
             return;
         };
-        let seen = self.refresh(&account).await;
-        self.change_account(id, |view| view.holder = Holder::Free);
+        let seen = self.refresh(&looking.account).await;
+        drop(looking);
         if let Err(failure) = seen {
             self.trouble(id, &failure);
         }

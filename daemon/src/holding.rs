@@ -39,6 +39,18 @@ impl Broker {
             account,
         })
     }
+
+    /// Takes an account that is free for a look.
+    ///
+    /// # Errors
+    /// When there is no such account, or somebody holds it.
+    pub fn try_looking(&self, id: &str) -> Result<Looking<'_>, Failure> {
+        let account = self.update(|p| p.hold(id, Holder::Look))?;
+        Ok(Looking {
+            broker: self,
+            account,
+        })
+    }
 }
 
 impl Looking<'_> {

@@ -85,7 +85,8 @@ pub struct CollectionStatus {
     pub bad_lines: Vec<String>,
 }
 
-/// Options of `Account.PlanSignOut`.
+/// Options of `Account.PlanSignOut`. As of all calls that say what becomes of files, an option that does
+/// not exist is an error: a mistyped `keep` must not remove what was to stay.
 #[derive(Debug, Clone, Default, PartialEq, Eq, SerializeDict, DeserializeDict, Type)]
 #[zbus(signature = "dict", rename_all = "kebab-case", deny_unknown_fields)]
 pub struct PlanOptions {
@@ -211,7 +212,7 @@ pub struct SignOutOptions {
 
 /// Options of `Account.ChangePassword`; both are needed.
 #[derive(Debug, Default, SerializeDict, DeserializeDict, Type)]
-#[zbus(signature = "dict", rename_all = "kebab-case", deny_unknown_fields)]
+#[zbus(signature = "dict", rename_all = "kebab-case")]
 pub struct ChangePasswordOptions {
     /// The password that holds now: the read end of a pipe, or a sealed memfd.
     pub password: Option<OwnedFd>,
@@ -221,7 +222,7 @@ pub struct ChangePasswordOptions {
 
 /// Options of `Account.ResetPassword`; all are needed.
 #[derive(Debug, Default, SerializeDict, DeserializeDict, Type)]
-#[zbus(signature = "dict", rename_all = "kebab-case", deny_unknown_fields)]
+#[zbus(signature = "dict", rename_all = "kebab-case")]
 pub struct ResetPasswordOptions {
     /// The recovery code, in any case and spacing: the read end of a pipe, or a sealed memfd.
     pub recovery_code: Option<OwnedFd>,

@@ -186,7 +186,7 @@ fn a_list_that_names_a_file_twice_restores_it_once() {
 fn lists_that_are_none_or_without_end_restore_nothing() {
     let stage = stage();
     let before = stage.everything();
-    let endless = line(&format!("Photos/{}", "y".repeat(40_000)), b"x");
+    let endless = line(&format!("Photos/{}", "y".repeat(5 << 20)), b"x");
     let missing: String = (0..MANY)
         .map(|nr| line(&format!("Photos/{nr}"), b"x"))
         .collect();
@@ -202,7 +202,7 @@ fn lists_that_are_none_or_without_end_restore_nothing() {
     for (nr, list) in lists.into_iter().enumerate() {
         let from = tampered(&stage, list);
         let ended = restore::restore(&stage.account(), &from, b"", None);
-        assert!(ended.is_err(), "list {nr}: {ended:?}");
+        assert!(ended.is_err(), "list {nr}");
         assert_eq!(stage.everything(), before, "list {nr}");
     }
 }

@@ -380,6 +380,9 @@ fn a_copy_that_was_read_back_long_ago_is_read_again() {
         write(&stage.twin, HERE, "first");
         stage.twin.advance(LATER);
         signin::sync_now(&stage.account(), true).unwrap();
+        // Read back when it had long been as it is.
+        stage.twin.advance(LATER);
+        mooring_worker::check::check(&stage.account()).unwrap();
         stage.twin.advance(days * DAYS);
         let planned = mooring_worker::plan::plan(&stage.account(), &[]).unwrap();
         let verified: u64 = planned.collections.iter().map(|c| c.verified).sum();

@@ -227,23 +227,23 @@ async fn every_method_refuses_what_is_none_of_its_arguments() {
 }
 
 #[tokio::test]
-async fn keys_that_nobody_knows_are_ignored() {
+async fn an_option_that_does_not_exist_is_refused_where_files_are_at_stake() {
     let world = World::new();
-    let (_daemon, _) = signed_in(&world).await;
+    let (_daemon, before) = signed_in(&world).await;
     let account = world.account(ALICE).await.unwrap();
-    let known = account
-        .plan_sign_out(PlanOptions::default())
-        .await
-        .unwrap()
-        .digest;
-    let later = Dict::from([("of-a-later-version", Variant::from(7u32))]);
-    let call = account
-        .inner()
-        .call_method("PlanSignOut", &(later,))
-        .await
-        .unwrap();
-    let plan: mooring_api::Plan = call.body().deserialize().unwrap();
-    assert_eq!(plan.digest, known);
+    for method in ["PlanSignOut", "SignOut"] {
+        let mistyped = || Dict::from([("kepe", Variant::from(vec!["photos"]))]);
+        let account = account.inner();
+        let refused = match method {
+            "SignOut" => account.call_method(method, &("a digest", mistyped())).await,
+            _ => account.call_method(method, &(mistyped(),)).await,
+        };
+        let refused = refused.unwrap_err().to_string();
+        assert!(refused.contains("InvalidArgs"), "{method}: {refused}");
+        assert!(refused.contains("kepe"), "{method}: {refused}");
+    }
+    assert_eq!(account.state().await.unwrap(), "active");
+    before.assert_same(&belongings(&world));
 }
 
 #[tokio::test]
