@@ -189,6 +189,7 @@ fn has_holes(file: impl AsFd) -> io::Result<bool> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[test]
