@@ -1,9 +1,11 @@
 //! An account as the broker keeps it, and its one way of changing state.
 
+use std::path::Path;
+
 use mooring_core::account::{Event, State, transition};
 use mooring_core::collection::Collection;
 use mooring_core::identity::{Record, Standing};
-use mooring_wire::reach::{Place, Use};
+use mooring_wire::reach::{Place, Use, kept_from};
 use serde::{Deserialize, Serialize};
 
 /// A collection that an account brings.
@@ -99,6 +101,12 @@ impl Account {
     /// Where the worker works for the account.
     pub fn places(&self) -> Vec<Place> {
         places(&self.collections, &self.storage)
+    }
+
+    /// The folder for single files that a person keeps here, in a home.
+    pub fn kept(&self, home: &Path, used: Use) -> Place {
+        let path = kept_from(home, &self.identity);
+        Place { used, path }
     }
 
     /// Where it also has to work when the account's folders are to go.

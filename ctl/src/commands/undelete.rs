@@ -60,6 +60,7 @@ pub async fn run(context: &Context<'_>, args: Undelete) -> Result<Value> {
         told.filter(|told| !told.is_empty())
     };
     if let Some(path) = told("/outcome/path") {
+        let path = text::path(path.as_bytes());
         terminal.line(&format!("It is there again: {path}"));
     }
     if let Some(message) = told("/outcome/message") {

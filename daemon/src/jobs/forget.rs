@@ -11,7 +11,7 @@ use mooring_core::receipt::{
     self, CollectionEntry, GoneBefore, LeftEntry, Proof, Receipt, Revocation, Storage, readable,
     timestamp,
 };
-use mooring_wire::reach::{Place, Use, kept_from};
+use mooring_wire::reach::Use;
 use mooring_wire::{Counts, Left, RemoveReport};
 
 use super::Job;
@@ -70,11 +70,7 @@ impl Run {
         if self.journaled.erased.is_none() {
             broker.receipts.write_draft(&id, &self.receipt_text()?)?;
             let (spec, keep) = (self.account.spec(), self.keep());
-            let kept = kept_from(&broker.folders.home, &self.account.identity);
-            let kept = Place {
-                used: Use::Source,
-                path: kept,
-            };
+            let kept = self.account.kept(&broker.folders.home, Use::Source);
             let ways = self.account.ways().into_iter().chain([kept]);
             let _reaching = broker.workers.reach(ways.collect());
             let erasing = broker.workers.call(|live| {

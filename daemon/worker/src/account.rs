@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use mooring_core::collection::Collection;
 use mooring_wire::Progress;
+use mooring_wire::reach::kept_from;
 
 use crate::error::{Error, Result};
 use crate::files::Files;
@@ -46,6 +47,11 @@ impl Spec {
             .find(|(c, _)| *c == collection)
             .map(|(_, root)| root.as_path())
             .ok_or_else(|| Error::Refused(format!("the account has no collection {collection}")))
+    }
+
+    /// The folder for single files that a person keeps here.
+    pub fn kept_from(&self) -> PathBuf {
+        kept_from(&self.home, &self.identity)
     }
 
     /// The folders that an operation of the account may open.

@@ -9,7 +9,6 @@ use mooring_core::collection::Collection;
 use mooring_core::receipt::readable;
 use mooring_core::sync::Phase;
 use mooring_wire::DrainReport;
-use mooring_wire::reach::kept_from;
 
 use crate::account::Account;
 use crate::across;
@@ -73,7 +72,7 @@ pub fn stay<F: Files>(account: &Account<F>) -> Result<()> {
 /// # Errors
 /// When a path is in no collection, or a file cannot be moved; those before it are moved.
 pub fn keep_here<F: Files>(account: &Account<F>, paths: &[Vec<u8>]) -> Result<u64> {
-    let target = kept_from(&account.spec.home, &account.spec.identity);
+    let target = account.spec.kept_from();
     account
         .files
         .make_root(&target)

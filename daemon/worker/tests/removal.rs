@@ -24,7 +24,8 @@ struct Leaving {
     proof: verify::Verified,
 }
 
-fn leaving(prepare: impl FnOnce(&Stage)) -> Leaving {
+/// An account with one photo in a folder, in step for a while.
+fn in_step(prepare: impl FnOnce(&Stage)) -> Stage {
     let mut stage = Stage::new();
     prepare(&stage);
     stage.create_identity().unwrap();
@@ -33,6 +34,11 @@ fn leaving(prepare: impl FnOnce(&Stage)) -> Leaving {
     stage.twin.advance(LATER);
     signin::sync_now(&stage.account(), true).unwrap();
     stage.twin.advance(LATER);
+    stage
+}
+
+fn leaving(prepare: impl FnOnce(&Stage)) -> Leaving {
+    let stage = in_step(prepare);
     let account = stage.account();
     assert_eq!(leave::drain(&account, &[]).unwrap().unsynced_total, 0);
     let (_, proof) = verify::verify(&account, &[], "receipt-x").unwrap();
@@ -374,14 +380,8 @@ fn without_leases_it_is_said() {
 fn a_copy_that_was_read_back_long_ago_is_read_again() {
     const DAYS: i64 = 24 * 60 * 60 * 1_000_000_000;
     for (days, reads) in [(29, 0), (31, 1)] {
-        let mut stage = Stage::new();
-        stage.create_identity().unwrap();
-        stage.sign_in(false).unwrap();
-        write(&stage.twin, HERE, "first");
-        stage.twin.advance(LATER);
-        signin::sync_now(&stage.account(), true).unwrap();
+        let stage = in_step(|_| ());
         // Read back when it had long been as it is.
-        stage.twin.advance(LATER);
         mooring_worker::check::check(&stage.account()).unwrap();
         stage.twin.advance(days * DAYS);
         let planned = mooring_worker::plan::plan(&stage.account(), &[]).unwrap();

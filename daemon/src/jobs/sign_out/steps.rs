@@ -6,7 +6,7 @@ use std::sync::Arc;
 use mooring_core::account::Event;
 use mooring_core::signout::{MAX_ROUNDS, Removal};
 use mooring_wire::Error as WireError;
-use mooring_wire::reach::{Place, Use, kept_from};
+use mooring_wire::reach::Use;
 
 use super::{Run, Turn, removal};
 use crate::devices::word;
@@ -107,11 +107,7 @@ impl Run {
     async fn keep_here(&self, job: &mut Job) -> Result<u64, Failure> {
         let files: Vec<_> = self.files.iter().map(|(path, _)| path.clone()).collect();
         let broker = job.broker.clone();
-        let kept = kept_from(&broker.folders.home, &self.account.identity);
-        let kept = Place {
-            used: Use::Root,
-            path: kept,
-        };
+        let kept = self.account.kept(&broker.folders.home, Use::Root);
         let _reaching = broker.workers.reach(vec![kept]);
         let moving = broker.workers.ask(self.account.spec(), move |live, id| {
             let files = files.clone();

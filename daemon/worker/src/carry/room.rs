@@ -33,30 +33,26 @@ pub(super) fn that_may_fit<'l, F: Files>(
         return Ok(loads.iter().collect());
     }
     let End { root, shown, .. } = place.end(way);
-    let now = account.files.abilities(root);
-    let free = now.map_err(|e| Error::io("look at", shown, e))?.free;
-    let (mut fit, mut fail) = (Vec::new(), None);
+    let fail = |e| Error::io("look at", shown, e);
+    let free = account.files.abilities(root).map_err(fail)?.free;
+    let mut fit = Vec::new();
     for load in loads {
         if !is_large(account, load) {
             fit.push(load);
             continue;
         }
-        match needs(account, place, load) {
-            Ok(needed) if needed <= free => fit.push(load),
-            Ok(needed) => {
-                let needs = format!(
-                    "{needed} more bytes are needed in {}, which has {free}",
-                    shown.display()
-                );
-                ledger.no_room(place.shown_key(&load.key), &needs);
-            }
-            Err(e) => fail = Some(e),
+        let needed = needs(account, place, load).map_err(fail)?;
+        if needed <= free {
+            fit.push(load);
+            continue;
         }
+        let needs = format!(
+            "{needed} more bytes are needed in {}, which has {free}",
+            shown.display()
+        );
+        ledger.no_room(place.shown_key(&load.key), &needs);
     }
-    match fail {
-        Some(e) => Err(Error::io("look at", shown, e)),
-        None => Ok(fit),
-    }
+    Ok(fit)
 }
 
 /// The bytes that a large file still needs: less where a part of it is there already, and none that can be

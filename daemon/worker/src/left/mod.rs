@@ -5,15 +5,14 @@ mod lines;
 
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use mooring_core::collection::Collection;
 use mooring_wire::Left;
-use mooring_wire::reach::kept_from;
 
 use crate::account::Account;
 use crate::error::{Error, Result, about_one_file};
-use crate::files::{Files, Kind};
+use crate::files::{Entry, Files, Kind};
 use crate::ignored::{Rules, ignores, of_folder};
 use crate::place::{is_own, open_storage, path};
 use crate::state::{Key, join};
@@ -24,14 +23,10 @@ use lines::Lines;
 /// # Errors
 /// When the root cannot be looked at.
 pub fn list<F: Files>(account: &Account<F>, collection: Collection) -> Result<Vec<Left>> {
-    let root_path = account.spec.root(collection)?.to_owned();
-    let root = match account.files.open_root(&root_path) {
-        Ok(root) => root,
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(e) => return Err(Error::io("look at", &root_path, e)),
+    let Some(root) = Root::open(account, account.spec.root(collection)?.to_owned())? else {
+        return Ok(Vec::new());
     };
-    let shown = |below: &[u8]| join(root_path.as_os_str().as_bytes(), below);
-    let mut left = Lines::below(root_path.as_os_str().as_bytes());
+    let mut left = root.lines();
     // The file that says what is ignored may be gone from here by now, and not from there.
     let copies = open_storage(account)
         .and_then(|storage| {
@@ -42,34 +37,21 @@ pub fn list<F: Files>(account: &Account<F>, collection: Collection) -> Result<Ve
         .ok();
     let mut folders = vec![(Vec::new(), None)];
     while let Some((folder, above)) = folders.pop() {
-        let listed = account
-            .files
-            .open_dir(&root, path(&folder))
-            .and_then(|dir| account.files.list(&dir));
-        let mut entries = match listed {
-            Ok(entries) => entries,
-            Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
-            Err(e) => match about_one_file(&e) {
-                Some(why) => {
-                    let reason = format!("folder that cannot be looked into: {}", why.0);
-                    left.add(shown(&folder), reason);
-                    continue;
-                }
-                None => return Err(Error::io("look at", &root_path.join(path(&folder)), e)),
-            },
+        let Some(mut entries) = root.list(&account.files, &folder, &mut left)? else {
+            continue;
         };
         entries.retain(|entry| !is_own(&folder, entry.name.as_bytes()));
-        let rules = rules(account, [Some(&root), copies.as_ref()], &folder, &above)
-            .map_err(|e| Error::io("look at", &root_path.join(path(&folder)), e))?;
+        let rules = rules(account, [Some(&root.dir), copies.as_ref()], &folder, &above)
+            .map_err(|e| root.fail(&folder, e))?;
         if entries.is_empty() && !folder.is_empty() {
             let reason = "empty folder that was here before, or came later";
-            left.add(shown(&folder), reason);
+            left.add(root.shown(&folder), reason);
         }
         for entry in entries {
             let below = join(&folder, entry.name.as_bytes());
             let is_dir = entry.stat.kind == Kind::Dir;
             if ignores(&rules, &folder, entry.name.as_bytes(), is_dir).is_some() {
-                left.add(shown(&below), IGNORED);
+                left.add(root.shown(&below), IGNORED);
                 continue;
             }
             match reason(
@@ -79,7 +61,7 @@ pub fn list<F: Files>(account: &Account<F>, collection: Collection) -> Result<Ve
                 entry.name.as_bytes(),
                 entry.stat.kind,
             )? {
-                Some(reason) => left.add(shown(&below), reason),
+                Some(reason) => left.add(root.shown(&below), reason),
                 None => folders.push((below, rules.clone())),
             }
         }
@@ -92,41 +74,76 @@ pub fn list<F: Files>(account: &Account<F>, collection: Collection) -> Result<Ve
 /// # Errors
 /// When it cannot be looked at.
 pub fn kept_here<F: Files>(account: &Account<F>) -> Result<Vec<Left>> {
-    let root_path = kept_from(&account.spec.home, &account.spec.identity);
-    let root = match account.files.open_root(&root_path) {
-        Ok(root) => root,
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(e) => return Err(Error::io("look at", &root_path, e)),
+    let Some(root) = Root::open(account, account.spec.kept_from())? else {
+        return Ok(Vec::new());
     };
-    let shown = |below: &[u8]| join(root_path.as_os_str().as_bytes(), below);
-    let mut left = Lines::below(root_path.as_os_str().as_bytes());
+    let mut left = root.lines();
     let mut folders = vec![Vec::new()];
     while let Some(folder) = folders.pop() {
-        let listed = account
-            .files
-            .open_dir(&root, path(&folder))
-            .and_then(|dir| account.files.list(&dir));
-        let entries = match listed.map_err(|e| (about_one_file(&e), e)) {
-            Ok(entries) => entries,
-            Err((Some(why), _)) => {
-                let reason = format!("folder that cannot be looked into: {}", why.0);
-                left.add(shown(&folder), reason);
-                continue;
-            }
-            Err((None, e)) => {
-                return Err(Error::io("look at", &root_path.join(path(&folder)), e));
-            }
-        };
-        for entry in entries {
+        let entries = root.list(&account.files, &folder, &mut left)?;
+        for entry in entries.into_iter().flatten() {
             let below = join(&folder, entry.name.as_bytes());
             if entry.stat.kind == Kind::Dir {
                 folders.push(below);
             } else {
-                left.add(shown(&below), KEPT);
+                left.add(root.shown(&below), KEPT);
             }
         }
     }
     Ok(left.into_left())
+}
+
+/// A folder below which everything that is left is named.
+struct Root<D> {
+    path: PathBuf,
+    dir: D,
+}
+
+impl<D> Root<D> {
+    /// Opens it, if it is there.
+    fn open<F: Files<Dir = D>>(account: &Account<F>, path: PathBuf) -> Result<Option<Self>> {
+        match account.files.open_root(&path) {
+            Ok(dir) => Ok(Some(Self { path, dir })),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(Error::io("look at", &path, e)),
+        }
+    }
+
+    fn lines(&self) -> Lines {
+        Lines::below(self.path.as_os_str().as_bytes())
+    }
+
+    fn shown(&self, below: &[u8]) -> Vec<u8> {
+        join(self.path.as_os_str().as_bytes(), below)
+    }
+
+    fn fail(&self, folder: &[u8], e: io::Error) -> Error {
+        Error::io("look at", &self.path.join(path(folder)), e)
+    }
+
+    /// What is in a folder; nothing where it is gone, or cannot be looked into, which is named.
+    fn list<F: Files<Dir = D>>(
+        &self,
+        files: &F,
+        folder: &[u8],
+        left: &mut Lines,
+    ) -> Result<Option<Vec<Entry>>> {
+        let listed = files
+            .open_dir(&self.dir, path(folder))
+            .and_then(|dir| files.list(&dir));
+        match listed {
+            Ok(entries) => Ok(Some(entries)),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(e) => {
+                let Some(why) = about_one_file(&e) else {
+                    return Err(self.fail(folder, e));
+                };
+                let reason = format!("folder that cannot be looked into: {}", why.0);
+                left.add(self.shown(folder), reason);
+                Ok(None)
+            }
+        }
+    }
 }
 
 /// The reason of files that were moved out of the account's reach.

@@ -11,7 +11,6 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use mooring_wire::reach::kept_from;
 use mooring_wire::{
     AccountSpec, Attached as AttachedReply, CollectionFacts, CollectionSpec, DrainReport,
     EraseReport, Error, Inspected, PlanFacts, RemoveReport, Result, SyncReport, VerifyReport,
@@ -433,8 +432,7 @@ impl Service {
     async fn keep_here(&self, account: String, files: Vec<Vec<u8>>) -> Result<u64> {
         let fence = self.fence.clone();
         self.on(&account, move |attached| {
-            let spec = &attached.account.spec;
-            let kept = kept_from(&spec.home, &spec.identity);
+            let kept = attached.account.spec.kept_from();
             fence.within(&[&kept], || leave::keep_here(&attached.account, &files))
         })
         .await
@@ -487,8 +485,7 @@ impl Service {
         let fence = self.fence.clone();
         let left = self
             .on(&id, move |attached| {
-                let spec = &attached.account.spec;
-                let kept = kept_from(&spec.home, &spec.identity);
+                let kept = attached.account.spec.kept_from();
                 fence.within(&[&kept], || erase::erase_roots(&attached.account, &keep))
             })
             .await?;
