@@ -38,7 +38,10 @@ use crate::secret::Password;
 use crate::terminal::Terminal;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return misused(&error),
+    };
     // These need no daemon, and nothing of the person's.
     let written = match &cli.command {
         Some(Command::Completions(args)) => Some(pages::completions(args)),
@@ -76,6 +79,23 @@ fn main() -> ExitCode {
     // A thread that still waits for a key must not keep the program alive.
     runtime.shutdown_background();
     code
+}
+
+/// Says what is wrong with the command line, or shows the help that was asked for.
+fn misused(error: &clap::Error) -> ExitCode {
+    // What was given could not be read whole: whether a document is wanted is looked for.
+    let json = std::env::args_os()
+        .take_while(|argument| argument != "--")
+        .any(|argument| argument == "--json");
+    if !(json && error.use_stderr()) {
+        error.exit();
+    }
+    let said = error.render().to_string();
+    let failure = Failure::usage(said.trim().trim_start_matches("error: "));
+    match Terminal::new(true, cli::Color::Auto) {
+        Ok(terminal) => finish(&terminal, Err(failure)),
+        Err(_) => error.exit(),
+    }
 }
 
 /// The password that holds, and the secrets of `password`, from descriptors.

@@ -69,8 +69,9 @@ fn an_interrupt_after_the_first_removal_leaves_the_job() {
     fake.job_reads().recv().unwrap();
     interrupt_child_of(child.id());
     let run = Run::of(child.wait_with_output().unwrap());
-    assert_eq!(run.code, 0, "{run:?}");
-    assert!(run.out.contains("jobs follow 7"), "{}", run.out);
+    assert_eq!(run.code, 7, "nobody may go by it: {run:?}");
+    assert!(run.err.contains("Left running as job 7"), "{}", run.err);
+    assert!(run.err.contains("jobs follow 7"), "{}", run.err);
     assert_eq!(fake.calls(), Vec::<String>::new());
 }
 
@@ -175,6 +176,22 @@ fn ctrl_c_while_a_job_runs_is_a_question() {
     let (code, shown) = session.end();
     assert_eq!(code, 7, "{shown}");
     assert_eq!(fake.calls(), ["Cancel"]);
+}
+
+#[test]
+fn what_was_left_running_does_not_count_as_done() {
+    let fake = Fake::start(hanging());
+    for answer in [CTRL_C, "l\n"] {
+        let mut session = Session::start(&fake.bus, &["sync", "--wait"]);
+        fake.job_reads().recv().unwrap();
+        session.send(CTRL_C);
+        session.expect("c/l/w?");
+        session.send(answer);
+        let (code, shown) = session.end();
+        assert_eq!(code, 7, "{answer:?}: {shown}");
+        assert!(shown.contains("Left running as job 7"), "{shown}");
+    }
+    assert_eq!(fake.calls(), Vec::<String>::new());
 }
 
 #[test]

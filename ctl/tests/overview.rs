@@ -202,6 +202,12 @@ fn wrong_words_are_a_usage_failure() {
     let fake = Fake::start(Script::alice());
     assert_eq!(fake.run(&["sign-off"]).code, 2);
     assert_eq!(fake.run(&["sign-out"]).code, 2);
+    let told = fake.run(&["sign-out", "--json", "--no-such"]);
+    assert_eq!(told.code, 2);
+    let document: serde_json::Value = serde_json::from_str(&told.out).unwrap();
+    assert_eq!(document["error"]["kind"], "Usage");
+    let plain = fake.run(&["sign-out", "--", "--json", "twice"]);
+    assert_eq!((plain.code, plain.out.as_str()), (2, ""));
 }
 
 #[test]

@@ -2,13 +2,19 @@
 //! nothing, and one part that fails does not hide the others.
 
 use mooring_api::Diagnosis;
-use mooring_core::policy::State;
+use mooring_core::account::State;
+use mooring_core::policy::{self, Problem};
+use mooring_core::settings::Settings;
 
 use crate::account::Account;
 use crate::broker::Broker;
 use crate::failure::Failure;
 
 const JOURNAL: &str = "the daemon's log has more: journalctl -u mooringd, with --user in a session";
+
+const BAD: &str = "bad";
+
+const RELOAD: &str = "have them read: systemctl reload mooringd, with --user in a session";
 
 const FENCE: &str = "use a kernel with Landlock, 6.2 or later, and `landlock` among its `lsm=`";
 
@@ -38,6 +44,7 @@ impl Broker {
         let published = self.published.borrow().accounts.clone();
         for view in published.values() {
             let area = format!("account {}", view.account.identity);
+            let before = found.len();
             // One that a job holds is busy, and comes off without a look.
             let told = self.diagnose_account(&view.account).await;
             match told {
@@ -57,6 +64,10 @@ impl Broker {
                 }
                 Err(failure) => found.push(bad(&area, &failure.to_string(), JOURNAL)),
             }
+            // Where the look shows it, it is told once.
+            if found[before..].iter().all(|finding| finding.state != BAD) {
+                found.extend(needs_attention(&area, &view.account));
+            }
         }
         found
     }
@@ -74,19 +85,15 @@ impl Broker {
     /// What is the broker's own.
     async fn own(&self) -> Vec<Diagnosis> {
         let in_force = self.rules.in_force();
-        let mut found = vec![match in_force.settings_problems.first() {
-            None => ok("configuration", "the configuration is right"),
-            Some(problem) => bad(
-                "configuration",
-                &format!("{problem}; the settings before stay in force"),
-                "correct the file",
-            ),
-        }];
+        let mut found = vec![configuration(
+            &in_force.settings,
+            self.rules.device().settings_on_disk(),
+        )];
         let standing = &in_force.standing;
         found.push(match (standing.state(), standing.problems().first()) {
-            (State::None, _) => ok("policy", "there is no policy"),
-            (State::InForce, _) => ok("policy", "the policy is in force"),
-            (State::Expired, problem) => {
+            (policy::State::None, _) => ok("policy", "there is no policy"),
+            (policy::State::InForce, _) => ok("policy", "the policy is in force"),
+            (policy::State::Expired, problem) => {
                 let said = problem.map_or("the bundle expired".to_owned(), ToString::to_string);
                 warning(
                     "policy",
@@ -94,7 +101,7 @@ impl Broker {
                     "ask who manages this device for a newer bundle",
                 )
             }
-            (State::LastGood | State::Invalid, problem) => {
+            (policy::State::LastGood | policy::State::Invalid, problem) => {
                 let said = problem.map_or("a file is wrong".to_owned(), ToString::to_string);
                 bad("policy", &said, "correct the file: mooringctl policy check")
             }
@@ -178,6 +185,35 @@ impl Broker {
     }
 }
 
+/// What an account waits for that a look at its files does not show.
+fn needs_attention(area: &str, account: &Account) -> Option<Diagnosis> {
+    let State::NeedsAttention(reason) = &account.state else {
+        return None;
+    };
+    Some(bad(area, &account.message, reason.advice()))
+}
+
+/// How the settings in force stand to what their files say by now.
+fn configuration(in_force: &Settings, on_disk: Result<Settings, Vec<Problem>>) -> Diagnosis {
+    let area = "configuration";
+    match on_disk.as_ref().map_err(|problems| problems.first()) {
+        Ok(settings) if settings == in_force => ok(area, "the configuration is right"),
+        Ok(_) => warning(
+            area,
+            "the files were changed, and the settings before are still in force",
+            RELOAD,
+        ),
+        Err(problem) => bad(
+            area,
+            &format!(
+                "{}; the settings before stay in force",
+                problem.map_or("a file is wrong".to_owned(), ToString::to_string)
+            ),
+            "correct the file (mooringd --check-config), then reload",
+        ),
+    }
+}
+
 fn ok(area: &str, message: &str) -> Diagnosis {
     told(area, "ok", message, "")
 }
@@ -187,7 +223,7 @@ fn warning(area: &str, message: &str, advice: &str) -> Diagnosis {
 }
 
 fn bad(area: &str, message: &str, advice: &str) -> Diagnosis {
-    told(area, "bad", message, advice)
+    told(area, BAD, message, advice)
 }
 
 fn told(area: &str, state: &str, message: &str, advice: &str) -> Diagnosis {

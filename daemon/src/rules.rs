@@ -60,6 +60,14 @@ impl Device {
         }))
     }
 
+    /// The settings as their files have them now, in force or not, or what is wrong with them.
+    ///
+    /// # Errors
+    /// The problems, each with file, line and column.
+    pub fn settings_on_disk(&self) -> Result<Settings, Vec<Problem>> {
+        read_settings(&self.folders)
+    }
+
     /// The folders that it reads.
     pub fn folders(&self) -> &Folders {
         &self.folders

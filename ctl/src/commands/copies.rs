@@ -10,7 +10,7 @@ use zbus::OwnedObjectPath;
 use crate::bus::Account;
 use crate::commands::Context;
 use crate::exit::{Exit, Failure, Result};
-use crate::job::follow::{End, follow as follow_job};
+use crate::job::follow::follow as follow_job;
 use crate::json;
 
 /// A path as the bus wants it: absolute, without `.`; `..` is resolved, because what it means
@@ -42,13 +42,9 @@ pub async fn follow(
     say: impl FnOnce(&JobOutcome) -> Vec<String>,
 ) -> Result<Value> {
     let answers = context.answers(&account.state.identity, None);
-    match follow_job(context.daemon, context.terminal, job, &answers).await? {
-        End::Left => Ok(json!({ "job": json::job_ref(job), "outcome": null })),
-        End::Done(outcome) => {
-            for line in say(&outcome) {
-                context.terminal.line(&line);
-            }
-            Ok(json!({ "job": json::job_ref(job), "outcome": json::outcome(&outcome) }))
-        }
+    let outcome = follow_job(context.daemon, context.terminal, job, &answers).await?;
+    for line in say(&outcome) {
+        context.terminal.line(&line);
     }
+    Ok(json!({ "job": json::job_ref(job), "outcome": json::outcome(&outcome) }))
 }

@@ -8,7 +8,7 @@ use zbus::OwnedObjectPath;
 use crate::bus::{JobState, job_path};
 use crate::commands::{Context, overview};
 use crate::exit::{Exit, Failure, Result};
-use crate::job::follow::{Answers, End, follow};
+use crate::job::follow::{Answers, follow};
 use crate::json;
 use crate::table::Align;
 use crate::text;
@@ -123,16 +123,12 @@ async fn watch(context: &Context<'_>, path: &OwnedObjectPath) -> Result<Value> {
         keep_here: false,
         daemon_wait,
     };
-    match follow(context.daemon, terminal, path, &answers).await? {
-        End::Left => Ok(json!({ "job": json::job_ref(path), "outcome": null })),
-        End::Done(outcome) => {
-            match outcome.message.as_str() {
-                "" => terminal.line("Done."),
-                message => terminal.line(&text::sentence(message)),
-            }
-            Ok(json!({ "job": json::job_ref(path), "outcome": json::outcome(&outcome) }))
-        }
+    let outcome = follow(context.daemon, terminal, path, &answers).await?;
+    match outcome.message.as_str() {
+        "" => terminal.line("Done."),
+        message => terminal.line(&text::sentence(message)),
     }
+    Ok(json!({ "job": json::job_ref(path), "outcome": json::outcome(&outcome) }))
 }
 
 async fn cancel(context: &Context<'_>, number: u64) -> Result<Value> {

@@ -7,7 +7,7 @@ use zbus::OwnedObjectPath;
 use crate::bus::{Account, job_number};
 use crate::commands::Context;
 use crate::exit::{Exit, Failure, Result};
-use crate::job::follow::{End, follow};
+use crate::job::follow::follow;
 use crate::json;
 use crate::text;
 
@@ -57,22 +57,18 @@ impl Context<'_> {
         job: &OwnedObjectPath,
     ) -> Result<Value> {
         let answers = self.answers(&account.state.identity, None);
-        match follow(self.daemon, self.terminal, job, &answers).await? {
-            End::Left => Ok(json!({ "job": json::job_ref(job), "outcome": null })),
-            End::Done(outcome) => {
-                self.carried(&outcome);
-                let (job, told) = (json::job_ref(job), json::outcome(&outcome));
-                if outcome.pending_total == 0 {
-                    return Ok(json!({ "job": job, "outcome": told }));
-                }
-                let files = text::count(outcome.pending_total, "file");
-                let waits = format!("not everything was synced: {files} could not be carried over");
-                Err(Failure::new(Exit::Blocked, waits)
-                    .kind("UnsyncedData")
-                    .hint("The next sync tries again; `mooringctl why FILE` says why.")
-                    .with("job", job)
-                    .with("outcome", told))
-            }
+        let outcome = follow(self.daemon, self.terminal, job, &answers).await?;
+        self.carried(&outcome);
+        let (job, told) = (json::job_ref(job), json::outcome(&outcome));
+        if outcome.pending_total == 0 {
+            return Ok(json!({ "job": job, "outcome": told }));
         }
+        let files = text::count(outcome.pending_total, "file");
+        let waits = format!("not everything was synced: {files} could not be carried over");
+        Err(Failure::new(Exit::Blocked, waits)
+            .kind("UnsyncedData")
+            .hint("The next sync tries again; `mooringctl why FILE` says why.")
+            .with("job", job)
+            .with("outcome", told))
     }
 }

@@ -37,14 +37,6 @@ pub struct Answers<'a> {
     pub daemon_wait: Duration,
 }
 
-/// How the following ended.
-pub enum End {
-    /// The job did what was asked.
-    Done(Box<JobOutcome>),
-    /// The person left while it goes on.
-    Left,
-}
-
 /// One job being followed.
 pub struct Follower<'a> {
     pub(super) daemon: &'a Daemon,
@@ -67,17 +59,18 @@ enum Look {
     Gone,
 }
 
-/// Follows the job at `path` until it ends or the person leaves.
+/// Follows the job at `path` until it has done what was asked.
 ///
 /// # Errors
-/// What the job ended in, as an exit code; [`Exit::Unreachable`] when the daemon vanished and did
-/// not come back.
+/// What the job ended in, as an exit code; [`Exit::Cancelled`] also when the person leaves while it
+/// goes on, because nobody may go by what is not done; [`Exit::Unreachable`] when the daemon
+/// vanished and did not come back.
 pub async fn follow<'a>(
     daemon: &'a Daemon,
     terminal: &'a Terminal,
     path: &'a OwnedObjectPath,
     answers: &'a Answers<'a>,
-) -> Result<End> {
+) -> Result<Box<JobOutcome>> {
     let mut follower = Follower {
         daemon,
         terminal,
@@ -96,7 +89,7 @@ pub async fn follow<'a>(
 }
 
 impl Follower<'_> {
-    async fn run(&mut self) -> Result<End> {
+    async fn run(&mut self) -> Result<Box<JobOutcome>> {
         let mut heard = self.daemon.watch.subscribe();
         let mut answered: Option<Blocked> = None;
         loop {
@@ -121,10 +114,10 @@ impl Follower<'_> {
                 match answer::answer(self, &state).await {
                     Ok(Reply::Given) => answered = Some(state.blocked.clone()),
                     Ok(Reply::Again) => continue,
-                    Ok(Reply::Leave) => return Ok(self.leave()),
+                    Ok(Reply::Leave) => return Err(self.left()),
                     Err(f) if f.exit == Exit::Cancelled => {
                         if !self.interrupted(&state).await? {
-                            return Ok(self.leave());
+                            return Err(self.left());
                         }
                         continue;
                     }
@@ -135,7 +128,7 @@ impl Follower<'_> {
                 changed = heard.changed() => if changed.is_err() { return Err(bus_gone()) },
                 () = self.terminal.interrupted() => {
                     if !self.interrupted(&state).await? {
-                        return Ok(self.leave());
+                        return Err(self.left());
                     }
                 }
                 () = tokio::time::sleep(ANSWER_GRACE), if answered.is_some() => answered = None,
@@ -285,19 +278,23 @@ impl Follower<'_> {
         }
     }
 
-    fn leave(&mut self) -> End {
+    fn left(&mut self) -> Failure {
         self.view.pause();
         let number = job_number(self.path);
-        self.terminal.line(&format!(
-            "Left running as job {number}. Watch it again with `mooringctl jobs follow {number}`."
-        ));
-        End::Left
+        Failure::new(
+            Exit::Cancelled,
+            format!("Left running as job {number}; how it ends is not known yet."),
+        )
+        .kind("Left")
+        .hint(format!(
+            "Watch it again with `mooringctl jobs follow {number}`."
+        ))
     }
 
-    fn conclude(&mut self, outcome: JobOutcome) -> Result<End> {
+    fn conclude(&mut self, outcome: JobOutcome) -> Result<Box<JobOutcome>> {
         self.view.pause();
         if outcome.success {
-            return Ok(End::Done(Box::new(outcome)));
+            return Ok(Box::new(outcome));
         }
         for problem in &outcome.problems {
             let (path, why) = (text::path(&problem.path), text::sentence(&problem.reason));

@@ -42,6 +42,20 @@ impl Reason {
             Self::Reauthenticate => "reauthenticate",
         }
     }
+
+    /// What puts it right, as an order to a person.
+    pub fn advice(self) -> &'static str {
+        match self {
+            Self::StorageGone => "mount or plug in the storage, then: mooringctl sync",
+            Self::HomeGone => "mount the folder's disk, or: mooringctl resolve --keep",
+            Self::NoSpace => "free space on the disk that is named, then: mooringctl sync",
+            Self::DiskTrouble => "look at the disk that is named (dmesg), then: mooringctl sync",
+            Self::StateDamaged => "build it anew from both sides: mooringctl doctor --repair",
+            Self::WorkerFailed => "look into the daemon's log, then: mooringctl sync",
+            Self::SecretsLocked => "make the key readable again; nothing is lost meanwhile",
+            Self::Reauthenticate => "mooringctl reauthenticate",
+        }
+    }
 }
 
 /// The state of an account.

@@ -135,7 +135,10 @@ pub(super) async fn run(mut job: Job, account: Account, copies: Copies) {
             if let Err(failure) = broker.refresh(&account).await {
                 tracing::warn!(account = account.id, error = %failure, "no counts after a job");
             }
-            job.show(|view| view.stage = kind(&copies).1);
+            // What lacks something has not come to its stage.
+            if outcome.success {
+                job.show(|view| view.stage = kind(&copies).1);
+            }
             outcome
         }
         Err(failure) => {

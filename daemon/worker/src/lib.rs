@@ -29,6 +29,7 @@ pub mod leave;
 mod left;
 mod look;
 mod names;
+mod offline;
 mod partial;
 mod place;
 pub mod plan;

@@ -12,6 +12,7 @@ use crate::error::{Error, FileTrouble, Result};
 use crate::files::{Extras, Files};
 use crate::hash::CARRIED_MODE;
 use crate::look::{FolderLook, Odd, Seen, walk};
+use crate::offline;
 use crate::place::{self, Place, os};
 use crate::pool;
 use crate::readback::proven_lately;
@@ -36,7 +37,12 @@ pub fn plan<F: Files>(account: &Account<F>, keep: &[Collection]) -> Result<PlanF
             Ok(place) => place,
             Err(Error::StorageGone(why)) => {
                 facts.blockers = vec![("Offline".to_owned(), why)];
-                facts.collections.extend(from_state(account)?);
+                facts.collections = from_state(account)?;
+                let of = account.spec.collections.iter().map(|(of, _)| *of);
+                for (found, of) in facts.collections.iter_mut().zip(of) {
+                    let here = offline::count(account, of)?;
+                    (found.items, found.unsynced) = (here.items, here.unsynced);
+                }
                 return Ok(facts);
             }
             Err(e) => return Err(e),

@@ -235,8 +235,14 @@ fn hash_one<F: Files>(
     from: Source,
 ) -> std::result::Result<u64, Failed> {
     let (folder, name) = line.place();
-    let dir = account.files.open_dir(backup, path(folder))?;
-    let reading = hash::hash(&account.files, &dir, os(name), from, &account.stop)?;
+    let files = &account.files;
+    let missing = |e: io::Error| match e.kind() {
+        io::ErrorKind::NotFound => Failed::one("is in B3SUMS and not in the backup"),
+        _ => e.into(),
+    };
+    let dir = files.open_dir(backup, path(folder)).map_err(missing)?;
+    files.stat(&dir, os(name)).map_err(missing)?;
+    let reading = hash::hash(files, &dir, os(name), from, &account.stop)?;
     if reading.hash != line.hash {
         return Err(Failed::one("has other bytes than its line in B3SUMS says"));
     }

@@ -294,6 +294,10 @@ fn a_part_a_damaged_file_and_another_place() {
     );
     assert!(report.problems[0].0.ends_with(b"Photos/beach.jpg"));
     assert!(!stage.twin.exists("/home/alice/back/.mooring-staging"));
+    stage.twin.remove(from.join("Photos/beach.jpg")).unwrap();
+    let report = restore::restore(&stage.account(), &from, b"", Some(to)).unwrap();
+    assert_eq!(report.problems_total, 1);
+    assert_eq!(report.problems[0].1, "is in B3SUMS and not in the backup");
 }
 
 #[test]

@@ -135,6 +135,42 @@ fn changes(stage: &mut Stage) -> Vec<&'static str> {
     ]
 }
 
+/// A plan and the counts after a sync say what waits here, although nobody can look there.
+#[test]
+fn what_waits_is_counted_without_the_storage() {
+    let stage = in_step(|_| {});
+    write(&stage.twin, PHOTOS, ".mooringignore", "*.tmp\n");
+    stage.twin.advance(LATER);
+    sync(&stage).unwrap();
+    stage.twin.advance(LATER);
+    stage
+        .twin
+        .configure(stage.nas, |disk| disk.unplugged = true);
+    let counts = || {
+        let account = stage.account();
+        let plan = plan::plan(&account, &[]).unwrap();
+        assert_eq!(plan.blockers[0].0, "Offline");
+        assert!(matches!(sync(&stage), Err(Error::StorageGone(_))));
+        let known = plan::from_state(&account).unwrap();
+        let waits = known[0].unsynced;
+        assert_eq!(plan.collections[0].unsynced, waits, "a sync and a plan");
+        (plan.collections[0].items.files, waits)
+    };
+    assert_eq!(counts(), (5, 0));
+    write(&stage.twin, PHOTOS, "a.jpg", "another a");
+    write(&stage.twin, PHOTOS, "trip/new/e.jpg", "e");
+    write(&stage.twin, PHOTOS, "trip/e.tmp", "ignored");
+    assert_eq!(counts(), (6, 2));
+    stage.twin.remove(format!("{PHOTOS}/b.jpg")).unwrap();
+    assert_eq!(counts(), (5, 2));
+    stage
+        .twin
+        .configure(stage.nas, |disk| disk.unplugged = false);
+    sync(&stage).unwrap();
+    let known = plan::from_state(&stage.account()).unwrap();
+    assert_eq!((known[0].items.files, known[0].unsynced), (5, 0));
+}
+
 /// What another program has just copied into the storage is in memory only. It is made durable
 /// before what was read of it counts as a copy.
 #[test]

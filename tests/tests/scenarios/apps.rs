@@ -113,6 +113,20 @@ async fn the_doctor_says_what_is_wrong_and_what_to_do() {
         "{}",
         well.stdout
     );
+    let settings = world.config().join("mooring.toml");
+    for (text, code, said) in [
+        ("no such key = 1\n", 1, "mooring.toml:1"),
+        (
+            "inhibit-delay-seconds = 3\n",
+            0,
+            "before are still in force",
+        ),
+    ] {
+        fs::write(&settings, text).unwrap();
+        let told = world.ctl(&["doctor"]).run().await.expect_code(code);
+        assert!(told.stdout.contains(said), "{}", told.stdout);
+    }
+    fs::remove_file(&settings).unwrap();
     fs::remove_file(
         world
             .account_folder(ALICE)

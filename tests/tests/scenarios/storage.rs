@@ -46,6 +46,13 @@ async fn an_unplugged_storage_removes_nothing_and_goes_on_when_it_is_back() {
     );
     let all = belongings(&world);
     let told = sync(&world).await.expect_code(1);
+    let report = world.ctl(&["report", "--json"]).run().await.expect_code(0);
+    assert_eq!(report.json()["accounts"][0]["waiting"], 1, "the new one");
+    let plan = world.account(ALICE).await.unwrap();
+    let plan = plan.plan_sign_out(PlanOptions::default()).await.unwrap();
+    let there = plan.collections.iter().map(|c| (c.items, c.unsynced));
+    let there = there.fold((0, 0), |sum, c| (sum.0 + c.0, sum.1 + c.1));
+    assert_eq!(there, (before.files() as u64 + 1, 1));
     let place = world.storage().display().to_string();
     assert!(
         told.stderr.contains(&place) && told.stderr.contains("mount"),

@@ -13,7 +13,7 @@ use self::request::{Request, prepare};
 use crate::commands::{Context, password};
 use crate::exit::{Exit, Failure, Result};
 use crate::job::answer::list;
-use crate::job::follow::{End, follow};
+use crate::job::follow::follow;
 use crate::json;
 use crate::secret::{Password, RecoveryPipe};
 use crate::terminal::{Tone, tty_line};
@@ -73,22 +73,18 @@ pub async fn run(context: &Context<'_>, args: SignIn, given: Option<Password>) -
         // The storage may have its identity although the rest failed.
         context.warn("If the storage has an account now, the recovery code above belongs to it.");
     }
-    match end? {
-        End::Left => Ok(document(&job, &request, None)),
-        End::Done(outcome) => {
-            let document = document(&job, &request, Some(&outcome));
-            summary(context, &request, &outcome);
-            returned(context, &outcome, document)
-        }
-    }
+    let outcome = end?;
+    let document = document(&job, &request, &outcome);
+    summary(context, &request, &outcome);
+    returned(context, &outcome, document)
 }
 
-fn document(job: &OwnedObjectPath, request: &Request, outcome: Option<&JobOutcome>) -> Value {
+fn document(job: &OwnedObjectPath, request: &Request, outcome: &JobOutcome) -> Value {
     json!({
         "identity": request.identity,
         "created": request.create,
         "job": json::job_ref(job),
-        "outcome": outcome.map(json::outcome),
+        "outcome": json::outcome(outcome),
     })
 }
 

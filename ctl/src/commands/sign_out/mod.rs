@@ -15,7 +15,7 @@ use zbus::OwnedObjectPath;
 use crate::bus::Account;
 use crate::commands::{Context, password};
 use crate::exit::{Exit, Failure, Result};
-use crate::job::follow::{Answers, End, follow};
+use crate::job::follow::{Answers, follow};
 use crate::json;
 use crate::secret::Password;
 use crate::terminal::Tone;
@@ -63,13 +63,11 @@ pub async fn run(context: &Context<'_>, args: SignOut, given: Option<Password>) 
     }
     let done = leave(context, &args, &account, &plan, given).await;
     let (job, outcome) = done.map_err(|f| f.with("plan", document.clone()))?;
-    if let Some(outcome) = &outcome {
-        summary(context, &plan, outcome).await?;
-    }
+    summary(context, &plan, &outcome).await?;
     Ok(json!({
         "plan": document,
         "job": json::job_ref(&job),
-        "outcome": outcome.as_ref().map(json::outcome),
+        "outcome": json::outcome(&outcome),
     }))
 }
 
@@ -170,7 +168,7 @@ async fn leave(
     account: &Account,
     plan: &Plan,
     given: Option<Password>,
-) -> Result<(OwnedObjectPath, Option<JobOutcome>)> {
+) -> Result<(OwnedObjectPath, JobOutcome)> {
     let proxy = context.daemon.account_proxy(account).await?;
     let job = password::call(context, &plan.identity, given.as_ref(), async |fd| {
         let keep = (!args.keep.is_empty()).then(|| args.keep.clone());
@@ -194,10 +192,8 @@ async fn leave(
         keep_here: args.keep_here,
         daemon_wait: context.daemon_wait,
     };
-    match follow(context.daemon, context.terminal, &job, &answers).await? {
-        End::Left => Ok((job, None)),
-        End::Done(outcome) => Ok((job, Some(*outcome))),
-    }
+    let outcome = follow(context.daemon, context.terminal, &job, &answers).await?;
+    Ok((job, *outcome))
 }
 
 async fn summary(context: &Context<'_>, plan: &Plan, outcome: &JobOutcome) -> Result<()> {

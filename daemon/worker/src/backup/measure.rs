@@ -47,7 +47,7 @@ pub(super) fn measure<F: Files>(
 }
 
 /// The entries of a folder, ordered; or why this folder cannot be listed.
-pub(super) fn list<F: Files>(
+pub(crate) fn list<F: Files>(
     account: &Account<F>,
     root: &Root<F::Dir>,
     folder: &[u8],

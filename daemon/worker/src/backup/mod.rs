@@ -27,9 +27,10 @@ use crate::place::path;
 use crate::sums::{self, NAMES};
 
 pub use about::{ABOUT, About, about};
-pub use roots::{Root, open_apart, open_roots};
+pub use roots::{Root, open_apart, open_own, open_roots};
 
 use about::report;
+pub(crate) use measure::list;
 use measure::measure;
 use partial::{partial_prefix, remove_partials};
 use take::{Plan, take};

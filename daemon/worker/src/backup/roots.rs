@@ -27,25 +27,34 @@ pub struct Root<D> {
 /// # Errors
 /// [`Error::HomeGone`] when one is not there, or is somebody else's.
 pub fn open_roots<F: Files>(account: &Account<F>) -> Result<Vec<Root<F::Dir>>> {
-    let open = |(collection, path): &(Collection, PathBuf)| {
-        let gone = |why: String| {
-            let shown = readable(path.as_os_str().as_bytes());
-            Error::HomeGone(format!("{shown} {why}; nothing was changed"))
-        };
-        let dir = account.files.open_root(path);
-        let dir = dir.map_err(|e| gone(format!("cannot be opened ({e})")))?;
-        let marker = place::read_marker(&account.files, &dir)
-            .map_err(|e| gone(format!("has a marker that cannot be read ({e})")))?;
-        if marker != Some(account.spec.marker(*collection, true)) {
-            return Err(gone("does not have this account's marker".to_owned()));
-        }
-        Ok(Root {
-            collection: *collection,
-            dir,
-            path: path.clone(),
-        })
+    let collections = account.spec.collections.iter();
+    collections
+        .map(|(collection, _)| open_own(account, *collection))
+        .collect()
+}
+
+/// Opens the local root of a collection; the storage need not be there.
+///
+/// # Errors
+/// [`Error::HomeGone`] when it is not there, or is somebody else's.
+pub fn open_own<F: Files>(account: &Account<F>, collection: Collection) -> Result<Root<F::Dir>> {
+    let path = account.spec.root(collection)?;
+    let gone = |why: String| {
+        let shown = readable(path.as_os_str().as_bytes());
+        Error::HomeGone(format!("{shown} {why}; nothing was changed"))
     };
-    account.spec.collections.iter().map(open).collect()
+    let dir = account.files.open_root(path);
+    let dir = dir.map_err(|e| gone(format!("cannot be opened ({e})")))?;
+    let marker = place::read_marker(&account.files, &dir)
+        .map_err(|e| gone(format!("has a marker that cannot be read ({e})")))?;
+    if marker != Some(account.spec.marker(collection, true)) {
+        return Err(gone("does not have this account's marker".to_owned()));
+    }
+    Ok(Root {
+        collection,
+        dir,
+        path: path.to_owned(),
+    })
 }
 
 /// Opens a folder that a person named, which must have nothing to do with the account's own.

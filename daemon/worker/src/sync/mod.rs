@@ -21,6 +21,7 @@ use crate::error::{Error, Result};
 use crate::files::Files;
 use crate::large;
 use crate::look::{FolderLook, Odd, walk};
+use crate::offline;
 use crate::partial;
 use crate::place::{self, Place};
 use crate::rot;
@@ -105,6 +106,26 @@ fn sync_in<F: Files>(
             "the account is signing out: nothing is downloaded".to_owned(),
         ));
     }
+    let done = sync_all(account, collections, phase, answer, told, looked);
+    done.inspect_err(|e| {
+        // Where it was the storage that failed, what is here can be counted all the same.
+        if matches!(
+            e,
+            Error::StorageGone(_) | Error::NoSpace(_) | Error::Disk(_)
+        ) {
+            count_what_waits(account);
+        }
+    })
+}
+
+fn sync_all<F: Files>(
+    account: &Account<F>,
+    collections: &[Collection],
+    phase: Phase,
+    answer: Option<Answer>,
+    told: Option<&BTreeMap<Collection, Folders>>,
+    looked: &mut Looked,
+) -> Result<Ledger> {
     let mut ledger = Ledger::default();
     // Every side is opened before anything is done: all of the storage is there, or nothing moves.
     let places = collections
@@ -125,6 +146,25 @@ fn sync_in<F: Files>(
         remember_numbers(account, place.collection, [unsynced, held, copies, skipped])?;
     }
     Ok(ledger)
+}
+
+/// A sync that ends early has not looked at everything: what waits is counted here alone, so that
+/// it is told.
+fn count_what_waits<F: Files>(account: &Account<F>) {
+    for (collection, _) in &account.spec.collections {
+        let counted = offline::count(account, *collection).and_then(|here| {
+            let [_, held, conflicts, skipped] = numbers(account, *collection)?;
+            remember_numbers(
+                account,
+                *collection,
+                [here.unsynced, held, conflicts, skipped],
+            )
+        });
+        if let Err(error) = counted {
+            // The sync itself failed, and says why; these are numbers for people.
+            tracing::warn!(%collection, %error, "what waits is not counted");
+        }
+    }
 }
 
 /// Set in the state when a collection's folder had files before the account came.
