@@ -17,6 +17,7 @@ mod table;
 mod terminal;
 mod text;
 
+use std::io::Write;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -92,9 +93,12 @@ fn misused(error: &clap::Error) -> ExitCode {
     }
     let said = error.render().to_string();
     let failure = Failure::usage(said.trim().trim_start_matches("error: "));
-    match Terminal::new(true, cli::Color::Auto) {
-        Ok(terminal) => finish(&terminal, Err(failure)),
-        Err(_) => error.exit(),
+    match writeln!(std::io::stdout(), "{}", json::text(&failure.to_json())) {
+        Ok(()) => error.exit(),
+        Err(e) => {
+            eprintln!("error: The output was lost: {e}.");
+            Exit::Failed.into()
+        }
     }
 }
 

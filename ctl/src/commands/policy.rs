@@ -206,9 +206,11 @@ async fn explain(
 /// What policy decides, who said it, and where.
 pub fn show_decision(context: &Context<'_>, decision: &PolicyDecision) {
     let terminal = context.terminal;
-    let verdict = match decision.allowed {
-        true => terminal.paint(Tone::Good, "Allowed."),
-        false => terminal.paint(Tone::Bad, "Denied."),
+    let verdict = match (decision.allowed, decision.data.as_str()) {
+        (true, "keep") => terminal.paint(Tone::Good, "Allowed, if the files stay on this device."),
+        (true, "remove") => terminal.paint(Tone::Good, "Allowed, if the files are removed."),
+        (true, _) => terminal.paint(Tone::Good, "Allowed."),
+        (false, _) => terminal.paint(Tone::Bad, "Denied."),
     };
     terminal.line(&format!("  {verdict}"));
     // With a denial, the fields below say the same, better ordered.

@@ -108,6 +108,18 @@ fn disk_advice(error: &io::Error) -> Option<&'static str> {
     }
 }
 
+/// That a disk has too little room, in units that people read on disks; nothing is rounded in favour
+/// of what would fit.
+pub fn too_little_room(needed: u64, at: &Path, free: u64) -> String {
+    const MB: u64 = 1_000_000;
+    format!(
+        "{} MB are needed, and {} has {} MB free",
+        needed.div_ceil(MB),
+        readable(at.as_os_str().as_bytes()),
+        free / MB
+    )
+}
+
 /// Whether an error on one file is about that file alone, and then the reason for a person.
 /// `None` means the whole operation cannot go on (a dead disk, a full one, a lost mount).
 pub fn about_one_file(error: &io::Error) -> Option<FileTrouble> {

@@ -8,7 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 
 use crate::account::Account;
 use crate::change::Change;
-use crate::error::{Error, FileTrouble, Result};
+use crate::error::{Error, FileTrouble, Result, too_little_room};
 use crate::files::{Extras, Files};
 use crate::hash::CARRIED_MODE;
 use crate::look::{FolderLook, Odd, Seen, walk};
@@ -64,9 +64,8 @@ pub fn plan<F: Files>(account: &Account<F>, keep: &[Collection]) -> Result<PlanF
                 facts.blockers.push((
                     "Failed".to_owned(),
                     format!(
-                        "{upload} bytes have to be uploaded, and {} has {} bytes free",
-                        readable(account.spec.storage.as_os_str().as_bytes()),
-                        place.there.free
+                        "for what has to be uploaded, {}",
+                        too_little_room(upload, &account.spec.storage, place.there.free)
                     ),
                 ));
             }

@@ -12,13 +12,14 @@ use mooring_wire::WhyReport;
 use crate::account::Account;
 use crate::carry::Way;
 use crate::change::Change;
-use crate::error::{Error, FileTrouble, Result, about_one_file};
+use crate::error::{Error, FileTrouble, Result, about_one_file, too_little_room};
 use crate::files::{Files, Kind, Stat, seconds};
 use crate::hash::{self, Failed, Source};
 use crate::ignored::{self, Origin};
 use crate::look::Seen;
 use crate::place::{self, Place, is_own, os, path};
 use crate::readback::same_inode;
+use crate::sparse;
 use crate::state::{Key, split};
 
 /// Says how a file stands. `file` is an absolute path. With a side of its collection gone, tells
@@ -57,8 +58,20 @@ pub fn why<F: Files>(account: &Account<F>, file: &Path) -> Result<WhyReport> {
     let item = account.state.item(&key)?.filter(|item| !item.gone);
     let verified = item.as_ref().and_then(|i| i.verified).map_or(0, |p| p.at);
     let mut report = match (local, remote) {
+        (Err(FileTrouble(why)), Ok(Some(_))) => says(
+            "skipped",
+            &format!("{why}; in the storage it is a file"),
+            RENAME,
+        ),
         (Err(FileTrouble(why)), _) => says("skipped", &why, "It stays as it is."),
-        (_, Err(FileTrouble(why))) => says("skipped", &format!("in the storage: {why}"), ""),
+        (Ok(Some(_)), Err(FileTrouble(why))) => {
+            says("skipped", &format!("in the storage: {why}"), RENAME)
+        }
+        (_, Err(FileTrouble(why))) => says(
+            "skipped",
+            &format!("in the storage: {why}"),
+            "It stays there as it is.",
+        ),
         (Ok(local), Ok(remote)) => {
             let mut report = decided(account, &place, &key, (local, remote))?;
             for (stat, root) in [(local, &place.local_path), (remote, &place.remote_path)] {
@@ -74,6 +87,9 @@ pub fn why<F: Files>(account: &Account<F>, file: &Path) -> Result<WhyReport> {
     report.read_back_at = seconds(verified);
     Ok(report)
 }
+
+/// What helps where two kinds have one name.
+const RENAME: &str = "Neither is touched. Rename one of the two, and sync.";
 
 /// The line that keeps a file, or a folder above it, from being synced.
 fn ignoring_line<F: Files>(
@@ -239,11 +255,16 @@ fn decided<F: Files>(
         item: account.state.item(key)?,
     };
     let known = seen.item.is_some();
+    let needed = local.map_or(0, |stat| sparse::space(&stat));
     let mut change = Change::new(key.clone(), seen);
     if change.decide(Phase::Arriving) == Some(Op::Hash)
         && let Err(FileTrouble(reason)) = learn(account, place, &mut change)?
     {
-        return Ok(says("changed", &reason, "The next sync looks again."));
+        return Ok(says(
+            "changed",
+            &reason,
+            "Until that is put right it is neither uploaded nor removed; then the next sync takes it.",
+        ));
     }
     let report = match change.decide(Phase::Arriving) {
         None if local.is_none() => says("not-of-any-account", "there is no such file", ""),
@@ -253,6 +274,11 @@ fn decided<F: Files>(
             "Compare it with the file of the plain name, and keep what you want.",
         ),
         None | Some(Op::Adopt) => says("in-step", "here and in the storage are the same bytes", ""),
+        Some(Op::Upload) if needed > place.there.free => says(
+            "waiting-to-upload",
+            &too_little_room(needed, &place.remote_path, place.there.free),
+            "Make room there; then the next sync uploads it.",
+        ),
         Some(Op::Upload) if known => says(
             "changed",
             "it was changed here since the last sync",

@@ -415,6 +415,23 @@ fn why_says_how_a_file_stands() {
         .unwrap();
     assert_eq!(asked("trip/new\nline").state, "held");
     assert_eq!(asked("never there").state, "not-of-any-account");
+    stage
+        .twin
+        .write_durable(format!("{STORAGE}/Photos/trip.jpg/in it"), "theirs")
+        .unwrap();
+    stage
+        .twin
+        .write_durable(format!("{PHOTOS}/trip.jpg"), "ours")
+        .unwrap();
+    let clash = asked("trip.jpg");
+    assert_eq!(clash.state, "skipped");
+    assert!(clash.next.contains("Rename one"), "{clash:?}");
+    stage
+        .twin
+        .configure(stage.nas, |disk| disk.capacity = Some(1));
+    let young = asked("young.jpg");
+    assert_eq!(young.state, "waiting-to-upload");
+    assert!(young.reason.contains("has 0 MB free"), "{young:?}");
 }
 
 #[test]

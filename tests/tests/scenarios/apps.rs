@@ -117,7 +117,7 @@ async fn the_doctor_says_what_is_wrong_and_what_to_do() {
     for (text, code, said) in [
         ("no such key = 1\n", 1, "mooring.toml:1"),
         (
-            "inhibit-delay-seconds = 3\n",
+            "[sign-out]\ninhibit-delay-seconds = 3\n",
             0,
             "before are still in force",
         ),

@@ -20,7 +20,7 @@ use mooring_core::receipt::readable;
 use mooring_wire::{BackupReport, Counts};
 
 use crate::account::Account;
-use crate::error::{Error, FileTrouble, Result};
+use crate::error::{Error, FileTrouble, Result, too_little_room};
 use crate::files::Files;
 use crate::hash::Source;
 use crate::place::path;
@@ -62,11 +62,10 @@ pub fn backup<F: Files>(account: &Account<F>, to: &Path, name: &str) -> Result<B
     let there = files.abilities(&target).map_err(fail)?;
     let (total, needed) = measure(account, &roots)?;
     let too_small = || {
-        let to = readable(to.as_os_str().as_bytes());
-        let free = there.free;
+        let room = too_little_room(needed, to, there.free);
         Error::NoSpace(format!(
-            "the backup needs about {needed} bytes, and {to} had {free} bytes free: nothing is left \
-             there of it; make room, or choose another disk"
+            "for the backup, about {room}: nothing is left there of it; make room, or choose another \
+             disk"
         ))
     };
     if needed > there.free {

@@ -4,7 +4,7 @@ use std::io;
 
 use super::{Load, Way, is_large};
 use crate::account::Account;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, too_little_room};
 use crate::files::Files;
 use crate::large;
 use crate::place::{End, Place, os, path};
@@ -46,10 +46,7 @@ pub(super) fn that_may_fit<'l, F: Files>(
             fit.push(load);
             continue;
         }
-        let needs = format!(
-            "{needed} more bytes are needed in {}, which has {free}",
-            shown.display()
-        );
+        let needs = too_little_room(needed, shown, free);
         ledger.no_room(place.shown_key(&load.key), &needs);
     }
     Ok(fit)
