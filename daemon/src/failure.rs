@@ -112,7 +112,7 @@ impl Failure {
     }
 
     /// Whether the worker is gone, or cannot reach what it should, so that a new one may get further.
-    pub fn is_death(&self) -> bool {
+    pub fn calls_for_another_worker(&self) -> bool {
         if self.is_unfenced() || matches!(self, Self::WorkerReplaced) {
             return true;
         }

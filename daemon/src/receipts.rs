@@ -121,7 +121,7 @@ impl Receipts {
     ///
     /// # Errors
     /// When the folder cannot be read.
-    pub fn next(&self) -> Result<u64, Failure> {
+    pub fn take_number(&self) -> Result<u64, Failure> {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         let before = match *last {
             Some(before) => before,
@@ -257,8 +257,8 @@ impl Broker {
     ///
     /// # Errors
     /// When the folder cannot be read.
-    pub async fn next_receipt(&self) -> Result<u64, Failure> {
-        self.on_receipts(Receipts::next).await
+    pub async fn receipt_number(&self) -> Result<u64, Failure> {
+        self.on_receipts(Receipts::take_number).await
     }
 
     /// The names of receipts that cannot be read or understood, newest first.
@@ -400,17 +400,28 @@ mod tests {
         write("z-old", noon, 0);
         write("a-older", noon - 1, 0);
         for (id, at) in [("y", noon), ("b", noon), ("c", noon - 86_400)] {
-            write(id, at, receipts.next().unwrap());
+            write(id, at, receipts.take_number().unwrap());
         }
         let listed = receipts.list().unwrap();
         let ids: Vec<&str> = listed.iter().map(|r| r.id.as_str()).collect();
         assert_eq!(ids, ["c", "b", "y", "z-old", "a-older"]);
         // Two that are given away before either is written, and a start anew.
-        assert_eq!((receipts.next().unwrap(), receipts.next().unwrap()), (4, 5));
-        assert_eq!(Receipts::new(folder.path().to_owned()).next().unwrap(), 4);
+        assert_eq!(
+            (
+                receipts.take_number().unwrap(),
+                receipts.take_number().unwrap()
+            ),
+            (4, 5)
+        );
+        assert_eq!(
+            Receipts::new(folder.path().to_owned())
+                .take_number()
+                .unwrap(),
+            4
+        );
         // The folder is read once: from then on it counts, whatever comes of the folder.
         drop(folder);
-        assert_eq!(receipts.next().unwrap(), 6);
+        assert_eq!(receipts.take_number().unwrap(), 6);
     }
 
     #[test]

@@ -255,7 +255,7 @@ impl Workers {
                     said.hold();
                     return Ok(said);
                 }
-                Err(failure) if failure.is_death() => failure,
+                Err(failure) if failure.calls_for_another_worker() => failure,
                 Err(failure) => return Err(failure),
             };
             if live.is_replaced() && replacements < MAX_REPLACEMENTS {

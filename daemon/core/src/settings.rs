@@ -3,12 +3,14 @@
 //! Of a key that several fragments set, the last one counts, so an administrator's file corrects
 //! the vendor's. Only what counts is held to its bounds.
 
+mod placed;
+
 use toml::de::DeTable;
 
 use crate::policy::reader::Reader;
-use crate::policy::values::Located;
 use crate::policy::{Problem, Source};
-use crate::rest::{OnBattery, OnMetered, Wish};
+use crate::rest::Wish;
+use placed::Placed;
 
 /// The longest name of a device, in characters.
 pub const MAX_DEVICE_NAME: usize = 64;
@@ -86,56 +88,54 @@ impl Settings {
     /// # Errors
     /// Every value that counts and is out of bounds.
     pub fn from_fragments(fragments: &[Fragment]) -> Result<Self, Vec<Problem>> {
-        let merged = fragments.iter().fold(Fragment::default(), Fragment::merge);
+        let Fragment {
+            device_name,
+            read_back,
+            continuous,
+            poll_minutes,
+            idle_exit,
+            on_battery,
+            on_metered,
+            keep_finished,
+            min_password,
+            inhibit_delay,
+        } = fragments.iter().fold(Fragment::default(), Fragment::merge);
         let mut settings = Self::default();
         let mut problems = Vec::new();
-        match merged.device_name.map(Placed::device_name).transpose() {
-            Ok(name) => settings.device_name = name,
-            Err(problem) => problems.push(problem),
-        }
-        if let Some(read_back) = merged.read_back {
-            settings.read_back = read_back;
-        }
-        if let Some(continuous) = merged.continuous {
-            settings.continuous = continuous;
-        }
-        match merged.poll_minutes.map(Placed::poll_minutes).transpose() {
-            Ok(minutes) => settings.poll_minutes = minutes.unwrap_or(DEFAULT_POLL_MINUTES),
-            Err(problem) => problems.push(problem),
-        }
-        match merged.idle_exit.map(Placed::idle_exit).transpose() {
-            Ok(seconds) => {
-                settings.idle_exit_seconds = seconds.unwrap_or(DEFAULT_IDLE_EXIT_SECONDS);
-            }
-            Err(problem) => problems.push(problem),
-        }
-        match merged.on_battery.map(Placed::on_battery).transpose() {
-            Ok(wish) => settings.rest.on_battery = wish.unwrap_or_default(),
-            Err(problem) => problems.push(problem),
-        }
-        match merged.on_metered.map(Placed::on_metered).transpose() {
-            Ok(wish) => settings.rest.on_metered = wish.unwrap_or_default(),
-            Err(problem) => problems.push(problem),
-        }
-        match merged.keep_finished.map(Placed::keep_finished).transpose() {
-            Ok(number) => settings.keep_finished = number.unwrap_or(DEFAULT_KEEP_FINISHED),
-            Err(problem) => problems.push(problem),
-        }
-        match merged.min_password.map(Placed::min_password).transpose() {
-            Ok(number) => settings.min_password = number.unwrap_or(*MIN_PASSWORD.start()),
-            Err(problem) => problems.push(problem),
-        }
-        match merged.inhibit_delay.map(Placed::inhibit_delay).transpose() {
-            Ok(seconds) => {
-                settings.inhibit_delay_seconds = seconds.unwrap_or(DEFAULT_INHIBIT_DELAY_SECONDS);
-            }
-            Err(problem) => problems.push(problem),
-        }
+        let mut wrong = |problem| problems.push(problem);
+        let name = device_name.map(|name| name.device_name().map(Some));
+        take(&mut settings.device_name, name, &mut wrong);
+        settings.read_back = read_back.unwrap_or(settings.read_back);
+        settings.continuous = continuous.unwrap_or(settings.continuous);
+        let number = poll_minutes.map(|n| n.within("poll-minutes", &POLL_MINUTES));
+        take(&mut settings.poll_minutes, number, &mut wrong);
+        let number = idle_exit.map(|n| n.within("idle-exit-seconds", &IDLE_EXIT_SECONDS));
+        take(&mut settings.idle_exit_seconds, number, &mut wrong);
+        let wish = on_battery.map(Placed::on_battery);
+        take(&mut settings.rest.on_battery, wish, &mut wrong);
+        let wish = on_metered.map(Placed::on_metered);
+        take(&mut settings.rest.on_metered, wish, &mut wrong);
+        let number = keep_finished.map(|n| n.within("keep-finished", &KEEP_FINISHED));
+        take(&mut settings.keep_finished, number, &mut wrong);
+        let number = min_password.map(|n| n.within("min-length", &MIN_PASSWORD));
+        take(&mut settings.min_password, number, &mut wrong);
+        let number =
+            inhibit_delay.map(|n| n.within("inhibit-delay-seconds", &INHIBIT_DELAY_SECONDS));
+        take(&mut settings.inhibit_delay_seconds, number, &mut wrong);
         if problems.is_empty() {
             Ok(settings)
         } else {
             Err(problems)
         }
+    }
+}
+
+/// Takes a value up, if there is one; what is wrong with it is told, and the default stays.
+fn take<T>(setting: &mut T, value: Option<Result<T, Problem>>, wrong: &mut impl FnMut(Problem)) {
+    match value {
+        None => {}
+        Some(Ok(value)) => *setting = value,
+        Some(Err(problem)) => wrong(problem),
     }
 }
 
@@ -168,124 +168,6 @@ impl Fragment {
             keep_finished: later.keep_finished.or(self.keep_finished),
             min_password: later.min_password.or(self.min_password),
             inhibit_delay: later.inhibit_delay.or(self.inhibit_delay),
-        }
-    }
-}
-
-/// A value and where it stands, for a problem that is only found after merging.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Placed<T> {
-    value: T,
-    /// With an empty message.
-    place: Problem,
-}
-
-impl<T> Placed<T> {
-    fn new(source: &Source, value: Located<T>) -> Self {
-        let place = source.problem(value.span().start, String::new());
-        Self {
-            value: value.into_inner(),
-            place,
-        }
-    }
-
-    fn refuse(self, message: String) -> Problem {
-        Problem {
-            message,
-            ..self.place
-        }
-    }
-}
-
-impl Placed<String> {
-    fn device_name(self) -> Result<String, Problem> {
-        if self.value.chars().count() > MAX_DEVICE_NAME {
-            let message =
-                format!("a device's name has at most {MAX_DEVICE_NAME} characters: shorten it");
-            return Err(self.refuse(message));
-        }
-        // It becomes part of file names: `name (conflict DEVICE DATE HASH8).ext`.
-        if self.value.contains('/') || self.value.starts_with('.') {
-            let message = "a device's name has no `/` and no `.` at its start, for it becomes part \
-                           of file names: remove them";
-            return Err(self.refuse(message.to_owned()));
-        }
-        Ok(self.value)
-    }
-
-    fn on_battery(self) -> Result<OnBattery, Problem> {
-        OnBattery::parse(&self.value).ok_or_else(|| {
-            self.refuse(
-                "`on-battery` is \"sync\", \"pause\" or \"below-N\" with N from 1 to 99: correct it"
-                    .to_owned(),
-            )
-        })
-    }
-
-    fn on_metered(self) -> Result<OnMetered, Problem> {
-        OnMetered::parse(&self.value).ok_or_else(|| {
-            self.refuse("`on-metered` is \"sync\" or \"pause\": correct it".to_owned())
-        })
-    }
-}
-
-impl Placed<i64> {
-    fn poll_minutes(self) -> Result<u16, Problem> {
-        match u16::try_from(self.value) {
-            Ok(number) if POLL_MINUTES.contains(&number) => Ok(number),
-            _ => {
-                let (least, most) = (POLL_MINUTES.start(), POLL_MINUTES.end());
-                let message = format!("`poll-minutes` lies between {least} and {most}: change it");
-                Err(self.refuse(message))
-            }
-        }
-    }
-
-    fn idle_exit(self) -> Result<u16, Problem> {
-        match u16::try_from(self.value) {
-            Ok(seconds) if IDLE_EXIT_SECONDS.contains(&seconds) => Ok(seconds),
-            _ => {
-                let (least, most) = (IDLE_EXIT_SECONDS.start(), IDLE_EXIT_SECONDS.end());
-                let message =
-                    format!("`idle-exit-seconds` lies between {least} and {most}: change it");
-                Err(self.refuse(message))
-            }
-        }
-    }
-
-    fn keep_finished(self) -> Result<u16, Problem> {
-        match u16::try_from(self.value) {
-            Ok(number) if KEEP_FINISHED.contains(&number) => Ok(number),
-            _ => {
-                let (least, most) = (KEEP_FINISHED.start(), KEEP_FINISHED.end());
-                let message = format!("`keep-finished` lies between {least} and {most}: change it");
-                Err(self.refuse(message))
-            }
-        }
-    }
-
-    fn min_password(self) -> Result<u16, Problem> {
-        match u16::try_from(self.value) {
-            Ok(number) if MIN_PASSWORD.contains(&number) => Ok(number),
-            _ => {
-                let (least, most) = (MIN_PASSWORD.start(), MIN_PASSWORD.end());
-                let message = format!("`min-length` lies between {least} and {most}: change it");
-                Err(self.refuse(message))
-            }
-        }
-    }
-}
-
-impl Placed<i64> {
-    fn inhibit_delay(self) -> Result<u8, Problem> {
-        match u8::try_from(self.value) {
-            Ok(seconds) if INHIBIT_DELAY_SECONDS.contains(&seconds) => Ok(seconds),
-            _ => {
-                let (least, most) = (INHIBIT_DELAY_SECONDS.start(), INHIBIT_DELAY_SECONDS.end());
-                let message =
-                    format!("`inhibit-delay-seconds` lies between {least} and {most}: change it");
-                Err(self.refuse(message))
-            }
         }
     }
 }
@@ -360,6 +242,7 @@ fn read(reader: &mut Reader<'_>, source: &Source, document: &DeTable<'_>) -> Fra
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used)]
     use super::*;
+    use crate::rest::{OnBattery, OnMetered};
 
     const SAMPLE: &str = include_str!("../../../config/mooring.toml");
 

@@ -170,8 +170,3 @@ pub fn stage(facts: &Facts) -> Stage {
         Step::Done => Stage::Forgotten,
     }
 }
-
-/// Whether the sign-out can still be undone.
-pub fn cancellable(facts: &Facts) -> bool {
-    facts.removal == Removal::NotBegun
-}

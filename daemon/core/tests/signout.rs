@@ -3,7 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use mooring_core::signout::{Facts, MAX_ROUNDS, Removal, Stage, Step, cancellable, next, stage};
+use mooring_core::signout::{Facts, MAX_ROUNDS, Removal, Stage, Step, next, stage};
 use proptest::prelude::*;
 
 fn facts() -> impl Strategy<Value = Facts> {
@@ -121,9 +121,6 @@ proptest! {
     fn what_is_denied_and_untouched_stops(facts in facts()) {
         let untouched = facts.removal == Removal::NotBegun && !facts.forgotten;
         prop_assert_eq!(next(&facts) == Step::Deny, untouched && !facts.allowed);
-        if facts.removal != Removal::NotBegun {
-            prop_assert!(!cancellable(&facts));
-        }
     }
 
     #[test]

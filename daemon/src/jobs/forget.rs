@@ -64,7 +64,7 @@ impl Run {
         let broker = job.broker.clone();
         let id = self.journaled.receipt.clone();
         if self.journaled.sequence == 0 {
-            self.journaled.sequence = broker.next_receipt().await?;
+            self.journaled.sequence = broker.receipt_number().await?;
             self.save(&broker)?;
         }
         if self.journaled.erased.is_none() {

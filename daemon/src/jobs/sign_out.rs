@@ -264,7 +264,7 @@ impl Run {
                 Ok(Turn::Ended(outcome)) => return job.finish(*outcome),
                 // Another job's doing, and no sign of trouble.
                 Err(Failure::WorkerReplaced) => {}
-                Err(failure) if failure.is_death() && self.deaths < MAX_DEATHS => {
+                Err(failure) if failure.calls_for_another_worker() && self.deaths < MAX_DEATHS => {
                     self.deaths += 1;
                 }
                 Err(failure) => {

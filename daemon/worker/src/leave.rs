@@ -88,7 +88,7 @@ pub fn keep_here<F: Files>(account: &Account<F>, paths: &[Vec<u8>]) -> Result<u6
             tracing::warn!(%path, "a folder that cannot be looked into cannot be moved, and stays");
             continue;
         }
-        let key = locate(account, shown)?;
+        let key = key_of(account, shown)?;
         let place = place::open(account, key.collection)?;
         let fail = |e| Error::io("keep here", path(shown), e);
         if move_one(account, &place, &key, &root).map_err(fail)? {
@@ -134,7 +134,7 @@ fn move_one<F: Files>(
 ///
 /// # Errors
 /// [`Error::Refused`] when it is in no collection.
-pub fn locate<F: Files>(account: &Account<F>, shown: &[u8]) -> Result<Key> {
+pub fn key_of<F: Files>(account: &Account<F>, shown: &[u8]) -> Result<Key> {
     let refused = || {
         Error::Refused(format!(
             "{} is no file of a collection of this account",

@@ -72,7 +72,7 @@ pub fn sign_in<F: Files>(
 /// # Errors
 /// As [`sync::sync`].
 pub fn sync_now<F: Files>(account: &Account<F>, read_back: bool) -> Result<Ledger> {
-    answer(account, read_back, None).map(|(ledger, _)| ledger)
+    sync_answering(account, read_back, None).map(|(ledger, _)| ledger)
 }
 
 /// [`sync_now`], but only where something changed since `looked`.
@@ -101,7 +101,7 @@ pub fn sync_told<F: Files>(
 ///
 /// # Errors
 /// As [`sync::sync`].
-pub fn answer<F: Files>(
+pub fn sync_answering<F: Files>(
     account: &Account<F>,
     read_back: bool,
     answer: Option<Answer>,

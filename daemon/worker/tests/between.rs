@@ -202,7 +202,7 @@ fn what_another_device_ignores_by_now_is_not_missed() {
 fn new_rules_count_below_the_folder_that_was_told() {
     let stage = in_step(&[(RULES, "*.raw\n"), ("trip/a.raw", "a"), ("trip/b.jpg", "b")]);
     let account = stage.account();
-    let (_, mut looked) = signin::answer(&account, true, None).unwrap();
+    let (_, mut looked) = signin::sync_answering(&account, true, None).unwrap();
     let told = || {
         let mut folders = Folders::default();
         folders.add(Vec::new(), false);
@@ -346,11 +346,11 @@ fn no_death_makes_deletions_of_a_root_that_is_filled_anew() {
         let keep = Some(mooring_worker::delete::Answer::Keep);
         let fuse = stage.twin.fuse().clone();
         fuse.set(Some(fuse.count() + at));
-        let died = signin::answer(&stage.account(), true, keep).is_err();
+        let died = signin::sync_answering(&stage.account(), true, keep).is_err();
         stage.twin.restart(at);
         // The daemon syncs by itself, too, before the person answers again.
         let _ = signin::sync_now(&stage.account(), true);
-        signin::answer(&stage.account(), true, keep).unwrap();
+        signin::sync_answering(&stage.account(), true, keep).unwrap();
         for (name, _) in names {
             assert!(
                 here(&stage, name) && stored(&stage, name),

@@ -40,7 +40,7 @@ impl Device {
         let (tell, changed) = channel();
         let roots = vec![real.photos().to_owned(), real.copies()];
         let watch = Watch::start(roots, Box::new(move || tell.send(()).is_ok())).unwrap();
-        let (ledger, looked) = signin::answer(&account, true, None).unwrap();
+        let (ledger, looked) = signin::sync_answering(&account, true, None).unwrap();
         assert_eq!(ledger.waiting.total, 0);
         Self {
             real,
@@ -94,7 +94,7 @@ impl Device {
         let told = state(&self.account);
         // Another process: its numbers are counted anew.
         let account = self.real.account();
-        let (ledger, _) = signin::answer(&account, true, None).unwrap();
+        let (ledger, _) = signin::sync_answering(&account, true, None).unwrap();
         let done = [
             ledger.uploaded,
             ledger.downloaded,

@@ -191,7 +191,7 @@ fn in_use(world: &Path, step: &str, measured: &mut Measured) {
             measured.of(|| assert_eq!(sync(true).uploaded, 1));
         }
         "changed-told" => {
-            let (_, mut looked) = signin::answer(&account, true, None).unwrap();
+            let (_, mut looked) = signin::sync_answering(&account, true, None).unwrap();
             change(world, "twice");
             let told = told();
             measured.of(|| told_sync(&account, &told, &mut looked));

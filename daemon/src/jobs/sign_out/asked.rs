@@ -70,7 +70,10 @@ impl Run {
         message: &str,
     ) -> Result<(), Failure> {
         match self.answer(job, state, message).await {
-            Err(failure) if matches!(failure, Failure::Cancelled(_)) || failure.is_death() => {
+            Err(failure)
+                if matches!(failure, Failure::Cancelled(_))
+                    || failure.calls_for_another_worker() =>
+            {
                 Err(failure)
             }
             Err(failure) => {

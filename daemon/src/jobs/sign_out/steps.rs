@@ -152,7 +152,7 @@ impl Run {
         };
         let called = job.drive(cancellable, call).await;
         if let Err(failure) = &called
-            && failure.is_death()
+            && failure.calls_for_another_worker()
         {
             if live.is_replaced() {
                 return Err(Failure::WorkerReplaced);

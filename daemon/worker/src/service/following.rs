@@ -78,14 +78,14 @@ impl Attached {
     /// Brings everything in step, whatever was told.
     ///
     /// # Errors
-    /// As [`signin::answer`].
+    /// As [`signin::sync_answering`].
     pub fn sync_everything(&self, read_back: bool, answer: Option<Answer>) -> Result<Ledger> {
         tracing::debug!(account = self.account.spec.id, "looks at everything");
         *self.known() = None;
         // Before the look: what changes from now on is told anew.
         self.take_told();
         let everything_at = Instant::now();
-        let done = signin::answer(&self.account, read_back, answer);
+        let done = signin::sync_answering(&self.account, read_back, answer);
         let (ledger, looked) = done.inspect_err(|_| self.give_back(Told::Anywhere))?;
         *self.known() = Some(Known {
             looked,
@@ -97,7 +97,7 @@ impl Attached {
     /// Brings in step what changed, as far as that is known, and else everything.
     ///
     /// # Errors
-    /// As [`signin::answer`].
+    /// As [`signin::sync_answering`].
     pub fn sync_told(&self, read_back: bool) -> Result<Ledger> {
         let known = self.known().take();
         let (Some(mut known), Some(told)) = (known, self.take_told()) else {

@@ -15,7 +15,7 @@ use crate::durable;
 use crate::error::{Error, Result, about_one_file};
 use crate::files::{Files, Kind};
 use crate::hash::{self, Failed, Source};
-use crate::leave::locate;
+use crate::leave::key_of;
 use crate::place::{os, path};
 use crate::state::{Key, join};
 
@@ -49,7 +49,7 @@ pub fn undelete_path<F: Files>(
     file: &[u8],
     damaged: Damaged,
 ) -> Result<Back> {
-    let key = locate(account, file)?;
+    let key = key_of(account, file)?;
     let back = undelete(account, &key, damaged)?;
     let root = account.spec.root(key.collection)?;
     Ok(Back {

@@ -212,7 +212,7 @@ impl World {
             (Stand::In, Act::Answer(_, delete)) => {
                 let answer = if delete { Answer::Delete } else { Answer::Keep };
                 self.run(nr, |stage| {
-                    signin::answer(&stage.account(), true, Some(answer)).map(drop)
+                    signin::sync_answering(&stage.account(), true, Some(answer)).map(drop)
                 });
             }
             (Stand::In, Act::Undelete(_, which)) => self.undelete(nr, usize::from(which)),
