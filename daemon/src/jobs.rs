@@ -8,6 +8,7 @@ pub mod copies;
 pub mod ended;
 mod forget;
 pub mod journal;
+mod kind;
 pub mod sign_in;
 pub mod sign_out;
 pub mod sync;
@@ -29,6 +30,7 @@ use crate::published::{Holder, JobState, JobView};
 use crate::workers::shorten;
 
 use journal::{Ending, Entry, Work};
+pub use kind::Kind;
 
 /// The most jobs that may be under way.
 pub const MAX_OPEN_JOBS: usize = 64;
@@ -84,14 +86,12 @@ pub struct Job {
 pub struct Opening {
     /// Its number.
     pub number: u64,
-    /// `sign-in`, `sync`, `sign-out`, `backup`, `restore` or `verify`.
-    pub kind: &'static str,
+    /// What it does.
+    pub kind: Kind,
     /// The account's ID.
     pub account: String,
     /// The user who began it.
     pub uid: u32,
-    /// The stages it goes through.
-    pub stages: Vec<&'static str>,
 }
 
 impl Job {
@@ -103,8 +103,6 @@ impl Job {
         broker: &Arc<Broker>,
         id: &str,
         uid: u32,
-        kind: &'static str,
-        stages: Vec<&'static str>,
         work: Work,
     ) -> Result<(Self, Account), Failure> {
         broker.published.borrow().expect_room(MAX_OPEN_JOBS)?;
@@ -112,7 +110,7 @@ impl Job {
             let account = broker.published.borrow().account(id)?.account.clone();
             broker.expect_fresh(&account)?;
         }
-        let number = broker.next_job();
+        let (number, kind) = (broker.next_job(), work.kind());
         let account = broker.hold(id, Holder::Job(number)).await?;
         let entry = Entry {
             number,
@@ -129,7 +127,6 @@ impl Job {
             kind,
             account: id.to_owned(),
             uid,
-            stages,
         };
         Ok((Self::open(broker, opening), account))
     }
@@ -141,7 +138,6 @@ impl Job {
             kind,
             account,
             uid,
-            stages,
         } = opening;
         let (sender, requests) = mpsc::channel(MAX_REQUESTS);
         broker.requests().insert(number, sender);
@@ -149,7 +145,6 @@ impl Job {
             kind,
             account: account.clone(),
             uid,
-            stages,
             stage: "",
             state: JobState::Running,
             progress: Progress::default(),
@@ -163,7 +158,7 @@ impl Job {
             }
             p.jobs.insert(number, view);
         });
-        tracing::info!(job = number, kind, account, "begins");
+        tracing::info!(job = number, kind = kind.name(), account, "begins");
         Self {
             broker: broker.clone(),
             number,
@@ -349,37 +344,18 @@ pub fn resume(broker: &Arc<Broker>, entry: Entry) -> Result<Later<'static, ()>, 
         .account(&entry.account)?
         .account
         .clone();
-    let number = entry.number;
-    let opening = |kind, stages| Opening {
-        number,
-        kind,
+    let opening = Opening {
+        number: entry.number,
+        kind: entry.work.kind(),
         account: entry.account.clone(),
         uid: entry.uid,
-        stages,
     };
-    Ok(match &entry.work {
-        Work::SignIn { .. } => {
-            let job = Job::open(broker, opening(sign_in::KIND, sign_in::stages()));
-            Box::pin(sign_in::resume(job, account, entry))
-        }
-        Work::Sync => {
-            let job = Job::open(broker, opening(sync::KIND, sync::stages()));
-            Box::pin(sync::run(job, account, sync::Wish::Sync))
-        }
-        Work::Copies(copies) => {
-            let (kind, stage) = copies::kind(copies);
-            let job = Job::open(broker, opening(kind, vec![stage]));
-            Box::pin(copies::run(job, account, copies.clone()))
-        }
-        Work::SignOut(journaled) => {
-            let job = Job::open(broker, opening(sign_out::KIND, sign_out::stages()));
-            Box::pin(sign_out::resume(
-                job,
-                account,
-                *journaled.clone(),
-                entry.uid,
-            ))
-        }
+    let job = Job::open(broker, opening);
+    Ok(match entry.work.clone() {
+        Work::SignIn { .. } => Box::pin(sign_in::resume(job, account, entry)),
+        Work::Sync => Box::pin(sync::run(job, account, sync::Wish::Sync)),
+        Work::Copies(copies) => Box::pin(copies::run(job, account, copies)),
+        Work::SignOut(journaled) => Box::pin(sign_out::resume(job, account, *journaled, entry.uid)),
     })
 }
 

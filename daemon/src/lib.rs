@@ -20,6 +20,7 @@ pub mod failure;
 pub mod folders;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
+mod health;
 pub mod holding;
 pub mod idle;
 pub mod inhibitors;

@@ -10,7 +10,7 @@ use mooring_core::rest::{Rest, Surroundings};
 
 use crate::account::Account;
 use crate::failure::Failure;
-use crate::jobs::{sign_in, sign_out};
+use crate::jobs::Kind;
 
 /// The most characters of an account's ID that are shown in an error.
 const MAX_SHOWN_ID: usize = 64;
@@ -87,14 +87,12 @@ impl JobState {
 /// A job as clients see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JobView {
-    /// `sign-in`, `sync`, `sign-out`, `backup`, `restore` or `verify`.
-    pub kind: &'static str,
+    /// What it does.
+    pub kind: Kind,
     /// The account's ID.
     pub account: String,
     /// The user who began it.
     pub uid: u32,
-    /// The stages it goes through.
-    pub stages: Vec<&'static str>,
     /// The stage last reached, or empty.
     pub stage: &'static str,
     /// Whether it goes on.
@@ -147,8 +145,9 @@ impl Published {
         let Some(Holder::Job(number)) = holder else {
             return false;
         };
-        let kind = self.jobs.get(&number).map_or("", |job| job.kind);
-        kind == sign_in::KIND || kind == sign_out::KIND
+        self.jobs
+            .get(&number)
+            .is_some_and(|job| job.kind.ends_accounts())
     }
 
     /// Asks a sync by itself, if there is one, to make room.

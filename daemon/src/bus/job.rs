@@ -113,7 +113,7 @@ impl JobObject {
 
     #[zbus(property(emits_changed_signal = "const"))]
     fn kind(&self) -> fdo::Result<String> {
-        self.view(|job| job.kind.to_owned())
+        self.view(|job| job.kind.name().to_owned())
     }
 
     #[zbus(property(emits_changed_signal = "const"))]
@@ -123,7 +123,7 @@ impl JobObject {
 
     #[zbus(property(emits_changed_signal = "const"))]
     fn stages(&self) -> fdo::Result<Vec<String>> {
-        self.view(|job| job.stages.iter().map(|stage| (*stage).to_owned()).collect())
+        self.view(|job| job.kind.stages().into_iter().map(str::to_owned).collect())
     }
 
     #[zbus(property)]

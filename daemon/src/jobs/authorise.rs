@@ -8,7 +8,7 @@ use mooring_core::identity::{Password, Record};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::{Command, Job, blocked_by, cancelled_by_person, sign_out, waits_for_nothing};
+use super::{Command, Job, Kind, blocked_by, cancelled_by_person, waits_for_nothing};
 use crate::failure::Failure;
 use crate::terms;
 
@@ -100,7 +100,7 @@ impl Job {
     fn is_sign_out(&self) -> bool {
         let published = self.broker.published.borrow();
         let job = published.jobs.get(&self.number);
-        job.is_some_and(|view| view.kind == sign_out::KIND)
+        job.is_some_and(|view| view.kind == Kind::SignOut)
     }
 
     /// What to do without the password, where the account is on this device already.

@@ -21,23 +21,6 @@ use crate::workers::{Live, Said};
 /// What a job about copies is to do; durable, so that a restart goes on with the same.
 pub use super::journal::Copies;
 
-/// The kinds of such jobs, each with its one stage.
-pub(super) const KINDS: [(&str, &str); 3] = [
-    ("backup", "backed-up"),
-    ("restore", "restored"),
-    ("verify", "verified"),
-];
-
-/// The kind and the one stage of such a job.
-pub(super) fn kind(copies: &Copies) -> (&'static str, &'static str) {
-    let [backup, restore, verify] = KINDS;
-    match copies {
-        Copies::Backup { .. } => backup,
-        Copies::Restore { .. } => restore,
-        Copies::Verify => verify,
-    }
-}
-
 impl Broker {
     /// Begins a backup into a folder of its own below `to`.
     ///
@@ -62,9 +45,8 @@ impl Broker {
         copies: Copies,
         uid: u32,
     ) -> Result<u64, Failure> {
-        let (kind, stage) = kind(&copies);
         let work = Work::Copies(copies.clone());
-        let (job, account) = Job::begin(self, id, uid, kind, vec![stage], work).await?;
+        let (job, account) = Job::begin(self, id, uid, work).await?;
         let number = job.number;
         self.spawn(run(job, account, copies));
         Ok(number)
@@ -137,7 +119,7 @@ pub(super) async fn run(mut job: Job, account: Account, copies: Copies) {
             }
             // What lacks something has not come to its stage.
             if outcome.success {
-                job.show(|view| view.stage = kind(&copies).1);
+                job.show(|view| view.stage = copies.kind().last_stage());
             }
             outcome
         }

@@ -3,7 +3,7 @@
 
 use mooring_api::{Blocked, JobOutcome, Progress};
 
-use super::{Job, copies, sign_in, sign_out, sync};
+use super::{Job, Kind};
 use crate::published::{JobState, JobView};
 
 /// How long an end is remembered, in seconds.
@@ -33,14 +33,14 @@ pub struct Ended {
 impl Ended {
     /// The job as clients see it; none when it is of a kind that this version does not know.
     pub fn view(self) -> Option<JobView> {
-        let (kind, stages) = shape(&self.kind)?;
+        let kind = Kind::named(&self.kind)?;
+        let stages = kind.stages();
         let stage = stages.iter().find(|stage| **stage == self.stage);
         Some(JobView {
             kind,
             account: self.account,
             uid: self.uid,
             stage: stage.copied().unwrap_or_default(),
-            stages,
             state: JobState::Finished,
             progress: Progress::default(),
             blocked: Blocked::default(),
@@ -57,25 +57,12 @@ impl Job {
         let view = published.jobs.get(&self.number);
         Ended {
             number: self.number,
-            kind: view.map_or("", |view| view.kind).to_owned(),
+            kind: view.map_or("", |view| view.kind.name()).to_owned(),
             account: self.account.clone(),
             uid: view.map_or(self.broker.uid, |view| view.uid),
             stage: view.map_or("", |view| view.stage).to_owned(),
             when: self.broker.clock.now(),
             outcome: outcome.clone(),
         }
-    }
-}
-
-/// The kind of a job and the stages it goes through.
-fn shape(kind: &str) -> Option<(&'static str, Vec<&'static str>)> {
-    if let Some((kind, stage)) = copies::KINDS.into_iter().find(|(known, _)| *known == kind) {
-        return Some((kind, vec![stage]));
-    }
-    match kind {
-        sign_in::KIND => Some((sign_in::KIND, sign_in::stages())),
-        sync::KIND => Some((sync::KIND, sync::stages())),
-        sign_out::KIND => Some((sign_out::KIND, sign_out::stages())),
-        _ => None,
     }
 }

@@ -13,7 +13,7 @@ use mooring_wire::{Error as WireError, Inspected, SyncReport};
 use zbus::OwnedFd;
 
 use super::journal::{Ending, Entry, Work};
-use super::{Job, MAX_OPEN_JOBS, Opening, blocked_by, ending, failed, sync};
+use super::{Job, Kind, MAX_OPEN_JOBS, Opening, blocked_by, ending, failed, sync};
 use crate::account::{Account, Chosen, places};
 use crate::broker::Broker;
 use crate::failure::Failure;
@@ -22,15 +22,8 @@ use crate::{random, secret};
 
 pub use request::{Asked, Found, Request, Wanted};
 
-/// The kind on the bus.
-pub const KIND: &str = "sign-in";
 /// The most accounts on one device: as many as one worker takes.
 const MAX_ACCOUNTS: usize = 256;
-
-/// The stages of a sign-in.
-pub fn stages() -> Vec<&'static str> {
-    vec!["authorised", "brought"]
-}
 
 /// How the person proves who they are.
 enum Proof {
@@ -121,10 +114,9 @@ impl Broker {
         let number = self.next_job();
         let opening = Opening {
             number,
-            kind: KIND,
+            kind: Kind::SignIn,
             account: account.id.clone(),
             uid,
-            stages: stages(),
         };
         let job = Job::open(self, opening);
         let entry = Entry {

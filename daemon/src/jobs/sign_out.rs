@@ -18,7 +18,7 @@ use mooring_core::signout::{self, Facts, Removal, Stage, Step};
 use mooring_wire::{Attached, Error as WireError};
 
 use super::journal::{Asked, Entry, SignOut, Work};
-use super::{Job, MAX_OPEN_JOBS, Opening, blocked_by, ending};
+use super::{Job, Kind, MAX_OPEN_JOBS, Opening, blocked_by, ending};
 use crate::account::Account;
 use crate::broker::Broker;
 use crate::devices::word;
@@ -27,16 +27,8 @@ use crate::published::Holder;
 use crate::workers::{Live, MAX_DEATHS};
 use crate::{random, receipts};
 
-/// The kind on the bus.
-pub const KIND: &str = "sign-out";
-
 /// The kind of the blocker of a plan whose storage is not there.
 const OFFLINE: &str = "Offline";
-
-/// The stages of a sign-out.
-pub fn stages() -> Vec<&'static str> {
-    Stage::ALL.into_iter().map(Stage::name).collect()
-}
 
 /// A sign-out as a person wants it.
 #[derive(Debug)]
@@ -154,10 +146,9 @@ impl Broker {
         };
         let opening = Opening {
             number,
-            kind: KIND,
+            kind: Kind::SignOut,
             account: id.to_owned(),
             uid,
-            stages: stages(),
         };
         let run = Run::new(account, facts, number, uid, password);
         if let Err(failure) = run.save(self) {

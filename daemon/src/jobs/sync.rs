@@ -6,7 +6,7 @@ use mooring_api::{ConflictCopy, JobOutcome, ReturnCheck};
 use mooring_wire::SyncReport;
 
 use super::journal::Work;
-use super::{Job, ending, failed};
+use super::{Job, Kind, ending, failed};
 use crate::account::Account;
 use crate::broker::Broker;
 use crate::failure::Failure;
@@ -34,12 +34,6 @@ pub enum Wish {
 /// What is said of a file that came back without a check.
 const UNCHECKED: &str = "it was not checked: it was back already, or the trash does not know which \
                          bytes it had (an earlier Mooring, or a full storage, notes none)";
-
-pub(super) const KIND: &str = "sync";
-
-pub(super) fn stages() -> Vec<&'static str> {
-    vec!["synced"]
-}
 
 impl Broker {
     /// Begins a sync.
@@ -83,7 +77,7 @@ impl Broker {
         uid: u32,
         wish: Wish,
     ) -> Result<u64, Failure> {
-        let (job, account) = Job::begin(self, id, uid, KIND, stages(), Work::Sync).await?;
+        let (job, account) = Job::begin(self, id, uid, Work::Sync).await?;
         let number = job.number;
         self.spawn(run(job, account, wish));
         Ok(number)
@@ -122,7 +116,7 @@ pub(super) async fn run(mut job: Job, account: Account, wish: Wish) {
             count(&broker, &account).await;
             // Files that wait, or wait for an answer, are not in step.
             if report.pending_total == 0 && report.held == 0 {
-                job.show(|view| view.stage = "synced");
+                job.show(|view| view.stage = Kind::Sync.last_stage());
             }
             let mut outcome = outcome(report);
             if let Some((path, checked)) = back {

@@ -56,7 +56,12 @@ async fn a_change_is_synced_without_a_job() {
     assert_eq!(world.fake.effects(), ["watch", "sync"]);
     let published = running.broker.published.borrow();
     // The sign-in of the life before is remembered, and nothing came to it.
-    assert!(published.jobs.values().all(|job| job.kind == "sign-in"));
+    assert!(
+        published
+            .jobs
+            .values()
+            .all(|job| job.kind.name() == "sign-in")
+    );
     assert!(published.accounts.values().all(|view| view.last_sync == 77));
 }
 
