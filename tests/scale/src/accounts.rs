@@ -12,8 +12,10 @@ use crate::walk::{self, Sum};
 const REST: Duration = Duration::from_secs(5);
 /// The most time of a processor that they may take in it.
 const REST_CPU: Duration = Duration::from_millis(500);
-/// Descriptors of the worker for each account, and for itself.
-const DESCRIPTORS: (usize, usize) = (12, 64);
+/// Descriptors for each account and for the process itself: of the worker, and of the broker, where
+/// the watches wait for the next worker.
+const OF_WORKER: (usize, usize) = (12, 64);
+const OF_BROKER: (usize, usize) = (1, 64);
 
 /// Signs in to `number` accounts, one after the other, lets them rest, and signs out of all.
 pub async fn play(number: u64) -> Outcome {
@@ -39,6 +41,12 @@ pub async fn play(number: u64) -> Outcome {
         stage.quietly().call("one", &arguments, true).await;
     }
     stage.took("sign out of all", begun);
+    let after = descriptors(stage.daemon.pid());
+    if after > OF_BROKER.1 {
+        broken.push(format!(
+            "{after} descriptors of the broker once all are signed out"
+        ));
+    }
     for (name, sum) in names.iter().zip(sums) {
         let there = Sum::of(&stage.world.storage().join(name).join("Documents"));
         if there.contents() != sum.contents() || Sum::of(&stage.here(name)) != Sum::default() {
@@ -68,11 +76,12 @@ async fn rest(stage: &Stage, number: u64, broken: &mut Vec<String>) {
     if took > REST_CPU {
         broken.push(format!("{took:?} of a processor in {REST:?} of rest"));
     }
-    let (each, itself) = DESCRIPTORS;
-    if of_worker > itself + each * usize::try_from(number).expect("a number") {
+    let accounts = usize::try_from(number).expect("a number");
+    let bound = |(each, itself): (usize, usize)| itself + each * accounts;
+    if of_worker > bound(OF_WORKER) {
         broken.push(format!("{of_worker} descriptors of the worker"));
     }
-    if of_broker > itself {
+    if of_broker > bound(OF_BROKER) {
         broken.push(format!("{of_broker} descriptors of the broker"));
     }
 }

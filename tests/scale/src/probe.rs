@@ -94,7 +94,7 @@ async fn ask(world: &World, daemon: &Daemon, stop: &AtomicBool) -> Measured {
 }
 
 /// A process that is gone has had its peak read before.
-fn peak(pid: i32) -> u64 {
+pub fn peak(pid: i32) -> u64 {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
     let kib = line.and_then(|line| line.trim().strip_suffix(" kB"));

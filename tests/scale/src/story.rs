@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use mooring_tests::{Ctl, Daemon, World};
 
-use crate::probe::{Measured, Probe};
+use crate::probe::{Measured, Probe, peak};
 use crate::walk::{self, Sum};
 
 /// A step of a million files on a slow disk.
@@ -28,6 +28,8 @@ pub struct Stage {
     /// What took how long.
     pub steps: Vec<(&'static str, Duration)>,
     quiet: bool,
+    /// How often an account came or left: each time another fence, and so another worker.
+    fences: u64,
 }
 
 /// What came of it.
@@ -38,6 +40,8 @@ pub struct Outcome {
     pub steps: Vec<(&'static str, Duration)>,
     /// Promises that did not hold.
     pub broken: Vec<String>,
+    /// The most workers that there can have been without a death.
+    pub workers: u64,
 }
 
 impl Stage {
@@ -55,12 +59,14 @@ impl Stage {
             probe,
             steps: Vec::new(),
             quiet: false,
+            fences: 0,
         }
     }
 
     /// A call of `mooringctl` that has to succeed.
     pub async fn call(&mut self, step: &'static str, arguments: &[&str], password: bool) {
         let begun = Instant::now();
+        self.fences += u64::from(matches!(arguments.first(), Some(&("sign-in" | "sign-out"))));
         let ctl: Ctl = self.world.ctl(arguments).within(STEP_BOUND);
         let ctl = if password {
             ctl.password(PASSWORD)
@@ -82,7 +88,14 @@ impl Stage {
     /// Notes a step that has ended.
     pub fn took(&mut self, step: &'static str, begun: Instant) {
         let took = begun.elapsed();
-        eprintln!("  {step}: {:.1} s", took.as_secs_f64());
+        let peak = self
+            .daemon
+            .worker_pid()
+            .map_or(0, |pid| peak(pid.as_raw()) / 1000);
+        eprintln!(
+            "  {step}: {:.1} s, the worker at most {peak} MB by now",
+            took.as_secs_f64()
+        );
         self.steps.push((step, took));
     }
 
@@ -117,6 +130,7 @@ impl Stage {
             measured,
             steps: self.steps,
             broken,
+            workers: 1 + self.fences,
         }
     }
 }
