@@ -26,7 +26,8 @@ pub struct Cli {
 
 const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed, 2 usage (also: a question and no terminal), \
 3 policy denies it, 4 not allowed or wrong password, 5 something stands in the way (unsynced files, \
-an outdated plan, another job), 6 the daemon cannot be reached, 7 cancelled.";
+an outdated plan, another job), 6 the daemon cannot be reached, 7 cancelled, or left \
+running.";
 
 /// Options of every command.
 #[derive(Debug, Args)]

@@ -114,6 +114,7 @@ impl ChildLauncher {
         let child = Command::new(&self.program)
             .env_clear()
             .envs(env::vars_os().filter(|(name, _)| is_passed(name)))
+            .envs(ALLOCATOR)
             .stdin(Stdio::from(OwnedFd::from(theirs)))
             .stdout(Stdio::null())
             .kill_on_drop(true)
@@ -170,7 +171,28 @@ async fn tell(launched: Launched, reach: &[u8]) -> Result<Launched, Error> {
     Ok(Launched { stream, life })
 }
 
+/// What the C library's allocator is told (mallopt(3)): what a large folder took goes back to the
+/// system, and a thread that ended holds no arena. Of 100,000 files in one folder a worker took three
+/// times as much without it. The unit of workers says the same.
+const ALLOCATOR: [(&str, &str); 2] = [
+    ("MALLOC_ARENA_MAX", "2"),
+    ("MALLOC_MMAP_THRESHOLD_", "4194304"),
+];
+
 fn is_passed(name: &OsStr) -> bool {
     name.to_str()
         .is_some_and(|name| PASSED.contains(&name) || name.starts_with("XDG_"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_unit_of_workers_tells_the_allocator_the_same() {
+        let unit = include_str!("../../systemd/system/mooring-worker@.service");
+        let told = ALLOCATOR.map(|(name, value)| format!("{name}={value}"));
+        let line = format!("Environment={}", told.join(" "));
+        assert!(unit.lines().any(|there| there == line), "no {line}");
+    }
 }

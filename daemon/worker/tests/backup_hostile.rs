@@ -100,7 +100,7 @@ fn a_disk_that_runs_full_keeps_nothing_and_says_how_much_is_needed() {
     let stage = stage();
     stage.twin.fail("write", 2, libc::ENOSPC);
     match take(&stage) {
-        Err(Error::NoSpace(why)) => assert!(why.contains("needs about"), "{why}"),
+        Err(Error::NoSpace(why)) => assert!(why.contains("MB are needed"), "{why}"),
         ended => panic!("{ended:?}"),
     }
     assert_nothing_there(&stage);

@@ -1,23 +1,53 @@
 //! One folder: both listings and the inventory's items, put side by side by name.
 
-use std::collections::BTreeMap;
+use std::cmp::Ordering;
 use std::io;
-use std::os::unix::ffi::OsStrExt;
+use std::os::unix::ffi::OsStringExt;
 
 use super::{FolderLook, Ignored, Odd, Seen, Waiting};
 use crate::account::Account;
 use crate::error::{Error, FileTrouble, Result, about_one_file};
-use crate::files::{Files, Kind, Stat};
+use crate::files::{Entry, Files, Kind, Stat};
 use crate::ignored::{self, BadLine, Origin, Rules};
 use crate::names;
 use crate::place::{Place, is_own, path};
 use crate::state::{Item, join};
 
-/// One name, gathered from both listings.
+/// Both listings of a folder, each ordered by name.
 #[derive(Default)]
-struct Both {
-    local: Option<Stat>,
-    remote: Option<Stat>,
+struct Listed {
+    here: Vec<Entry>,
+    there: Vec<Entry>,
+}
+
+impl Listed {
+    /// Each name once, in order, as it is here and there.
+    fn by_name(self) -> impl Iterator<Item = (Vec<u8>, Option<Stat>, Option<Stat>)> {
+        let mut here = self.here.into_iter().peekable();
+        let mut there = self.there.into_iter().peekable();
+        std::iter::from_fn(move || {
+            let order = match (here.peek(), there.peek()) {
+                (Some(one), Some(other)) => one.name.cmp(&other.name),
+                (Some(_), None) => Ordering::Less,
+                (None, _) => Ordering::Greater,
+            };
+            let local = here.next_if(|_| order.is_le());
+            let remote = there.next_if(|_| order.is_ge());
+            let stats = (
+                local.as_ref().map(|e| e.stat),
+                remote.as_ref().map(|e| e.stat),
+            );
+            let name = local.or(remote)?.name.into_vec();
+            Some((name, stats.0, stats.1))
+        })
+    }
+}
+
+/// Ordered by name; a name that a filesystem lists twice is there once.
+fn ordered(mut entries: Vec<Entry>) -> Vec<Entry> {
+    entries.sort_unstable_by(|one, other| one.name.cmp(&other.name));
+    entries.dedup_by(|one, other| one.name == other.name);
+    entries
 }
 
 /// Looks at one folder. Answers those in it as well.
@@ -58,24 +88,16 @@ pub(crate) fn look_at<F: Files>(
             return Ok((look, Vec::new()));
         }
     };
-    let mut both: BTreeMap<Vec<u8>, Both> = BTreeMap::new();
+    let mut listed = Listed::default();
     if let Some((dir, entries)) = here {
         look.local = Some(dir);
-        for entry in entries {
-            both.entry(entry.name.as_bytes().to_vec())
-                .or_default()
-                .local = Some(entry.stat);
-        }
+        listed.here = ordered(entries);
     }
     if let Some((dir, entries)) = there {
         look.remote = Some(dir);
-        for entry in entries {
-            both.entry(entry.name.as_bytes().to_vec())
-                .or_default()
-                .remote = Some(entry.stat);
-        }
+        listed.there = ordered(entries);
     }
-    let rules = match rules_of(account, &look, &both, above) {
+    let rules = match rules_of(account, &look, &listed, above) {
         Ok(Ok((rules, bad_lines))) => {
             look.bad_lines = bad_lines;
             rules
@@ -89,7 +111,7 @@ pub(crate) fn look_at<F: Files>(
         Err(e) => return Err(Error::io("read", path(&shown_rules(place, &look.path)), e)),
     };
     let items = account.state.items(place.collection, &look.path)?;
-    let below = sort_out(&mut look, both, items, &rules);
+    let below = sort_out(&mut look, listed, items, &rules);
     let below = below.into_iter().map(|folder| (folder, rules.clone()));
     Ok((look, below.collect()))
 }
@@ -117,14 +139,15 @@ fn of_one_disk<F: Files>(
 fn rules_of<F: Files>(
     account: &Account<F>,
     look: &FolderLook<F>,
-    both: &BTreeMap<Vec<u8>, Both>,
+    listed: &Listed,
     above: &Rules,
 ) -> io::Result<std::result::Result<(Rules, Vec<BadLine>), FileTrouble>> {
-    let Some(Both { local, remote }) = both.get(ignored::FILE.as_bytes()) else {
-        return Ok(Ok((above.clone(), Vec::new())));
+    let is_file = |entries: &[Entry]| {
+        let found =
+            entries.binary_search_by(|entry| entry.name.as_os_str().cmp(ignored::FILE.as_ref()));
+        found.is_ok_and(|at| entries[at].stat.kind == Kind::File)
     };
-    let is_file = |stat: &Option<Stat>| stat.is_some_and(|stat| stat.kind == Kind::File);
-    let dir = match (is_file(local), is_file(remote)) {
+    let dir = match (is_file(&listed.here), is_file(&listed.there)) {
         (true, _) => look.local.as_ref(),
         (false, true) => look.remote.as_ref(),
         (false, false) => None,
@@ -162,7 +185,7 @@ fn is_listed<F: Files>(account: &Account<F>, place: &Place<F>, folder: &[u8]) ->
 }
 
 /// A listing, or nothing where there is no such folder.
-type Listing<D> = Option<(D, Vec<crate::files::Entry>)>;
+type Listing<D> = Option<(D, Vec<Entry>)>;
 
 fn open_and_list<F: Files>(
     files: &F,
@@ -185,13 +208,16 @@ fn open_and_list<F: Files>(
 /// Sorts names into files, folders below and odd ones. Answers the folders below.
 fn sort_out<F: Files>(
     look: &mut FolderLook<F>,
-    both: BTreeMap<Vec<u8>, Both>,
+    listed: Listed,
     items: Vec<Item>,
     rules: &Rules,
 ) -> Vec<Vec<u8>> {
     let mut below = Vec::new();
+    // A large folder is the most that is in memory: the names take what they need and no more.
+    let most = listed.here.len().max(listed.there.len()).max(items.len());
+    look.names.reserve_exact(most);
     let mut items = items.into_iter().peekable();
-    for (name, Both { local, remote }) in both {
+    for (name, local, remote) in listed.by_name() {
         while let Some(item) = items.next_if(|item| item.name < name) {
             look.names.push(Seen {
                 name: item.name.clone(),

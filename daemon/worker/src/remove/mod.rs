@@ -208,6 +208,7 @@ impl<D: Clone> Batch<D> {
     fn take<F: Files<Dir = D>>(&mut self, look: FolderLook<F>, collection: Collection) {
         self.folders += 1;
         let missing = self.missing.len();
+        self.tasks.reserve(look.names.len());
         for seen in look.names {
             let Some(item) = seen.item.filter(is_here) else {
                 continue;
