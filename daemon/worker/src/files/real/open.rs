@@ -1,6 +1,6 @@
 //! Opening what lies beneath a folder, and nothing else.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
@@ -47,17 +47,36 @@ const OPEN_DIR: OFlag = OFlag::O_RDONLY
     .union(OFlag::O_DIRECTORY)
     .union(OFlag::O_CLOEXEC);
 
-/// Opens a folder by a path of names.
+/// Opens a folder by a path of names. One that is longer than the kernel takes is gone in as few steps
+/// as there can be: at each, Landlock looks at every folder above.
 pub(super) fn dir(at: &OwnedFd, path: &Path, names: &[&OsStr]) -> io::Result<OwnedFd> {
     if path.as_os_str().len() <= MAX_PATH {
         return beneath(at, path.as_os_str(), OPEN_DIR, Mode::empty());
     }
     let mut opened: Option<OwnedFd> = None;
-    for name in names {
+    let mut rest = names;
+    while !rest.is_empty() {
+        let (step, behind) = step(rest);
         let here = opened.as_ref().unwrap_or(at);
-        opened = Some(beneath(here, name, OPEN_DIR, Mode::empty())?);
+        opened = Some(beneath(here, &step, OPEN_DIR, Mode::empty())?);
+        rest = behind;
     }
     opened.ok_or_else(|| io::ErrorKind::InvalidInput.into())
+}
+
+/// As many of the names as the kernel takes in one path, at least one, and those behind them.
+fn step<'a, 'n>(names: &'a [&'n OsStr]) -> (OsString, &'a [&'n OsStr]) {
+    let mut path = OsString::new();
+    for (taken, name) in names.iter().enumerate() {
+        if taken > 0 {
+            if path.len() + 1 + name.len() > MAX_PATH {
+                return (path, &names[taken..]);
+            }
+            path.push("/");
+        }
+        path.push(name);
+    }
+    (path, &[])
 }
 
 /// Opens a folder a second time, with a reading position of its own.
@@ -139,4 +158,31 @@ fn without_atime(flags: OFlag, open: impl Fn(OFlag) -> io::Result<OwnedFd>) -> i
 
 fn not_regular() -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, "not a regular file")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_path_is_gone_in_few_steps_and_no_name_is_lost() {
+        let name = "n".repeat(100);
+        let names = vec![OsStr::new(&name); 130];
+        let mut rest = names.as_slice();
+        let mut walked = Vec::new();
+        let mut steps = 0;
+        while !rest.is_empty() {
+            let (path, behind) = step(rest);
+            assert!(path.len() <= MAX_PATH);
+            walked.extend(Path::new(&path).iter().map(OsStr::to_owned));
+            rest = behind;
+            steps += 1;
+        }
+        assert_eq!(
+            (steps, walked),
+            (4, names.iter().map(|&n| n.to_owned()).collect())
+        );
+        let long = "n".repeat(MAX_PATH + 1);
+        assert_eq!(step(&[OsStr::new(&long)]), (long.as_str().into(), &[][..]));
+    }
 }
