@@ -2,7 +2,7 @@
 //! nothing, and one part that fails does not hide the others.
 
 use mooring_api::Diagnosis;
-use mooring_core::account::State;
+use mooring_core::account::{Reason, State};
 use mooring_core::policy::{self, Problem};
 use mooring_core::settings::Settings;
 
@@ -190,7 +190,15 @@ fn needs_attention(area: &str, account: &Account) -> Option<Diagnosis> {
     let State::NeedsAttention(reason) = &account.state else {
         return None;
     };
-    Some(bad(area, &account.message, reason.advice()))
+    Some(match reason {
+        // The look has just found that right: the next sync does, too.
+        Reason::StorageGone | Reason::HomeGone | Reason::StateDamaged => warning(
+            area,
+            &format!("when it was last synced: {}", account.message),
+            "it looks right now: mooringctl sync",
+        ),
+        _ => bad(area, &account.message, reason.advice()),
+    })
 }
 
 /// How the settings in force stand to what their files say by now.

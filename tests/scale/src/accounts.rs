@@ -15,7 +15,7 @@ const REST_CPU: Duration = Duration::from_millis(500);
 /// Descriptors for each account and for the process itself: of the worker, and of the broker, where
 /// the watches wait for the next worker.
 const OF_WORKER: (usize, usize) = (12, 64);
-const OF_BROKER: (usize, usize) = (1, 64);
+const OF_BROKER: (usize, usize) = (2, 64);
 
 /// Signs in to `number` accounts, one after the other, lets them rest, and signs out of all.
 pub async fn play(number: u64) -> Outcome {

@@ -180,6 +180,8 @@ async fn another_storage_in_its_place_is_refused() {
     others.assert_same(&world.manifest(&other.system));
     drop(shown);
     disk.plug_in();
+    let told = world.ctl(&["doctor"]).run().await.expect_code(0);
+    assert!(told.stdout.contains("last synced"), "{}", told.stdout);
     let _ = sync(&world).await.expect_code(0);
     before.assert_same(&copies(&world));
 }
