@@ -147,9 +147,7 @@ impl Broker {
             Ok((report, watched)) => {
                 self.recovered(id);
                 self.noticed.look_for_requests(id);
-                if let Err(failure) = self.refresh(&account).await {
-                    tracing::warn!(account = id, error = %failure, "no counts after a sync");
-                }
+                self.count(&account).await;
                 Ended::Synced {
                     settled: watched && report.pending_total == 0,
                     took: began.elapsed(),
@@ -162,6 +160,7 @@ impl Broker {
             }
             Err(failure) => {
                 self.trouble(id, &failure);
+                self.count_after(&account, &failure).await;
                 Ended::Failed
             }
         };

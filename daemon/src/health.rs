@@ -50,6 +50,23 @@ impl Broker {
         Ok(())
     }
 
+    /// Tells how many files wait after a sync. It is none the better or worse for it.
+    pub async fn count(&self, account: &Account) {
+        if let Err(failure) = self.refresh(account).await {
+            tracing::warn!(account = account.id, error = %failure, "no counts after a sync");
+        }
+    }
+
+    /// Tells how many files wait after a sync that failed, where the worker has counted them.
+    pub async fn count_after(&self, account: &Account, failure: &Failure) {
+        use mooring_wire::Error as Wire;
+        if let Failure::Worker(Wire::StorageGone(_) | Wire::NoSpace(_) | Wire::DiskTrouble(_)) =
+            failure
+        {
+            self.count(account).await;
+        }
+    }
+
     /// Notes what went wrong with an account, if it is something a person has to put right. What
     /// policy waits for, or a key, stays what it waits for.
     pub fn trouble(&self, id: &str, failure: &Failure) {

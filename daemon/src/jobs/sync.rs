@@ -113,7 +113,7 @@ pub(super) async fn run(mut job: Job, account: Account, wish: Wish) {
     let outcome = match synced {
         Ok((report, back)) => {
             broker.recovered(&account.id);
-            count(&broker, &account).await;
+            broker.count(&account).await;
             // Files that wait, or wait for an answer, are not in step.
             if report.pending_total == 0 && report.held == 0 {
                 job.show(|view| view.stage = Kind::Sync.last_stage());
@@ -131,29 +131,11 @@ pub(super) async fn run(mut job: Job, account: Account, wish: Wish) {
             if !matches!(failure, Failure::Cancelled(_)) {
                 broker.trouble(&account.id, &failure);
             }
-            if is_counted(&failure) {
-                count(&broker, &account).await;
-            }
+            broker.count_after(&account, &failure).await;
             failed(ending(&failure))
         }
     };
     job.end(account, outcome);
-}
-
-/// How many files wait, for people. A sync that failed or not is none the better or worse for it.
-async fn count(broker: &Broker, account: &Account) {
-    if let Err(failure) = broker.refresh(account).await {
-        tracing::warn!(account = account.id, error = %failure, "no counts after a sync");
-    }
-}
-
-/// Whether the worker has counted what waits, although it could not sync it.
-fn is_counted(failure: &Failure) -> bool {
-    use mooring_wire::Error as Wire;
-    matches!(
-        failure,
-        Failure::Worker(Wire::StorageGone(_) | Wire::NoSpace(_) | Wire::DiskTrouble(_))
-    )
 }
 
 /// Answers, too, as what a file came back from the trash, if one did, and whether it was checked.

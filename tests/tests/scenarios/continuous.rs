@@ -140,6 +140,14 @@ async fn a_storage_that_was_away_is_synced_when_it_is_back() {
             (state == "needs-attention").then_some(())
         })
         .await;
+    let files = world.files(ALICE).await.unwrap();
+    client
+        .until("the count of what waits", async || {
+            let all = files.collections().await.unwrap();
+            let waits = all.iter().map(|c| c.unsynced).sum::<u64>();
+            (waits == 1).then_some(())
+        })
+        .await;
     fs::rename(&away, world.storage()).unwrap();
     until(&mut client, &[(&there, b"while it was away")]).await;
     client
