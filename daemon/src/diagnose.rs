@@ -103,7 +103,11 @@ impl Broker {
             }
             (policy::State::LastGood | policy::State::Invalid, problem) => {
                 let said = problem.map_or("a file is wrong".to_owned(), ToString::to_string);
-                bad("policy", &said, "correct the file: mooringctl policy check")
+                bad(
+                    "policy",
+                    &said,
+                    "correct the file: mooringctl policy check FILE",
+                )
             }
         });
         found.extend(self.surroundings_known());

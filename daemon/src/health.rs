@@ -76,7 +76,7 @@ impl Broker {
         }
         match reason(failure) {
             Some(reason) => self.event(id, Event::Trouble(reason), &failure.to_string()),
-            None => tracing::warn!(account = id, error = %failure, "an account cannot be used"),
+            None => tracing::warn!(account = id, error = %failure, "what was asked was not done"),
         }
     }
 

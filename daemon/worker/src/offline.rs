@@ -11,9 +11,8 @@ use crate::backup::{Root, list, open_own};
 use crate::error::{Error, Result};
 use crate::files::{Entry, Files, Kind};
 use crate::ignored::{self, Rules};
-use crate::look::same_file;
 use crate::place::{is_own, path};
-use crate::state::{Item, join};
+use crate::state::{Item, Stamp, join};
 
 /// What the local side of a collection has.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -21,7 +20,7 @@ pub struct Here {
     /// The files that are not ignored.
     pub items: Counts,
     /// Of these, the ones that have no copy in the storage as they are now, as far as stamps tell.
-    /// A file changed within two seconds before it was last read counts, as it may differ.
+    /// These are numbers for people: what is removed goes by more than stamps.
     pub unsynced: u64,
 }
 
@@ -70,7 +69,7 @@ fn is_as_agreed(items: &[Item], entry: &Entry) -> bool {
     let item = items.binary_search_by(|item| item.name.as_slice().cmp(name));
     item.is_ok_and(|index| {
         let known = items[index].local;
-        known.is_some_and(|known| same_file(&entry.stat, &known))
+        known.is_some_and(|known| Stamp::from(&entry.stat) == known.stamp)
     })
 }
 

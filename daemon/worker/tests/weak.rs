@@ -7,6 +7,7 @@ mod stage;
 
 use std::collections::BTreeSet;
 
+use mooring_core::collection::Collection;
 use mooring_worker::error::{Error, Result};
 use mooring_worker::files::twin::{DiskOptions, TwinFiles};
 use mooring_worker::{leave, plan, signin, verify};
@@ -169,6 +170,21 @@ fn what_waits_is_counted_without_the_storage() {
     sync(&stage).unwrap();
     let known = plan::from_state(&stage.account()).unwrap();
     assert_eq!((known[0].items.files, known[0].unsynced), (5, 0));
+}
+
+/// What is kept is not uploaded any more: the receipt counts what is there, and tells what of it has no
+/// copy.
+#[test]
+fn what_is_kept_is_counted_as_it_is_on_the_disk() {
+    let stage = in_step(|_| {});
+    write(&stage.twin, PHOTOS, "a.jpg", "another a");
+    write(&stage.twin, PHOTOS, "new.jpg", "new");
+    let (_, report) =
+        drain_verify_remove(&stage.account(), &[Collection::Photos], "receipt-x").unwrap();
+    let kept: Vec<_> = report.kept.iter().map(|(_, kept)| kept.files).collect();
+    assert_eq!(kept, [5]);
+    let remark = report.remarks.iter().find(|r| r.contains("kept, 2 have"));
+    assert!(remark.is_some(), "{:?}", report.remarks);
 }
 
 /// What another program has just copied into the storage is in memory only. It is made durable

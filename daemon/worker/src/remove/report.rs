@@ -7,9 +7,10 @@ use mooring_wire::{Counts, RemoveReport};
 
 use super::NO_LEASES;
 use crate::account::Account;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::files::Files;
 use crate::left;
+use crate::offline;
 use crate::state::join;
 use crate::trouble::{NAMED, Named};
 
@@ -50,12 +51,37 @@ pub(super) fn report<F: Files>(
         report.left.extend(left::list(account, *collection)?);
     }
     for collection in keep {
-        let tally = account.state.tally(*collection)?;
-        let counts = Counts {
-            files: tally.files,
-            bytes: tally.bytes,
-        };
-        report.kept.push((collection.to_string(), counts));
+        let kept = kept(account, *collection, &mut report.remarks)?;
+        report.kept.push((collection.to_string(), kept));
     }
     Ok(report)
+}
+
+/// What stays of a collection, synced or not, as it is on the disk.
+fn kept<F: Files>(
+    account: &Account<F>,
+    collection: Collection,
+    remarks: &mut Vec<String>,
+) -> Result<Counts> {
+    let here = match offline::count(account, collection) {
+        Err(Error::HomeGone(why)) => {
+            let tally = account.state.tally(collection)?;
+            remarks.push(format!(
+                "What was kept of {collection} is as it was last synced: {why}"
+            ));
+            return Ok(Counts {
+                files: tally.files,
+                bytes: tally.bytes,
+            });
+        }
+        here => here?,
+    };
+    if here.unsynced > 0 {
+        remarks.push(format!(
+            "Of the files of {collection} that were kept, {} have no copy in the storage as they are \
+             now.",
+            here.unsynced
+        ));
+    }
+    Ok(here.items)
 }
