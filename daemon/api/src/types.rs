@@ -292,7 +292,8 @@ pub struct ReturnCheck {
     pub held: u64,
     /// Of these, not there: their paths, at most 100.
     pub missing: Vec<Vec<u8>>,
-    /// How many are missing in all.
+    /// How many are missing in all. With nothing expected, what is missing is the receipt of this device's
+    /// last sign-out: the storage may be older than it.
     pub missing_total: u64,
 }
 

@@ -154,7 +154,8 @@ pub struct ReturnCheck {
     pub held: u64,
     /// Of these, not here: at most 100 paths.
     pub missing: Vec<Vec<u8>>,
-    /// How many in all.
+    /// How many in all. With nothing expected, what is missing is the receipt of this device's
+    /// last sign-out: the storage may be older than it.
     pub missing_total: u64,
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::os::unix::ffi::OsStrExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 use mooring_core::receipt::Receipt;
 use mooring_core::sync::Hash;
@@ -14,7 +14,7 @@ use crate::durable;
 use crate::error::{Error, Result, about_one_file};
 use crate::files::Files;
 use crate::ignored;
-use crate::place::{self, os, path};
+use crate::place::{self, STORE, os, path};
 use crate::state::{Item, Key};
 use crate::sync::adopted_key;
 use crate::trash::Trash;
@@ -31,7 +31,7 @@ const LOOKED_FOR: usize = 65_536;
 /// When the storage is gone, or fails. A damaged receipt or base counts as none.
 pub fn check<F: Files>(account: &Account<F>) -> Result<ReturnCheck> {
     let Some(receipt) = newest_receipt(account)? else {
-        return Ok(ReturnCheck::default());
+        return Ok(without_receipt(account));
     };
     let mut check = ReturnCheck {
         receipt: receipt.id.clone(),
@@ -60,6 +60,23 @@ pub fn check<F: Files>(account: &Account<F>) -> Result<ReturnCheck> {
     }
     absent.explain(account, &mut check)?;
     Ok(check)
+}
+
+/// A storage that lacks the receipt of this device's last sign-out may be older than it, and so lack
+/// files, too: what is missed is then the receipt.
+fn without_receipt<F: Files>(account: &Account<F>) -> ReturnCheck {
+    let left_with = &account.spec.left_with;
+    if left_with.is_empty() {
+        return ReturnCheck::default();
+    }
+    let lost = account.spec.storage.join(STORE).join("receipts");
+    let lost = lost.join(format!("{left_with}.toml"));
+    ReturnCheck {
+        receipt: left_with.clone(),
+        missing: vec![lost.into_os_string().into_vec()],
+        missing_total: 1,
+        ..ReturnCheck::default()
+    }
 }
 
 /// Files of the base that are not here under their names.
@@ -233,6 +250,7 @@ fn read_base<F: Files>(
 fn newest_receipt<F: Files>(account: &Account<F>) -> Result<Option<Receipt>> {
     let dir = base::receipts_dir(account)?;
     let fail = |e| Error::io("list the receipts of", &account.spec.storage, e);
+    let left_with = &account.spec.left_with;
     let mut newest: Option<((String, i64), Receipt)> = None;
     for entry in account.files.list(&dir).map_err(fail)? {
         let Some(id) = entry.name.to_str().and_then(|n| n.strip_suffix(".toml")) else {
@@ -260,10 +278,11 @@ fn newest_receipt<F: Files>(account: &Account<F>) -> Result<Option<Receipt>> {
         let same = receipt.identity == account.spec.identity
             && receipt.storage.id == account.spec.storage_id
             && receipt.proof.base == format!("{id}.base");
-        if same && receipt.id == account.spec.left_with {
+        if same && receipt.id == *left_with {
             return Ok(Some(receipt));
         }
-        let ours = same && receipt.device == account.spec.device;
+        // Another one would speak of a sign-out before it.
+        let ours = left_with.is_empty() && same && receipt.device == account.spec.device;
         // Two sign-outs of one second are told apart by when their receipts were written.
         let when = (receipt.signed_out_at.clone(), entry.stat.mtime);
         if ours && newest.as_ref().is_none_or(|(latest, _)| *latest < when) {

@@ -222,6 +222,10 @@ fn links_and_special_files_in_the_storage() {
     symlink(real.path("home"), copies.join("home")).unwrap();
     nix::unistd::mkfifo(&copies.join("fifo.jpg"), Mode::S_IRWXU).unwrap();
     fs::write(copies.join("suid"), "#!/bin/sh\n").unwrap();
+    // Old enough that its stamp is believed, and no second reading puts a wrong record right.
+    let old = SystemTime::now() - Duration::from_secs(3600);
+    let file = File::options().write(true).open(copies.join("suid"));
+    file.unwrap().set_modified(old).unwrap();
     fs::set_permissions(copies.join("suid"), fs::Permissions::from_mode(0o6755)).unwrap();
     real.sync().unwrap();
     let here = contents(real.photos());
@@ -237,6 +241,7 @@ fn links_and_special_files_in_the_storage() {
     );
     real.sign_out(&[]).unwrap();
     assert_eq!(fs::read(real.path("home/secret")).unwrap(), b"secret");
+    assert!(!real.photos().join("suid").exists(), "its copy was proven");
 }
 
 #[test]

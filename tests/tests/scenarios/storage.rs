@@ -1,7 +1,9 @@
 //! Storage that is not what it was: unplugged, another one, full, read-only; and a device whose own
 //! disk is gone. Nothing is ever lost or removed over it, and it goes on when it is put right.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
+use std::path::PathBuf;
 
 use mooring_api::{PlanOptions, RetryOptions, SignOutOptions};
 use mooring_tests::{Manifest, World};
@@ -184,6 +186,36 @@ async fn another_storage_in_its_place_is_refused() {
     assert!(told.stdout.contains("last synced"), "{}", told.stdout);
     let _ = sync(&world).await.expect_code(0);
     before.assert_same(&copies(&world));
+}
+
+/// Of a storage that is older than the last sign-out nobody says that all is back.
+#[tokio::test]
+async fn a_storage_without_the_last_receipt_is_told_at_the_return() {
+    let world = world();
+    let (_daemon, before) = signed_in(&world).await;
+    let receipts = || -> BTreeSet<PathBuf> {
+        let listed = fs::read_dir(world.storage().join(".mooring/receipts")).unwrap();
+        let paths = listed.map(|entry| entry.unwrap().path());
+        paths
+            .filter(|path| path.extension().is_some_and(|e| e == "toml"))
+            .collect()
+    };
+    let _ = sign_out(&world, &[]).await.expect_code(0);
+    let first = receipts();
+    let back = sign_in(&world).password(PASSWORD).run().await;
+    let _ = back.expect_code(0);
+    let _ = sign_out(&world, &[]).await.expect_code(0);
+    let newest = receipts().difference(&first).next().unwrap().clone();
+    fs::remove_file(&newest).unwrap();
+    let told = sign_in(&world)
+        .password(PASSWORD)
+        .run()
+        .await
+        .expect_code(1);
+    let id = newest.file_stem().unwrap().to_str().unwrap();
+    assert!(told.stderr.contains(id), "{}", told.stderr);
+    assert!(!told.stdout.contains("is back"), "{}", told.stdout);
+    before.assert_same(&belongings(&world));
 }
 
 /// The same but for the modes of folders, which only a return has written down.

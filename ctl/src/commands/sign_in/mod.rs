@@ -197,8 +197,11 @@ fn summary(context: &Context<'_>, request: &Request, outcome: &JobOutcome) {
 /// Whether all that left this device came back.
 fn returned(context: &Context<'_>, outcome: &JobOutcome, document: Value) -> Result<Value> {
     let check = &outcome.returned;
-    if check.expected == 0 {
+    if check.expected == 0 && check.missing_total == 0 {
         return Ok(document);
+    }
+    if check.expected == 0 {
+        return Err(without_receipt(&check.receipt, document));
     }
     let of = format!(
         "{} of {} checked",
@@ -244,4 +247,24 @@ fn returned(context: &Context<'_>, outcome: &JobOutcome, document: Value) -> Res
         failure.document = map;
     }
     Err(failure)
+}
+
+/// The storage may be older than the last sign-out: then nobody can say that all came back.
+fn without_receipt(receipt: &str, document: Value) -> Failure {
+    let receipt = text::path(receipt.as_bytes());
+    let mut failure = Failure::new(
+        Exit::Failed,
+        format!(
+            "The storage lacks the receipt of the last sign-out from this device, {receipt}: it may \
+             have been restored from an older copy, and nothing could be compared."
+        ),
+    )
+    .kind("Missing")
+    .hint(format!(
+        "What the storage has is here. What left is in `mooringctl receipts show {receipt}`."
+    ));
+    if let Value::Object(map) = document {
+        failure.document = map;
+    }
+    failure
 }

@@ -308,7 +308,11 @@ fn item(staged: &Staged<'_>, placed: &Stat, now: i64) -> Item {
             remote: hash,
         },
         local: Some(local),
-        mode: reading.stat.mode,
+        // As it is here: the device's disk may show no modes, or take no set-group-ID from a storage.
+        mode: match load.way {
+            Way::Up => reading.stat.mode,
+            Way::Down => placed.mode,
+        },
         remote: Some(remote),
         // The copy was written, and not yet read back. What was downloaded was read from the
         // storage just now, but perhaps from a cache.
