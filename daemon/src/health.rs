@@ -27,7 +27,7 @@ impl Broker {
     ///
     /// # Errors
     /// When the worker cannot answer.
-    pub async fn refresh(&self, account: &Account) -> Result<(), Failure> {
+    async fn refresh(&self, account: &Account) -> Result<(), Failure> {
         // Another device may have changed the password; why the storage's record is not taken is
         // in the log, and in the next plan.
         self.renew_record(&account.id).await;
@@ -50,10 +50,10 @@ impl Broker {
         Ok(())
     }
 
-    /// Tells how many files wait after a sync. It is none the better or worse for it.
+    /// Tells how many files wait, after something was done. It is none the better or worse for it.
     pub async fn count(&self, account: &Account) {
         if let Err(failure) = self.refresh(account).await {
-            tracing::warn!(account = account.id, error = %failure, "no counts after a sync");
+            tracing::warn!(account = account.id, error = %failure, "no counts after a job");
         }
     }
 

@@ -114,9 +114,7 @@ pub(super) async fn run(mut job: Job, account: Account, copies: Copies) {
                     }
                 });
             }
-            if let Err(failure) = broker.refresh(&account).await {
-                tracing::warn!(account = account.id, error = %failure, "no counts after a job");
-            }
+            broker.count(&account).await;
             // What lacks something has not come to its stage.
             if outcome.success {
                 job.show(|view| view.stage = copies.kind().last_stage());

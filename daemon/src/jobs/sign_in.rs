@@ -338,9 +338,7 @@ async fn end(mut job: Job, account: Account, report: SyncReport) {
         }
     }
     broker.change_account(&account.id, |view| view.account = account.clone());
-    if let Err(failure) = broker.refresh(&account).await {
-        tracing::warn!(account = account.id, error = %failure, "no counts after a sign-in");
-    }
+    broker.count(&account).await;
     job.finish(outcome);
 }
 

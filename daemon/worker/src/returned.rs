@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::PathBuf;
 
 use mooring_core::receipt::Receipt;
 use mooring_core::sync::Hash;
@@ -69,14 +70,18 @@ fn without_receipt<F: Files>(account: &Account<F>) -> ReturnCheck {
     if left_with.is_empty() {
         return ReturnCheck::default();
     }
-    let lost = account.spec.storage.join(STORE).join("receipts");
-    let lost = lost.join(format!("{left_with}.toml"));
+    let lost = shown(account, &format!("{left_with}.toml"));
     ReturnCheck {
         receipt: left_with.clone(),
         missing: vec![lost.into_os_string().into_vec()],
         missing_total: 1,
         ..ReturnCheck::default()
     }
+}
+
+/// The path of a receipt, or of its base, in the storage, for messages.
+fn shown<F: Files>(account: &Account<F>, name: &str) -> PathBuf {
+    account.spec.storage.join(STORE).join("receipts").join(name)
 }
 
 /// Files of the base that are not here under their names.
@@ -220,11 +225,7 @@ fn read_base<F: Files>(
     mut each: impl FnMut(Line) -> Result<()>,
 ) -> Result<()> {
     let dir = base::receipts_dir(account)?;
-    let shown = account
-        .spec
-        .storage
-        .join(".mooring/receipts")
-        .join(&receipt.proof.base);
+    let shown = shown(account, &receipt.proof.base);
     let fail = |e| Error::io("read the base", &shown, e);
     let name = std::ffi::OsStr::new(&receipt.proof.base);
     let pass = |each: &mut dyn FnMut(Line) -> Result<()>| {

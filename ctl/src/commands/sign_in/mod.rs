@@ -197,11 +197,11 @@ fn summary(context: &Context<'_>, request: &Request, outcome: &JobOutcome) {
 /// Whether all that left this device came back.
 fn returned(context: &Context<'_>, outcome: &JobOutcome, document: Value) -> Result<Value> {
     let check = &outcome.returned;
-    if check.expected == 0 && check.missing_total == 0 {
-        return Ok(document);
-    }
     if check.expected == 0 {
-        return Err(without_receipt(&check.receipt, document));
+        return match check.missing_total {
+            0 => Ok(document),
+            _ => Err(told(without_receipt(&check.receipt), document)),
+        };
     }
     let of = format!(
         "{} of {} checked",
@@ -237,22 +237,27 @@ fn returned(context: &Context<'_>, outcome: &JobOutcome, document: Value) -> Res
     for line in list(&check.missing, check.missing_total) {
         context.terminal.line(&line);
     }
-    let mut failure = Failure::new(Exit::Failed, format!("{missing} did not come back."))
+    let failure = Failure::new(Exit::Failed, format!("{missing} did not come back."))
         .kind("Missing")
         .hint(format!(
             "The receipt names what was there: `mooringctl receipts show {}`.",
             text::path(check.receipt.as_bytes())
         ));
+    Err(told(failure, document))
+}
+
+/// With the document of what was done all the same.
+fn told(mut failure: Failure, document: Value) -> Failure {
     if let Value::Object(map) = document {
         failure.document = map;
     }
-    Err(failure)
+    failure
 }
 
 /// The storage may be older than the last sign-out: then nobody can say that all came back.
-fn without_receipt(receipt: &str, document: Value) -> Failure {
+fn without_receipt(receipt: &str) -> Failure {
     let receipt = text::path(receipt.as_bytes());
-    let mut failure = Failure::new(
+    Failure::new(
         Exit::Failed,
         format!(
             "The storage lacks the receipt of the last sign-out from this device, {receipt}: it may \
@@ -262,9 +267,5 @@ fn without_receipt(receipt: &str, document: Value) -> Failure {
     .kind("Missing")
     .hint(format!(
         "What the storage has is here. What left is in `mooringctl receipts show {receipt}`."
-    ));
-    if let Value::Object(map) = document {
-        failure.document = map;
-    }
-    failure
+    ))
 }
