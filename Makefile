@@ -17,6 +17,7 @@ sysusersdir ?= $(PREFIX)/lib/sysusers.d
 tmpfilesdir ?= $(PREFIX)/lib/tmpfiles.d
 dbusservicesdir ?= $(datadir)/dbus-1/services
 dbussystemservicesdir ?= $(datadir)/dbus-1/system-services
+dbusinterfacesdir ?= $(datadir)/dbus-1/interfaces
 dbuspolicydir ?= $(datadir)/dbus-1/system.d
 polkitdir ?= $(datadir)/polkit-1
 sysconfdir ?= /etc
@@ -109,6 +110,7 @@ pages:
 	    config/mooring.toml >'$(PAGES)/man5/mooring.toml.5'
 	config/page.sh mooring-policy 'what may be done with Mooring, and what has to be' \
 	    '/etc/mooring/policy.d/*.toml, $$XDG_CONFIG_HOME/mooring/policy.d/*.toml' config/policy.d/*.toml >'$(PAGES)/man5/mooring-policy.5'
+	daemon/api/page.sh >'$(PAGES)/man5/org.mooring1.5'
 	'$(BUILT)/mooringctl' completions bash >'$(PAGES)/completions/mooringctl'
 	'$(BUILT)/mooringctl' completions zsh >'$(PAGES)/completions/_mooringctl'
 	'$(BUILT)/mooringctl' completions fish >'$(PAGES)/completions/mooringctl.fish'
@@ -294,6 +296,9 @@ install-docs:
 	$(INSTALL_DATA) config/mooring.toml '$(DESTDIR)$(docdir)/examples'
 	$(INSTALL_DATA) config/policy.d/*.toml '$(DESTDIR)$(docdir)/examples/policy.d'
 	$(INSTALL) -m 0755 config/make-bundle '$(DESTDIR)$(docdir)/examples'
+	$(INSTALL_DATA) daemon/api/examples/* '$(DESTDIR)$(docdir)/examples'
+	$(INSTALL) -d '$(DESTDIR)$(dbusinterfacesdir)'
+	$(INSTALL_DATA) daemon/api/introspection/*.xml '$(DESTDIR)$(dbusinterfacesdir)'
 
 install-pages:
 	$(INSTALL) -d '$(DESTDIR)$(mandir)'/man{1,5,8} '$(DESTDIR)$(bashcompletiondir)' \

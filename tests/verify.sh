@@ -114,8 +114,13 @@ pages() {
         [ "$command" = help ] || [ -s "$stage/usr/share/man/man1/mooringctl-$command.1" ] ||
             fail "mooringctl $command has no manual page"
     done
-    for page in man1/mooringctl.1 man5/mooring.toml.5 man5/mooring-policy.5 man8/mooringd.8 man8/mooring-worker.8; do
+    for page in man1/mooringctl.1 man5/mooring.toml.5 man5/mooring-policy.5 man5/org.mooring1.5 man8/mooringd.8 man8/mooring-worker.8; do
         [ -s "$stage/usr/share/man/$page" ] || fail "there is no $page"
+    done
+    local word
+    for word in $(sed -n 's/.*<\(method\|property\|signal\) name="\([A-Za-z]*\)".*/\2/p' daemon/api/introspection/*.xml) \
+        $(sed -n 's/^    \([A-Z][A-Za-z]*\)(String),$/org.mooring1.Error.\1/p' daemon/api/src/error.rs); do
+        grep -q "^\\\\fB$word\\\\fP" "$stage/usr/share/man/man5/org.mooring1.5" || fail "org.mooring1(5) has no $word"
     done
     for page in "$stage"/usr/share/man/man*/*; do
         complaints=$(LC_ALL=C.UTF-8 man --warnings -l "$page" 2>&1 >/dev/null) || true

@@ -6,8 +6,8 @@
 use std::fmt::Write as _;
 
 use mooring_api::{
-    Blocked, CollectionStatus, Denial, JobOutcome, Plan, PlanCollection, PolicyDecision,
-    PolicyStatus, Progress, ReceiptSummary,
+    Blocked, CollectionStatus, Denial, JobOutcome, LastBackup, Plan, PlanCollection,
+    PolicyDecision, PolicyStatus, Progress, ReceiptSummary,
 };
 use serde_json::{Map, Value, json};
 use zbus::OwnedObjectPath;
@@ -80,22 +80,29 @@ pub fn account(account: &Account) -> Value {
     put_path(&mut out, "storage", &state.storage);
     if let Some(files) = &account.files {
         out.insert("last-sync".to_owned(), files.last_sync.into());
-        if let Some(last) = files.last_backup.as_ref().filter(|last| last.when > 0) {
-            let mut backup = object(json!({
-                "when": last.when,
-                "files": last.files,
-                "bytes": last.bytes,
-                "missing": last.missing,
-            }));
-            put_path(&mut backup, "path", &last.path);
-            out.insert("last-backup".to_owned(), Value::Object(backup));
-        }
+        let backup = files.last_backup.as_ref().filter(|last| last.when > 0);
+        out.insert(
+            "last-backup".to_owned(),
+            backup.map_or(Value::Null, last_backup),
+        );
         out.insert("paused".to_owned(), files.paused.into());
         let resting = files.resting.as_deref().unwrap_or_default();
         out.insert("resting".to_owned(), resting.into());
         let collections: Vec<Value> = files.collections.iter().map(collection).collect();
         out.insert("collections".to_owned(), collections.into());
     }
+    Value::Object(out)
+}
+
+/// The last backup.
+fn last_backup(last: &LastBackup) -> Value {
+    let mut out = object(json!({
+        "when": last.when,
+        "files": last.files,
+        "bytes": last.bytes,
+        "missing": last.missing,
+    }));
+    put_path(&mut out, "path", &last.path);
     Value::Object(out)
 }
 

@@ -88,12 +88,13 @@ impl Broker {
         Ok(())
     }
 
-    /// The account, and the record that holds, which is also the storage's, with its exact text.
+    /// The account, the record that holds, and the exact text of the storage's, which is the same
+    /// one or an earlier one.
     async fn expect_stored(&self, id: &str) -> Result<(Account, Record, String), Failure> {
         let Known { record, storage } = self.known_record(id).await?;
         let account = self.published.borrow().account(id)?.account.clone();
         match storage {
-            InStorage::Same(text) => Ok((account, record, text)),
+            InStorage::Same(text) | InStorage::Older(text) => Ok((account, record, text)),
             InStorage::OutOfReach(failure) => Err(failure),
             InStorage::Refused(word) => Err(Failure::Internal(format!(
                 "the password cannot be changed, because the storage's identity record is not \

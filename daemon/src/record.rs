@@ -2,7 +2,8 @@
 //!
 //! Another device may change the password. So before a password is checked, and whenever the
 //! account is looked at, the storage's record is read; it is taken when it is a later one of the
-//! same identity. An earlier one is an old password come back: it is refused, and told.
+//! same identity. An earlier one is an old password come back, with a storage that was restored,
+//! say: it is refused, and told, until whoever knows the later password sets one anew.
 
 use std::time::Duration;
 
@@ -16,6 +17,16 @@ use crate::failure::Failure;
 /// How long the storage may take to show its record before it counts as out of reach.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// What a person should know of a storage with an earlier record.
+const OLDER: &str = "The storage's identity record is older than the one that this device knows, as \
+                     if an old password had been put back. It is not taken: set a password with \
+                     mooringctl password change, which replaces it.";
+/// Why a record that neither follows nor precedes the known one is not taken, and what to do.
+const RIVAL: &str = "it differs from the one that this device knows, and neither is newer; sign out \
+                     with the password that this device knows, and sign in again";
+/// Why a record with another name in it is not taken.
+const FOREIGN: &str = "it belongs to another storage or another person";
+
 /// The record that holds, and what the storage says about it.
 pub struct Known {
     /// It checks passwords.
@@ -28,6 +39,8 @@ pub struct Known {
 pub enum InStorage {
     /// The same, as this text.
     Same(String),
+    /// An earlier one, as this text. It checks no password; a change of the password replaces it.
+    Older(String),
     /// Something that is not taken; the sentence says why.
     Refused(String),
     /// It cannot be asked.
@@ -77,15 +90,26 @@ impl Broker {
             Ok(found) => found,
             Err(error) => return Ok(refused(known, error.to_string())),
         };
-        match word(known.standing_of(&found)) {
-            Some(word) => Ok(refused(known, word.to_owned())),
-            None => {
+        match known.standing_of(&found) {
+            Standing::Same | Standing::Newer => {
                 self.take_record(&account, &found)?;
                 Ok(Known {
                     record: found,
                     storage: InStorage::Same(text),
                 })
             }
+            Standing::Older => {
+                tracing::warn!(
+                    account = id,
+                    "the storage's identity record is an earlier one"
+                );
+                Ok(Known {
+                    record: known,
+                    storage: InStorage::Older(text),
+                })
+            }
+            Standing::Rival => Ok(refused(known, RIVAL.to_owned())),
+            Standing::Foreign => Ok(refused(known, FOREIGN.to_owned())),
         }
     }
 
@@ -98,6 +122,10 @@ impl Broker {
             }) => Some(format!(
                 "The storage's identity record is not taken: {word}."
             )),
+            Ok(Known {
+                storage: InStorage::Older(_),
+                ..
+            }) => Some(OLDER.to_owned()),
             Ok(_) => None,
             Err(failure) => {
                 tracing::warn!(account = id, error = %failure, "the identity record is not known");
@@ -146,21 +174,5 @@ impl Broker {
             Ok(answer) => answer,
             Err(_) => Err(gone("the storage does not answer: reconnect it")),
         }
-    }
-}
-
-/// Why a record that was found is not taken; nothing when it is.
-fn word(standing: Standing) -> Option<&'static str> {
-    match standing {
-        Standing::Same | Standing::Newer => None,
-        Standing::Older => Some(
-            "it is older than the one that this device knows, as if an old password had been put \
-             back",
-        ),
-        Standing::Rival => Some(
-            "it differs from the one that this device knows, and neither is newer; sign out with \
-             the password that this device knows, and sign in again",
-        ),
-        Standing::Foreign => Some("it belongs to another storage or another person"),
     }
 }

@@ -108,9 +108,9 @@ async fn serve(mode: Mode) -> Result<(), Anything> {
     );
     let ended = tokio::select! {
         ended = until_told(&people, &folders, &manager, signals) => ended,
-        ended = serving.run() => ended.map_err(Into::into),
+        ended = serving.run() => ended.map_err(untold),
         never = manager.beat() => match never {},
-        () = connection.closed() => Err(lost().into()),
+        () = connection.closed() => Err(lost(None).into()),
     };
     manager.tell(State::Stopping);
     tracing::info!("stops");
@@ -141,10 +141,22 @@ async fn session(folders: &Folders) -> Result<Arc<Broker>, Failure> {
     })
 }
 
+/// Why something could not be told. A message that finds the bus gone may notice it before the
+/// connection does.
+fn untold(error: zbus::Error) -> Anything {
+    match error {
+        zbus::Error::InputOutput(error) => lost(Some(&error)).into(),
+        error => error.into(),
+    }
+}
+
 /// That the bus is gone, and how many descriptors there are: who runs out of them loses what comes
 /// with messages, and the messages after it.
-fn lost() -> String {
-    let lost = "the connection to the bus is lost".to_owned();
+fn lost(error: Option<&std::io::Error>) -> String {
+    let mut lost = "the connection to the bus is lost".to_owned();
+    if let Some(error) = error {
+        lost = format!("{lost}: {error}");
+    }
     let limits = std::fs::read_to_string("/proc/self/limits");
     let open = std::fs::read_dir("/proc/self/fd").map(Iterator::count);
     match (open, limits) {
@@ -218,5 +230,22 @@ async fn changed(watch: &mut Option<Watch>) -> bool {
     match watch {
         Some(watch) => watch.changed().await,
         None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_that_finds_no_bus_says_that_the_bus_is_lost() {
+        let broken = std::io::Error::from(std::io::ErrorKind::BrokenPipe);
+        let said = untold(zbus::Error::InputOutput(Arc::new(broken))).to_string();
+        assert!(
+            said.starts_with("the connection to the bus is lost: broken pipe"),
+            "{said}"
+        );
+        let other = untold(zbus::Error::NameTaken).to_string();
+        assert!(!other.contains("lost"), "{other}");
     }
 }

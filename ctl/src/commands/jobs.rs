@@ -121,6 +121,7 @@ async fn watch(context: &Context<'_>, path: &OwnedObjectPath) -> Result<Value> {
         identity: &identity,
         password: None,
         keep_here: false,
+        keeps_all: false,
         daemon_wait,
     };
     let outcome = follow(context.daemon, terminal, path, &answers).await?;

@@ -188,13 +188,15 @@ fn attention(
             if c.held > 0 {
                 let n = text::count(c.held, "file");
                 out.push(format!(
-                    "{who}, {name}: {n} held: gone on one side, and not deleted on the other."
+                    "{who}, {name}: {n} held: gone on one side, and not deleted on the other. \
+                     Answer with `mooringctl resolve`, --delete or --keep."
                 ));
             }
             if c.conflicts > 0 {
                 let n = text::count(c.conflicts, "file");
                 out.push(format!(
-                    "{who}, {name}: {n} with both versions kept after a conflict."
+                    "{who}, {name}: {n} with both versions kept after a conflict: `mooringctl \
+                     conflicts` lists them."
                 ));
             }
         }

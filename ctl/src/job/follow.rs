@@ -33,6 +33,8 @@ pub struct Answers<'a> {
     pub password: Option<Password>,
     /// `--keep-here`: files that cannot be uploaded stay on this device.
     pub keep_here: bool,
+    /// A sign-out leaves all files on this device.
+    pub keeps_all: bool,
     /// How long a vanished daemon is waited for.
     pub daemon_wait: Duration,
 }
@@ -77,7 +79,7 @@ pub async fn follow<'a>(
         answers,
         path,
         proxy: daemon.job(path).await?,
-        view: View::new(terminal),
+        view: View::new(terminal, answers.keeps_all),
         given: 0,
         lost: 0,
         reason: None,

@@ -16,15 +16,18 @@ const TICK: Duration = Duration::from_millis(120);
 pub struct View<'a> {
     terminal: &'a Terminal,
     shown: usize,
+    /// A sign-out that takes no file off this device does not claim to.
+    keeps_all: bool,
     bar: Option<ProgressBar>,
 }
 
 impl<'a> View<'a> {
     /// A view that has shown nothing yet.
-    pub fn new(terminal: &'a Terminal) -> Self {
+    pub fn new(terminal: &'a Terminal, keeps_all: bool) -> Self {
         Self {
             terminal,
             shown: 0,
+            keeps_all,
             bar: None,
         }
     }
@@ -36,14 +39,19 @@ impl<'a> View<'a> {
             None => 0,
         };
         let finished = state.state == "finished";
-        // Files that wait were not brought in step, and the job says how far it came.
-        let whole = state.outcome.success && state.outcome.pending_total == 0;
+        // Files that wait, for an answer too, were not brought in step, and the job says how far it
+        // came.
+        let outcome = &state.outcome;
+        let whole = outcome.success && outcome.pending_total == 0 && outcome.held == 0;
         let reached = if finished && whole {
             state.stages.len()
         } else {
             reached
         };
         for stage in state.stages.iter().take(reached).skip(self.shown) {
+            if self.keeps_all && stage == "removed" {
+                continue;
+            }
             if let Some(words) = done(&state.kind, stage) {
                 let mark = self.terminal.paint(Tone::Good, "✓");
                 self.line(&format!("  {mark} {words}"));

@@ -107,6 +107,7 @@ fn known_now(key: &Key, reading: &Reading) -> Item {
         here_before: false,
         gone: false,
         held: false,
+        burying: false,
     }
 }
 

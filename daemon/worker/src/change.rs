@@ -163,6 +163,7 @@ impl Change {
             here_before: here_before || old.as_ref().is_some_and(|i| i.here_before),
             gone: false,
             held: false,
+            burying: false,
         };
         debug_assert!(item.remote.is_none_or(|p| p.stamp.size == remote.size));
         Some((self.key, item))

@@ -52,6 +52,10 @@ pub fn set_aside<F: Files>(
     if key.collection == Collection::Contacts && phase != Phase::Leaving {
         return set_aside_in_store(account, place, change, &hash, work, ledger);
     }
+    // First: the name is free then, and whoever dies here must not take that for a deletion.
+    if change.seen.item.is_some() {
+        account.state.forget(std::slice::from_ref(key))?;
+    }
     let name = match rename(account, place, key, &hash) {
         Ok(name) => name,
         Err(e) => match about_one_file(&e) {

@@ -113,10 +113,15 @@ impl Deletions {
         }
         let storage = open_storage(account)?;
         // Counted before they happen: a crash must not give a second day's worth.
-        enter(account, self.wanted.len() as u64)?;
-        for batch in [self.wanted, self.answered].concat().chunks(BATCH) {
+        let before = book(account)?;
+        let wanted = self.wanted.len();
+        enter(account, &before, wanted as u64)?;
+        let mut refused = 0;
+        let all = [self.wanted, self.answered].concat();
+        for (first, batch) in all.chunks(BATCH).enumerate().map(|(nr, b)| (nr * BATCH, b)) {
+            begin(account, batch)?;
             let mut gone = Vec::new();
-            for deletion in batch {
+            for (nr, deletion) in (first..).zip(batch) {
                 account.check_stop()?;
                 let Deletion { key, item, way } = deletion;
                 let buried = match way {
@@ -126,6 +131,7 @@ impl Deletions {
                 match buried {
                     Ok(()) => gone.push(key.clone()),
                     Err(Failed::One(FileTrouble(why))) => {
+                        refused += u64::from(nr < wanted);
                         ledger.pending(place.shown_key(key), FileTrouble(why));
                     }
                     Err(Failed::Stopped) => return Err(Error::Cancelled),
@@ -138,8 +144,27 @@ impl Deletions {
             account.state.forget(&gone)?;
             account.tell("deleting", (ledger.deleted, 0), (0, 0));
         }
+        // What stays will be wanted again, and is no deletion until then.
+        if refused > 0 {
+            enter(account, &before, wanted as u64 - refused)?;
+        }
         Ok(())
     }
+}
+
+/// Remembers which files are about to go, so that whoever dies in the middle does not take away
+/// what somebody brought back meanwhile.
+fn begin<F: Files>(account: &Account<F>, batch: &[Deletion]) -> Result<()> {
+    let going = |deletion: &Deletion| {
+        let item = Item {
+            burying: true,
+            ..deletion.item.clone()
+        };
+        (deletion.key.clone(), item)
+    };
+    account
+        .state
+        .record(&batch.iter().map(going).collect::<Vec<_>>(), &[])
 }
 
 /// More than any day allows.
@@ -162,14 +187,11 @@ fn book<F: Files>(account: &Account<F>) -> Result<Vec<(u64, u64)>> {
         .collect())
 }
 
-fn enter<F: Files>(account: &Account<F>, count: u64) -> Result<()> {
-    if count == 0 {
-        return Ok(());
-    }
-    let mut entries = book(account)?;
-    entries.push((seconds(account.files.now()), count));
+/// Writes down what a day had before, and how many more there are now.
+fn enter<F: Files>(account: &Account<F>, before: &[(u64, u64)], count: u64) -> Result<()> {
+    let now = [(seconds(account.files.now()), count)];
+    let entries = before.iter().chain(now.iter().filter(|(_, n)| *n > 0));
     let words: Vec<_> = entries
-        .iter()
         .map(|(when, count)| format!("{when}:{count}"))
         .collect();
     account.state.set_meta(BOOK, &words.join(" "))

@@ -91,10 +91,11 @@ pub fn keep_here<F: Files>(account: &Account<F>, paths: &[Vec<u8>]) -> Result<u6
         let key = key_of(account, shown)?;
         let place = place::open(account, key.collection)?;
         let fail = |e| Error::io("keep here", path(shown), e);
+        // First: what is not here any more must not look deleted to whoever goes on after a death.
+        account.state.forget(std::slice::from_ref(&key))?;
         if move_one(account, &place, &key, &root).map_err(fail)? {
             moved += 1;
         }
-        account.state.forget(std::slice::from_ref(&key))?;
     }
     Ok(moved)
 }

@@ -30,6 +30,7 @@ mod left;
 mod look;
 mod names;
 mod offline;
+mod older;
 mod partial;
 mod place;
 pub mod plan;

@@ -205,6 +205,7 @@ pub fn remember_kept<F: Files>(account: &Account<F>) -> Result<()> {
                 here_before: false,
                 gone: false,
                 held: false,
+                burying: false,
             };
             batch.push((key, item));
         }

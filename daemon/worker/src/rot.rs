@@ -5,6 +5,7 @@
 use mooring_core::sync::Side;
 
 use crate::account::Account;
+use crate::carry::Way;
 use crate::change::Change;
 use crate::error::Result;
 use crate::files::Files;
@@ -97,7 +98,7 @@ pub fn keep_rot<F: Files>(
     Ok(trash::bury_copy(
         account,
         place,
-        &storage,
+        (&storage, Way::Up),
         &change.key,
         &hash,
     ))

@@ -19,7 +19,7 @@ use crate::error::{Error, Result, about_one_file};
 use crate::files::{Files, seconds};
 use crate::hash::{self, Failed, Source};
 use crate::place::{End, Place, os, path};
-use crate::state::{Key, join};
+use crate::state::{Item, Key, Stamp, join};
 
 const OUT: &[u8] = b"out-";
 
@@ -109,7 +109,11 @@ fn put_back<F: Files>(
     } = place.end(way);
     let prefixes = [own("swap", account), own("old", account)];
     let mut ways_back = Vec::new();
-    account.state.each_item(place.collection, |key, _| {
+    let mut going = Vec::new();
+    account.state.each_item(place.collection, |key, item| {
+        if item.burying && names.contains(&out_name(&key.path())) {
+            going.push((key.clone(), item));
+        }
         ways_back.extend(
             names
                 .take(&out_name(&key.path()))
@@ -152,7 +156,33 @@ fn put_back<F: Files>(
     account
         .files
         .sync_dir(staging)
-        .map_err(|e| Error::io("make durable", &place.local_path, e))
+        .map_err(|e| Error::io("make durable", &place.local_path, e))?;
+    go_on(account, place, going)
+}
+
+/// A file whose deletion a death interrupted is the one that was to go: only its way out and back
+/// moved its change time.
+fn go_on<F: Files>(
+    account: &Account<F>,
+    place: &Place<F>,
+    mut going: Vec<(Key, Item)>,
+) -> Result<()> {
+    going.retain_mut(|(key, item)| {
+        let dir = account.files.open_dir(&place.local, path(&key.folder));
+        let there = dir.and_then(|dir| account.files.stat(&dir, os(&key.name)));
+        // One that cannot be looked at now is not taken for the one that was to go.
+        let Some((there, known)) = there.ok().zip(item.local.as_mut()) else {
+            return false;
+        };
+        let ctime = there.ctime;
+        let same = Stamp {
+            ctime,
+            ..known.stamp
+        } == Stamp::from(&there);
+        known.stamp.ctime = ctime;
+        same
+    });
+    account.state.record(&going, &[])
 }
 
 /// Whether a file that was in a swap is the one that was to be replaced, or a copy of what the

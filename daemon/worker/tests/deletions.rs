@@ -181,9 +181,51 @@ fn a_file_in_use_is_not_deleted() {
         .twin
         .open_writer(format!("{PHOTOS}/open.jpg"))
         .unwrap();
+    for _ in 0..30 {
+        let ledger = signin::sync_now(&stage.account(), true).unwrap();
+        assert_eq!((ledger.deleted, ledger.waiting.total), (0, 1));
+        assert!(stage.twin.exists(format!("{PHOTOS}/open.jpg")));
+        assert_eq!(trashed(&stage), BTreeSet::new(), "no copy for nothing");
+        stage.twin.advance(3_600 * 1_000_000_000);
+    }
+    // What stays is no deletion: after thirty tries the day's share is there still.
+    stage
+        .twin
+        .close_writers(format!("{PHOTOS}/open.jpg"))
+        .unwrap();
     let ledger = signin::sync_now(&stage.account(), true).unwrap();
-    assert_eq!((ledger.deleted, ledger.waiting.total), (0, 1));
-    assert!(stage.twin.exists(format!("{PHOTOS}/open.jpg")));
+    assert_eq!((ledger.deleted, ledger.waiting.total), (1, 0));
+    assert_eq!(trashed(&stage), [PathBuf::from("open.jpg")].into());
+}
+
+/// Whoever dies right after a file went into the trash finds it again when somebody has brought it
+/// back meanwhile: with the same bytes, and yet no file that was ever deleted.
+#[test]
+fn what_was_brought_back_after_a_death_stays() {
+    for (deleted, there) in [(PHOTOS, STORED), (STORED, PHOTOS)] {
+        let die = |at| {
+            let mut stage = Stage::in_step(&["a.jpg", "b.jpg"]);
+            remove(&stage, deleted, "a.jpg");
+            stage.twin.fuse().reset();
+            stage.twin.fuse().set(Some(at));
+            let died = signin::sync_now(&stage.account(), true).is_err();
+            stage.twin.restart(1);
+            died.then_some(stage)
+        };
+        let known = |stage: &Stage| {
+            let items = stage.account().state.items(Collection::Photos, b"");
+            items.unwrap().iter().any(|item| item.name == b"a.jpg")
+        };
+        let stage = (1..).map_while(die).filter(known).last().unwrap();
+        assert!(!stage.twin.exists(format!("{there}/a.jpg")));
+        write(&stage, there, "a.jpg", "content of a.jpg");
+        for _ in 0..2 {
+            let ledger = signin::sync_now(&stage.account(), true).unwrap();
+            assert_eq!((ledger.deleted, ledger.waiting.total), (0, 0));
+        }
+        assert_eq!(stage.contents(PHOTOS).len(), 2, "deleted in {deleted}");
+        assert_eq!(stage.contents(STORED).len(), 2, "deleted in {deleted}");
+    }
 }
 
 /// Lives through so many days, with a sync on each.
@@ -236,6 +278,27 @@ fn a_clock_that_jumps_empties_nothing() {
     assert_eq!(trashed(&stage).len(), 2);
     days(&stage, 3);
     assert_eq!(trashed(&stage).len(), 0);
+}
+
+/// A clock that goes back and forth between two dates, as one without a battery does at each start,
+/// makes no days.
+#[test]
+fn a_clock_that_swings_empties_nothing() {
+    let year = 366 * 86_400 * 1_000_000_000;
+    let stage = Stage::in_step(&["old.jpg"]);
+    remove(&stage, PHOTOS, "old.jpg");
+    signin::sync_now(&stage.account(), true).unwrap();
+    for _ in 0..40 {
+        for jump in [2 * year, -year, year, -2 * year] {
+            stage.twin.advance(jump);
+            signin::sync_now(&stage.account(), true).unwrap();
+        }
+    }
+    stage.twin.advance(2 * year);
+    signin::sync_now(&stage.account(), true).unwrap();
+    assert_eq!(trashed(&stage), [PathBuf::from("old.jpg")].into());
+    days(&stage, 31);
+    assert_eq!(trashed(&stage), BTreeSet::new());
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -68,6 +69,25 @@ async fn b3sum_accepts_a_backup_and_a_restore_brings_it_back() {
     let restored = world.ctl(&["restore", ALICE, "--from", from]).run().await;
     let _ = restored.expect_code(0);
     before.assert_same(&belongings(&world));
+
+    // Elsewhere there is only what was asked for.
+    let elsewhere = world.folder().join("elsewhere");
+    fs::create_dir(&elsewhere).unwrap();
+    let to = elsewhere.to_str().unwrap();
+    let some = [
+        "restore", ALICE, "--from", from, "--path", "Videos", "--to", to,
+    ];
+    let _ = world.ctl(&some).run().await.expect_code(0);
+    let names = fs::read_dir(&elsewhere).unwrap();
+    let names: Vec<_> = names.map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(names, ["Videos"]);
+    // The lists of files are nobody else's, whatever the folder allows.
+    let accounts = fs::read_dir(world.state().join("accounts")).unwrap();
+    let modes: Vec<_> = accounts
+        .map(|entry| entry.unwrap().path().join("state.db"))
+        .map(|path| fs::metadata(path).unwrap().permissions().mode() & 0o777)
+        .collect();
+    assert_eq!(modes, [0o600]);
 
     let refused = world.storage();
     let refused = refused.to_str().unwrap();

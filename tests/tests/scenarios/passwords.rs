@@ -56,3 +56,38 @@ async fn a_forgotten_password_is_reset_and_the_same_sign_out_goes_on() {
     assert_eq!(told.expect_code(0).json()["changed"], true);
     let _ = change(&world, NEW, PASSWORD).await.expect_code(0);
 }
+
+/// A storage that was restored brings an old password back. It opens nothing here, the account says
+/// what to do, and who knows the later password sets one anew.
+#[tokio::test]
+async fn an_old_password_that_comes_back_with_the_storage_is_replaced() {
+    let world = World::new();
+    let _daemon = world.daemon().await;
+    let _ = create(&world).await;
+    let record = world.storage().join(".mooring/identity.toml");
+    let old = std::fs::read(&record).unwrap();
+    let _ = change(&world, FIRST, NEW).await.expect_code(0);
+    std::fs::write(&record, old).unwrap();
+
+    let _ = sync(&world).await.expect_code(0);
+    let status = world.ctl(&["status"]).run().await.expect_code(0);
+    let told = status.stdout.replace("\n", " ");
+    assert!(told.contains("an old password had been put back"), "{told}");
+    assert!(told.contains("mooringctl password change"), "{told}");
+    let _ = change(&world, FIRST, PASSWORD).await.expect_code(4);
+    let _ = change(&world, NEW, PASSWORD).await.expect_code(0);
+
+    let _ = sync(&world).await.expect_code(0);
+    let status = world.ctl(&["status"]).run().await.expect_code(0);
+    assert!(!status.stdout.contains("old password"), "{}", status.stdout);
+    let leave = |password| world.ctl(&["sign-out", ALICE, "--yes"]).password(password);
+    let _ = leave(NEW).run().await.expect_code(4);
+    let _ = leave(PASSWORD).run().await.expect_code(0);
+    let back = sign_in(&world).password(FIRST).run().await;
+    let _ = back.expect_code(4);
+    let _ = sign_in(&world)
+        .password(PASSWORD)
+        .run()
+        .await
+        .expect_code(0);
+}

@@ -190,6 +190,7 @@ async fn leave(
         identity: &plan.identity,
         password: given,
         keep_here: args.keep_here,
+        keeps_all: plan.collections.iter().all(|collection| collection.keep),
         daemon_wait: context.daemon_wait,
     };
     let outcome = follow(context.daemon, context.terminal, &job, &answers).await?;

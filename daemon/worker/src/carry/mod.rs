@@ -320,5 +320,6 @@ fn item(staged: &Staged<'_>, placed: &Stat, now: i64) -> Item {
         here_before: load.item.as_ref().is_some_and(|i| i.here_before),
         gone: false,
         held: false,
+        burying: false,
     }
 }

@@ -256,6 +256,7 @@ fn sort_out<F: Files>(
                 below.push(join(&look.path, &name));
             }
             (Some(Kind::File) | None, Some(Kind::File) | None) => {
+                let item = item.filter(|item| !item.came_back(local.as_ref(), remote.as_ref()));
                 look.names.push(Seen {
                     name,
                     local,

@@ -34,7 +34,7 @@ use crate::verify::Verified;
 
 use report::report;
 use take::remove_one;
-pub use take::{Fate, take_out};
+pub use take::{Fate, IN_USE, take_out};
 
 /// Files removed between two commits.
 const BATCH_FILES: usize = 8 * 1024;

@@ -15,6 +15,9 @@ use crate::readback::{SAME_FILE, read_back, same_inode, settled, still_proven};
 use crate::staging;
 use crate::state::{Item, Key, Stamp};
 
+/// Why a file stays that somebody writes to.
+pub const IN_USE: &str = "a program has it open for writing";
+
 /// What became of a file.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Fate {
@@ -67,7 +70,7 @@ pub fn take_out<F: Files>(
     };
     let lease = files.lease(&file)?;
     if lease == Lease::InUse {
-        return stays("a program has it open for writing");
+        return stays(IN_USE);
     }
     let before = files.stat_file(&file)?;
     let Some(known) = item.local else {

@@ -22,6 +22,8 @@ pub(super) struct Target<D> {
     /// Where copies wait for their place.
     pub(super) waiting: D,
     pub(super) known_good: bool,
+    /// The folder was made for the restore.
+    made: bool,
 }
 
 /// The account's own folders.
@@ -31,7 +33,13 @@ pub(super) fn own<F: Files>(account: &Account<F>) -> Result<Vec<Target<F::Dir>>>
         .into_iter()
         .map(|root| {
             let waiting = durable::ensure_dir(&account.files, &root.dir, Path::new(STAGING), true);
-            target(account, root.collection, root.dir, root.path, waiting)
+            target(
+                account,
+                (root.collection, false),
+                root.dir,
+                root.path,
+                waiting,
+            )
         })
         .collect()
 }
@@ -52,17 +60,22 @@ pub(super) fn below<F: Files>(
         .map(|(collection, _)| {
             let at = to.join(collection.folder());
             let folder = Path::new(collection.folder());
-            let root = durable::ensure_dir(&account.files, &dir, folder, true)
-                .map_err(|e| Error::io("make the folder", &at, e))?;
+            let fail = |e| Error::io("make the folder", &at, e);
+            let there = durable::open_if_there(&account.files, &dir, folder).map_err(fail)?;
+            let made = there.is_none();
+            let root = match there {
+                Some(root) => root,
+                None => durable::ensure_dir(&account.files, &dir, folder, true).map_err(fail)?,
+            };
             let waiting = durable::ensure_dir(&account.files, &dir, Path::new(STAGING), true);
-            target(account, *collection, root, at, waiting)
+            target(account, (*collection, made), root, at, waiting)
         })
         .collect()
 }
 
 fn target<F: Files>(
     account: &Account<F>,
-    collection: Collection,
+    (collection, made): (Collection, bool),
     dir: F::Dir,
     path: PathBuf,
     waiting: io::Result<F::Dir>,
@@ -78,10 +91,12 @@ fn target<F: Files>(
         path,
         waiting,
         known_good,
+        made,
     })
 }
 
-/// In a folder that is not the account's, the staging folder is not to stay.
+/// In a folder that is not the account's, the staging folder is not to stay, and neither are folders
+/// into which nothing came.
 pub(super) fn remove_waiting<F: Files>(
     account: &Account<F>,
     to: &Path,
@@ -97,6 +112,12 @@ pub(super) fn remove_waiting<F: Files>(
     // What another account's restore has in it is not ours to touch.
     if empty {
         files.remove_dir(&dir, STAGING.as_ref()).map_err(fail)?;
+    }
+    for target in targets.iter().filter(|target| target.made) {
+        if files.list(&target.dir).map_err(fail)?.is_empty() {
+            let name = target.collection.folder().as_ref();
+            files.remove_dir(&dir, name).map_err(fail)?;
+        }
     }
     files.sync_dir(&dir).map_err(fail)
 }

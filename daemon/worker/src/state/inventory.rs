@@ -99,12 +99,33 @@ pub struct Item {
     pub gone: bool,
     /// It was deleted on one side, and that waits for a person's answer.
     pub held: bool,
+    /// It was deleted on one side, and that is being carried over: from here on only the very file
+    /// that was to go is that file. Another one with its bytes was brought back by somebody.
+    pub burying: bool,
+}
+
+impl Item {
+    /// Whether its deletion was begun, and what one side has now was brought back since.
+    pub fn came_back(&self, local: Option<&Stat>, remote: Option<&Stat>) -> bool {
+        let (there, known) = match (local, remote) {
+            (Some(there), None) => (there, self.local),
+            (None, Some(there)) => (there, self.remote),
+            _ => return false,
+        };
+        let there = Stamp::from(there);
+        // A power loss may take the change time back to an earlier one, and never further.
+        let is_it = |known: Stamp| {
+            let ctime = there.ctime.min(known.ctime);
+            Stamp { ctime, ..known } == there
+        };
+        self.burying && !known.is_some_and(|proof| is_it(proof.stamp))
+    }
 }
 
 const COLUMNS: &str = "name, local_hash, remote_hash,
     l_ino, l_size, l_mtime, l_ctime, l_hashed, mode,
     r_ino, r_size, r_mtime, r_ctime, r_hashed,
-    p_ino, p_size, p_mtime, p_ctime, p_at, here_before, gone, held";
+    p_ino, p_size, p_mtime, p_ctime, p_at, here_before, gone, held, burying";
 
 impl State {
     /// The items of one folder, ordered by name as bytes.
@@ -281,9 +302,9 @@ fn put(c: &Connection, key: &Key, item: &Item) -> rusqlite::Result<()> {
         "INSERT OR REPLACE INTO item (collection, folder, name, local_hash, remote_hash,
             l_ino, l_size, l_mtime, l_ctime, l_hashed, mode,
             r_ino, r_size, r_mtime, r_ctime, r_hashed,
-            p_ino, p_size, p_mtime, p_ctime, p_at, here_before, gone, held)
+            p_ino, p_size, p_mtime, p_ctime, p_at, here_before, gone, held, burying)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18,
-            ?19, ?20, ?21, ?22, ?23, ?24)",
+            ?19, ?20, ?21, ?22, ?23, ?24, ?25)",
     )?
     .execute(params![
         key.collection as i64,
@@ -310,6 +331,7 @@ fn put(c: &Connection, key: &Key, item: &Item) -> rusqlite::Result<()> {
         item.here_before,
         item.gone,
         item.held,
+        item.burying,
     ])
     .map(drop)
 }
@@ -328,6 +350,7 @@ fn item(row: &Row<'_>) -> rusqlite::Result<Item> {
         here_before: row.get(19)?,
         gone: matches!(row.get(20)?, fate::REMOVED | fate::GONE_BEFORE),
         held: row.get(21)?,
+        burying: row.get(22)?,
     })
 }
 

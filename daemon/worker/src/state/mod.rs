@@ -12,7 +12,9 @@ mod repair;
 mod schema;
 mod tally;
 
+use std::fs::File;
 use std::io;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -77,7 +79,16 @@ impl State {
     /// [`Error::State`] when the database is damaged, of a later version, or cannot be opened.
     pub fn open(home: &Path) -> Result<Self> {
         repair::expect_sound_log(home)?;
-        let connection = Connection::open(home.join("state.db"));
+        let path = home.join("state.db");
+        // It names a person's files: theirs alone, wherever the folder is copied to. SQLite takes
+        // the permissions over for what it puts beside.
+        let made = File::options()
+            .append(true)
+            .create(true)
+            .mode(0o600)
+            .open(&path);
+        made.map_err(|e| Error::io("open", &path, e))?;
+        let connection = Connection::open(&path);
         let connection = connection.map_err(|source| damaged(Some(home), source))?;
         Self::with_connection(connection, Some(home.to_owned()), None)
     }
@@ -241,7 +252,7 @@ impl State {
             }
         }
         repair::erase_aside(&home)?;
-        let folder = std::fs::File::open(&home).and_then(|f| f.sync_all());
+        let folder = File::open(&home).and_then(|f| f.sync_all());
         folder.map_err(|e| Error::io("make durable", &home, e))
     }
 }

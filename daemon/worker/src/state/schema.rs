@@ -3,7 +3,7 @@
 use rusqlite::{Connection, Transaction};
 
 /// The version of the tables below, kept in `user_version`.
-const VERSION: i64 = 3;
+const VERSION: i64 = 4;
 
 const TABLES: &str = "
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -34,6 +34,8 @@ CREATE TABLE item (
     here_before INTEGER NOT NULL DEFAULT 0,
     -- 1 while a deletion of it on one side waits for an answer
     held INTEGER NOT NULL DEFAULT 0,
+    -- 1 while a deletion of it on one side is being carried over
+    burying INTEGER NOT NULL DEFAULT 0,
     -- 1 once this sign-out removed it, 3 when it was gone before
     gone INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (collection, folder, name)) WITHOUT ROWID;
@@ -45,7 +47,7 @@ CREATE TABLE going (
 ";
 
 /// What leads from a version to the next, the first from 1 to 2.
-const STEPS: [&str; 2] = [
+const STEPS: [&str; 3] = [
     "ALTER TABLE folder ADD COLUMN l_mode INTEGER; ALTER TABLE folder ADD COLUMN r_mode INTEGER;",
     // Version 2 wrote each file down, as 2.
     "CREATE TABLE going (
@@ -53,6 +55,7 @@ const STEPS: [&str; 2] = [
         PRIMARY KEY (collection, folder)) WITHOUT ROWID;
      INSERT INTO going SELECT DISTINCT collection, folder FROM item WHERE gone = 2;
      UPDATE item SET gone = 0 WHERE gone = 2;",
+    "ALTER TABLE item ADD COLUMN burying INTEGER NOT NULL DEFAULT 0;",
 ];
 
 /// Sets the connection up and makes the tables where there are none.

@@ -11,6 +11,7 @@ use crate::conflict;
 use crate::error::{Error, FileTrouble, Result, about_one_file};
 use crate::files::Files;
 use crate::hash::{self, Failed, Source};
+use crate::older;
 use crate::place::{End, os, path};
 use crate::pool;
 use crate::rot::{self, Verdict};
@@ -176,7 +177,7 @@ impl<F: Files> Run<'_, F> {
                     work,
                     self.ledger,
                 )?,
-                _ => work.downs.push(change.load(Way::Down)),
+                _ => self.carry_over(&change, Way::Down, work)?,
             },
             // Same bytes, other stamps: remember those, and carry a new time or mode over.
             None if change.looks_new() => work.ups.push(change.load(Way::Up)),
@@ -185,7 +186,7 @@ impl<F: Files> Run<'_, F> {
                 self.ledger.adopted += 1;
                 work.agreed.extend(change.agree(self.adopting));
             }
-            Some(Op::Upload) => work.ups.push(change.load(Way::Up)),
+            Some(Op::Upload) => self.carry_over(&change, Way::Up, work)?,
             Some(Op::Hold(held)) => self.hold(&change, held),
             Some(op @ (Op::DeleteLocal | Op::DeleteRemote)) => {
                 let deleted = self.half_of_a_move(op, change);
@@ -205,20 +206,41 @@ impl<F: Files> Run<'_, F> {
 }
 
 impl<F: Files> Run<'_, F> {
-    /// Uploads the good bytes over rotten ones, once those are kept.
-    fn heal(&mut self, change: &Change, work: &mut Work) -> Result<()> {
-        match rot::keep_rot(self.account, self.place, change)? {
-            Ok(()) => work.ups.push(change.load(Way::Up)),
-            Err(Failed::One(why)) => {
-                self.ledger.pending(self.place.shown_key(&change.key), why);
-            }
-            Err(Failed::Stopped) => return Err(Error::Cancelled),
-            Err(Failed::All(e)) => {
-                let shown = self.place.remote_path.join(path(&change.key.path()));
-                return Err(Error::io("keep what went bad of", &shown, e));
-            }
+    /// Carries a version over; where it is older than the one it replaces, once that one is kept.
+    fn carry_over(&mut self, change: &Change, way: Way, work: &mut Work) -> Result<()> {
+        let kept = !older::goes_back(change, way)
+            || self.is_kept(
+                change,
+                older::keep_newer(self.account, self.place, change, way)?,
+            )?;
+        if kept {
+            work.add(change.load(way));
         }
         Ok(())
+    }
+
+    /// Uploads the good bytes over rotten ones, once those are kept.
+    fn heal(&mut self, change: &Change, work: &mut Work) -> Result<()> {
+        if self.is_kept(change, rot::keep_rot(self.account, self.place, change)?)? {
+            work.ups.push(change.load(Way::Up));
+        }
+        Ok(())
+    }
+
+    /// Whether what is about to be replaced lies in the trash; if not, that is told, and it waits.
+    fn is_kept(&mut self, change: &Change, kept: std::result::Result<(), Failed>) -> Result<bool> {
+        match kept {
+            Ok(()) => Ok(true),
+            Err(Failed::One(why)) => {
+                self.ledger.pending(self.place.shown_key(&change.key), why);
+                Ok(false)
+            }
+            Err(Failed::Stopped) => Err(Error::Cancelled),
+            Err(Failed::All(e)) => {
+                let shown = self.place.remote_path.join(path(&change.key.path()));
+                Err(Error::io("keep the version before of", &shown, e))
+            }
+        }
     }
 }
 

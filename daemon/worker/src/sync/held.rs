@@ -36,11 +36,13 @@ impl<F: Files> Run<'_, F> {
         }
     }
 
-    /// A held file that both sides have again is not in question any more.
+    /// A file that both sides have again is not in question any more, and does not go.
     pub(super) fn let_go(&mut self, change: &Change) {
-        if let Some(item) = change.seen.item.as_ref().filter(|item| item.held) {
+        let going = |item: &&Item| item.held || item.burying;
+        if let Some(item) = change.seen.item.as_ref().filter(going) {
             let noted = Item {
                 held: false,
+                burying: false,
                 ..item.clone()
             };
             self.noted.push((change.key.clone(), noted));

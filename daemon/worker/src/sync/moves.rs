@@ -289,6 +289,7 @@ fn moved_item(
         verified,
         mode,
         held: false,
+        burying: false,
         ..item.clone()
     }
 }

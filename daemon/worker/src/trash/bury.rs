@@ -9,18 +9,21 @@ use mooring_core::sync::{Hash, conflict_name};
 
 use super::{Today, open_today, sums};
 use crate::account::Account;
+use crate::carry::Way;
 use crate::conflict::MANY_DIGITS;
 use crate::durable;
 use crate::error::FileTrouble;
-use crate::files::{Files, Kind};
+use crate::files::{Files, Kind, Lease};
 use crate::hash::{self, Failed, Source};
 use crate::place::{Place, os, path};
-use crate::remove::{Fate, take_out};
+use crate::remove::{Fate, IN_USE, take_out};
 use crate::staging::{self, date};
 use crate::state::{Item, Key, Stamp};
 
 /// Names that are tried for one file, at most: so often may one name be buried on one day.
 const TRIES: u32 = 10_000;
+/// Under how many of them the copy of an earlier try is looked for.
+const FIRST_NAMES: usize = 2;
 /// Why a file stays when none of them is free.
 const FULL: &str = "the trash has no room for another file of this name today, and so it stays";
 
@@ -64,18 +67,19 @@ pub fn bury_remote<F: Files>(
     files.sync_dir(&dir).map_err(Failed::All)
 }
 
-/// Copies a file of the storage, which has these bytes, into the trash.
+/// Copies what lies where a way leads to, which has these bytes, into the trash.
 ///
 /// # Errors
 /// [`Failed::One`] when its bytes are others by now, or there is no room for a copy.
 pub fn bury_copy<F: Files>(
     account: &Account<F>,
     place: &Place<F>,
-    storage: &F::Dir,
+    (storage, way): (&F::Dir, Way),
     key: &Key,
     hash: &Hash,
 ) -> Result<(), Failed> {
-    let dir = account.files.open_dir(&place.remote, path(&key.folder))?;
+    let root = place.end(way).root;
+    let dir = account.files.open_dir(root, path(&key.folder))?;
     let today = open_today(account, storage, key)?;
     copy_into(account, place, (&dir, &today), key, hash).map(drop)
 }
@@ -96,6 +100,17 @@ pub fn bury_local<F: Files>(
     let Some(dir) = durable::open_if_there(files, &place.local, path(&key.folder))? else {
         return Ok(());
     };
+    // Before a copy is made for nothing, and at each sync anew.
+    match files.open(&dir, os(&key.name)) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+        file => {
+            let file = file?;
+            if files.lease(&file)? == Lease::InUse {
+                return Err(Failed::one(&format!("{IN_USE}, and so it stays")));
+            }
+            files.release(&file);
+        }
+    }
     let today = open_today(account, storage, key)?;
     let reading = copy_into(account, place, (&dir, &today), key, &item.agreed.local)?;
     let known = Item {
@@ -123,14 +138,20 @@ fn copy_into<F: Files>(
     let files = &account.files;
     let trash = &today.folder;
     let from = (dir, os(&key.name));
-    let stored = Source::Storage { sync: true };
-    if let Ok(there) = hash::hash(files, trash, os(&key.name), stored, &account.stop)
-        && there.hash == *hash
-        && is_noted(account, place, today, key, hash)?
-    {
-        files.sync_dir(trash).map_err(Failed::All)?;
-        let reading = hash::hash(files, dir, os(&key.name), Source::Cache, &account.stop)?;
-        return agreed(reading, hash);
+    for name in names(account, key, hash).take(FIRST_NAMES) {
+        let stored = Source::Storage { sync: true };
+        let there = Key {
+            name,
+            ..key.clone()
+        };
+        if let Ok(copy) = hash::hash(files, trash, os(&there.name), stored, &account.stop)
+            && copy.hash == *hash
+            && is_noted(account, place, today, &there, hash)?
+        {
+            files.sync_dir(trash).map_err(Failed::All)?;
+            let reading = hash::hash(files, dir, os(&key.name), Source::Cache, &account.stop)?;
+            return agreed(reading, hash);
+        }
     }
     // Beside the trash until it is whole: what a dead process leaves of it is swept up.
     let waiting = OsString::from(format!("new-{}-trash", account.spec.id));
@@ -209,20 +230,7 @@ fn first_free<F: Files>(
     hash: &Hash,
     mut give: impl FnMut(&[u8]) -> io::Result<()>,
 ) -> Result<Key, Failed> {
-    let date = date(account.files.now());
-    for nr in 0..TRIES {
-        let device = &account.spec.device;
-        let name = match nr {
-            0 => key.name.clone(),
-            1 => conflict_name(&key.name, device, &date, hash, MANY_DIGITS),
-            nr => conflict_name(
-                &key.name,
-                &format!("{nr}-{device}"),
-                &date,
-                hash,
-                MANY_DIGITS,
-            ),
-        };
+    for name in names(account, key, hash) {
         let to = Key {
             name,
             ..key.clone()
@@ -244,4 +252,19 @@ fn first_free<F: Files>(
         }
     }
     Err(Failed::one(FULL))
+}
+
+/// The names that a file may get in today's trash: its own, one with its hash, and such with a
+/// number.
+fn names<F: Files>(account: &Account<F>, key: &Key, hash: &Hash) -> impl Iterator<Item = Vec<u8>> {
+    let date = date(account.files.now());
+    (0..TRIES).map(move |nr| {
+        let device = &account.spec.device;
+        let named = |device: &str| conflict_name(&key.name, device, &date, hash, MANY_DIGITS);
+        match nr {
+            0 => key.name.clone(),
+            1 => named(device),
+            nr => named(&format!("{nr}-{device}")),
+        }
+    })
 }

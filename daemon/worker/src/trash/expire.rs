@@ -1,7 +1,8 @@
 //! Emptying the trash. A clock alone empties nothing: one that is set forward by a year would
 //! take all at once. A day's folder goes when this device has looked at it on thirty days and
 //! found it as it was, whatever its name says; a look that comes with a jump of the clock counts
-//! as one. Files that came or changed since the last look begin anew, and are never part of what
+//! as one, and a date on which it looked before counts no more, however often the clock comes back
+//! to it. Files that came or changed since the last look begin anew, and are never part of what
 //! goes. So the trash is kept for longer where a device is rarely on, and never for less.
 
 use std::collections::BTreeMap;
@@ -21,15 +22,19 @@ use crate::staging::date;
 const DAYS_KEPT: u32 = 30;
 /// A day, in nanoseconds.
 const DAY: i64 = 86_400_000_000_000;
-/// The state's key for the looks: the date of the last one, then `DAY COUNT FINGERPRINT` lines.
+/// The state's key for the looks: their dates, the last one first, then `DAY COUNT FINGERPRINT`
+/// lines.
 const LOOKS: &str = "trash-looks";
 /// Days of the trash that are looked at, at most; the others wait for their turn.
 const MAX_DAYS: usize = 1_000;
+/// Dates of looks that are remembered: twice as many as empty a folder.
+const MAX_DATES: usize = 2 * DAYS_KEPT as usize;
 
 /// What was found on earlier days.
 #[derive(Default)]
 struct Looks {
-    last: String,
+    /// On which dates it looked, the last one first.
+    dates: Vec<String>,
     days: BTreeMap<String, (u32, String)>,
 }
 
@@ -41,15 +46,21 @@ struct Looks {
 pub fn expire<F: Files>(account: &Account<F>) -> Result<()> {
     let today = date(account.files.now());
     let before = read(account)?;
-    if before.last == today {
+    let mut dates = before.dates;
+    let last = dates.first();
+    if last == Some(&today) {
         return Ok(());
     }
+    let turned = last.is_some_and(|last| today < *last) || dates.contains(&today);
+    dates.retain(|date| *date != today);
+    dates.insert(0, today.clone());
+    dates.truncate(MAX_DATES);
     let mut now = Looks {
-        last: today.clone(),
+        dates,
         ..Looks::default()
     };
-    if today < before.last {
-        // The clock was turned back: a look, and nothing that counts.
+    if turned {
+        // The clock was turned back, or is there again: a look, and nothing that counts.
         now.days = before.days;
         return write(account, &now);
     }
@@ -98,14 +109,15 @@ fn is_young<F: Files>(account: &Account<F>, day: &str, today: &str) -> bool {
 fn read<F: Files>(account: &Account<F>) -> Result<Looks> {
     let text = account.state.meta(LOOKS)?.unwrap_or_default();
     let mut lines = text.lines();
-    let last = lines.next().unwrap_or_default().to_owned();
+    let dates = lines.next().unwrap_or_default().split_whitespace();
+    let dates = dates.map(str::to_owned).collect();
     let days = lines.filter_map(|line| {
         let mut words = line.split(' ');
         let (day, looks, print) = (words.next()?, words.next()?, words.next()?);
         Some((day.to_owned(), (looks.parse().ok()?, print.to_owned())))
     });
     Ok(Looks {
-        last,
+        dates,
         days: days.collect(),
     })
 }
@@ -115,7 +127,8 @@ fn write<F: Files>(account: &Account<F>, looks: &Looks) -> Result<()> {
         .days
         .iter()
         .map(|(day, (looks, print))| format!("\n{day} {looks} {print}"));
-    let text: String = std::iter::once(looks.last.clone()).chain(lines).collect();
+    let dates = looks.dates.join(" ");
+    let text: String = std::iter::once(dates).chain(lines).collect();
     account.state.set_meta(LOOKS, &text)
 }
 
