@@ -64,6 +64,9 @@ impl Broker {
                 }
                 Err(failure) => found.push(bad(&area, &failure.to_string(), JOURNAL)),
             }
+            if let Some(word) = self.renew_record(&view.account.id).await {
+                found.push(warning(&format!("{area}, password"), &word, ""));
+            }
             // Where the look shows it, it is told once.
             if found[before..].iter().all(|finding| finding.state != BAD) {
                 found.extend(needs_attention(&area, &view.account));

@@ -103,12 +103,14 @@ impl Broker {
         }
         if let Some(message) = decision.backup_first() {
             let error = "BackupRequired".to_owned();
+            self.count_refusal_as(&error);
             blockers.insert(0, api::Blocker { error, message });
         }
         if let Some(message) = refusal(&decision, account, keep) {
             // Who sees this in a plan does not ask again.
             self.audit(of_sign_out(account, Actor::Person), &decision);
             let error = "PolicyDenied".to_owned();
+            self.count_refusal_as(&error);
             blockers.insert(0, api::Blocker { error, message });
         }
         let mut warnings = facts.warnings;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use mooring_api::SignOutOptions;
+use mooring_api::{PlanOptions, SignOutOptions};
 
 use crate::sign_out::unsynced;
 use crate::world::*;
@@ -62,10 +62,13 @@ async fn refused_sign_outs_are_counted_over_a_restart() {
         let denied = account.sign_out("none", SignOutOptions::default()).await;
         assert_eq!(denied.unwrap_err().kind(), "PolicyDenied");
     }
+    // Whoever sees it in a plan does not ask again.
+    let plan = account.plan_sign_out(PlanOptions::default()).await.unwrap();
+    assert_eq!(plan.blockers[0].error, "PolicyDenied");
     let all = [
         ("password", 1),
         ("plan-stale", 1),
-        ("policy", 2),
+        ("policy", 3),
         ("unsynced", 1),
     ];
     assert_eq!(counted(&running).await, expected(&all));

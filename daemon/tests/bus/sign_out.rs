@@ -337,3 +337,23 @@ async fn a_password_is_not_kept_while_a_sign_out_waits() {
     job.authenticate(again).await.unwrap();
     assert!(running.ended(begun).await.outcome.success);
 }
+
+/// Whoever is asked for the password when the daemon ends is asked again by the next one.
+#[tokio::test]
+async fn a_sign_out_that_waits_for_the_password_waits_after_a_restart() {
+    let world = World::new();
+    let running = ready(&world).await;
+    let number = running.sign_out(None, &[]).await;
+    running.blocked(number, "ReauthRequired").await;
+    running.stop().await;
+    let running = world.start().await;
+    let state = running.blocked(number, "ReauthRequired").await;
+    assert_eq!(state.stage, "planned");
+    assert!(world.fake.effects().is_empty());
+    let job = running.job(number).await;
+    let wrong = job.authenticate(piped("wrong").into()).await;
+    assert_eq!(wrong.unwrap_err().kind(), "IncorrectPassword");
+    let right = job.authenticate(piped("right-password").into()).await;
+    right.unwrap();
+    assert!(running.ended(number).await.outcome.success);
+}

@@ -16,7 +16,7 @@ use crate::files::Files;
 use crate::hash::{self, Failed, Source};
 use crate::place::{self, Place, STORE, os, path};
 use crate::staging;
-use crate::state::{Item, Key};
+use crate::state::{Epoch, Item, Key};
 use crate::sync::Work;
 use crate::trouble::Ledger;
 
@@ -52,11 +52,7 @@ pub fn set_aside<F: Files>(
     if key.collection == Collection::Contacts && phase != Phase::Leaving {
         return set_aside_in_store(account, place, change, &hash, work, ledger);
     }
-    // First: the name is free then, and whoever dies here must not take that for a deletion.
-    if change.seen.item.is_some() {
-        account.state.forget(std::slice::from_ref(key))?;
-    }
-    let name = match rename(account, place, key, &hash) {
+    let name = match set_free(account, key, || rename(account, place, key, &hash))? {
         Ok(name) => name,
         Err(e) => match about_one_file(&e) {
             Some(why) => {
@@ -94,6 +90,36 @@ pub fn set_aside<F: Files>(
         work.downs.push(down);
     }
     Ok(())
+}
+
+/// Does what takes a file from its name, so that it is the account's no more. What was agreed on is
+/// forgotten first: whoever dies in between must not take the free name for a deletion. While files
+/// are being removed nothing is, and there the file has to be known until it is gone.
+///
+/// # Errors
+/// When the state fails; inside, what the work ended in: then all is remembered as it was.
+pub fn set_free<F: Files, T>(
+    account: &Account<F>,
+    key: &Key,
+    work: impl FnOnce() -> io::Result<T>,
+) -> Result<io::Result<T>> {
+    let forget = || account.state.forget(std::slice::from_ref(key));
+    if account.state.epoch()? == Epoch::Removing {
+        let done = work();
+        if done.is_ok() {
+            forget()?;
+        }
+        return Ok(done);
+    }
+    let Some(item) = account.state.item(key)? else {
+        return Ok(work());
+    };
+    forget()?;
+    let done = work();
+    if done.is_err() {
+        account.state.record(&[(key.clone(), item)], &[])?;
+    }
+    Ok(done)
 }
 
 fn rename<F: Files>(

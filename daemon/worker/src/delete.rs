@@ -1,6 +1,8 @@
 //! Deletions of a sync: gathered while both sides are looked at, and carried over at its end, or
 //! held as a question when they are more than a person would delete on a day.
 
+use std::collections::HashSet;
+
 use mooring_core::sync::{Held, deletions_allowed};
 
 use crate::account::Account;
@@ -60,11 +62,11 @@ pub struct Deletions {
 }
 
 impl Deletions {
-    /// None yet; `begun` were carried over earlier in this sync.
+    /// None yet. The day's book has those of the collections before, too.
     ///
     /// # Errors
     /// When the state cannot be read.
-    pub fn new<F: Files>(account: &Account<F>, begun: u64) -> Result<Self> {
+    pub fn new<F: Files>(account: &Account<F>) -> Result<Self> {
         let mut files = 0;
         for (collection, _) in &account.spec.collections {
             files += account.state.tally(*collection)?.files;
@@ -72,7 +74,7 @@ impl Deletions {
         let entries = book(account)?;
         let used = entries
             .iter()
-            .fold(begun, |all, (_, n)| all.saturating_add(*n));
+            .fold(0_u64, |all, (_, n)| all.saturating_add(*n));
         let allowed = deletions_allowed(files).saturating_sub(used);
         Ok(Self {
             wanted: Vec::new(),
@@ -114,57 +116,86 @@ impl Deletions {
         let storage = open_storage(account)?;
         // Counted before they happen: a crash must not give a second day's worth.
         let before = book(account)?;
-        let wanted = self.wanted.len();
-        enter(account, &before, wanted as u64)?;
-        let mut refused = 0;
-        let all = [self.wanted, self.answered].concat();
-        for (first, batch) in all.chunks(BATCH).enumerate().map(|(nr, b)| (nr * BATCH, b)) {
-            begin(account, batch)?;
-            let mut gone = Vec::new();
-            for (nr, deletion) in (first..).zip(batch) {
-                account.check_stop()?;
-                let Deletion { key, item, way } = deletion;
-                let buried = match way {
-                    Way::Up => trash::bury_remote(account, place, &storage, key, item),
-                    Way::Down => trash::bury_local(account, place, &storage, key, item),
-                };
-                match buried {
-                    Ok(()) => gone.push(key.clone()),
-                    Err(Failed::One(FileTrouble(why))) => {
-                        refused += u64::from(nr < wanted);
-                        ledger.pending(place.shown_key(key), FileTrouble(why));
-                    }
-                    Err(Failed::Stopped) => return Err(Error::Cancelled),
-                    Err(Failed::All(e)) => {
-                        return Err(Error::io("delete", path(&place.shown_key(key)), e));
-                    }
+        enter(account, &before, self.wanted.len() as u64)?;
+        let mut run = |deletions: &[Deletion]| {
+            let mut went = 0;
+            for batch in deletions.chunks(BATCH) {
+                let mut gone = Vec::new();
+                begin(account, batch)?;
+                let ended = bury(account, place, &storage, batch, &mut gone, ledger);
+                end(account, batch, &gone)?;
+                went += gone.len() as u64;
+                ledger.deleted += gone.len() as u64;
+                account.tell("deleting", (ledger.deleted, 0), (0, 0));
+                if ended.is_err() {
+                    return Ok((went, ended));
                 }
             }
-            ledger.deleted += gone.len() as u64;
-            account.state.forget(&gone)?;
-            account.tell("deleting", (ledger.deleted, 0), (0, 0));
-        }
+            Ok((went, Ok(())))
+        };
+        let (went, ended) = run(&self.wanted)?;
         // What stays will be wanted again, and is no deletion until then.
-        if refused > 0 {
-            enter(account, &before, wanted as u64 - refused)?;
+        if went < self.wanted.len() as u64 {
+            enter(account, &before, went)?;
         }
-        Ok(())
+        ended?;
+        run(&self.answered)?.1
     }
+}
+
+/// Buries a batch; what went is added to `gone`.
+fn bury<F: Files>(
+    account: &Account<F>,
+    place: &Place<F>,
+    storage: &F::Dir,
+    batch: &[Deletion],
+    gone: &mut Vec<Key>,
+    ledger: &mut Ledger,
+) -> Result<()> {
+    for Deletion { key, item, way } in batch {
+        account.check_stop()?;
+        let buried = match way {
+            Way::Up => trash::bury_remote(account, place, storage, key, item),
+            Way::Down => trash::bury_local(account, place, storage, key, item),
+        };
+        match buried {
+            Ok(()) => gone.push(key.clone()),
+            Err(Failed::One(FileTrouble(why))) => {
+                ledger.pending(place.shown_key(key), FileTrouble(why));
+            }
+            Err(Failed::Stopped) => return Err(Error::Cancelled),
+            Err(Failed::All(e)) => {
+                return Err(Error::io("delete", path(&place.shown_key(key)), e));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Remembers which files are about to go, so that whoever dies in the middle does not take away
 /// what somebody brought back meanwhile.
 fn begin<F: Files>(account: &Account<F>, batch: &[Deletion]) -> Result<()> {
-    let going = |deletion: &Deletion| {
-        let item = Item {
-            burying: true,
-            ..deletion.item.clone()
-        };
-        (deletion.key.clone(), item)
-    };
-    account
-        .state
-        .record(&batch.iter().map(going).collect::<Vec<_>>(), &[])
+    let going = batch.iter().map(|deletion| {
+        let burying = true;
+        let item = deletion.item.clone();
+        (deletion.key.clone(), Item { burying, ..item })
+    });
+    account.state.record(&going.collect::<Vec<_>>(), &[])
+}
+
+/// Forgets what went. What did not is what it was before.
+fn end<F: Files>(account: &Account<F>, batch: &[Deletion], gone: &[Key]) -> Result<()> {
+    let went: HashSet<_> = gone.iter().collect();
+    let stays = batch
+        .iter()
+        .filter(|deletion| !went.contains(&deletion.key));
+    let stays = stays.map(|deletion| {
+        let burying = false;
+        let item = deletion.item.clone();
+        (deletion.key.clone(), Item { burying, ..item })
+    });
+    account.state.record(&stays.collect::<Vec<_>>(), &[])?;
+    account.state.forget(gone)
 }
 
 /// More than any day allows.

@@ -12,7 +12,7 @@ use mooring_wire::DrainReport;
 
 use crate::account::Account;
 use crate::across;
-use crate::conflict::{name_by_content, rename_on};
+use crate::conflict::{name_by_content, rename_on, set_free};
 use crate::durable;
 use crate::error::{Error, Result};
 use crate::files::Files;
@@ -91,9 +91,8 @@ pub fn keep_here<F: Files>(account: &Account<F>, paths: &[Vec<u8>]) -> Result<u6
         let key = key_of(account, shown)?;
         let place = place::open(account, key.collection)?;
         let fail = |e| Error::io("keep here", path(shown), e);
-        // First: what is not here any more must not look deleted to whoever goes on after a death.
-        account.state.forget(std::slice::from_ref(&key))?;
-        if move_one(account, &place, &key, &root).map_err(fail)? {
+        let done = set_free(account, &key, || move_one(account, &place, &key, &root))?;
+        if done.map_err(fail)? {
             moved += 1;
         }
     }

@@ -11,7 +11,7 @@ use mooring_core::sync::{Agreed, Side};
 use crate::account::Account;
 use crate::error::{FileTrouble, Result};
 use crate::files::{Files, Stat};
-use crate::ignored::{BadLine, Origin};
+use crate::ignored::{self, BadLine, Origin};
 use crate::place::Place;
 use crate::state::{Item, Proof, Stamp, join, split};
 
@@ -115,6 +115,19 @@ pub struct FolderLook<F: Files> {
     pub ignored: Vec<Ignored>,
     /// Lines of its `.mooringignore` that do not count.
     pub bad_lines: Vec<BadLine>,
+}
+
+impl<F: Files> FolderLook<F> {
+    /// The file of rules, if what is ignored here and below may be something else than at the last
+    /// look.
+    pub fn new_rules(&self) -> Option<&Seen> {
+        let file = self
+            .names
+            .iter()
+            .find(|seen| seen.name == ignored::FILE.as_bytes())?;
+        let sides = (file.local_side(), file.remote_side());
+        (sides != (Side::AsAgreed, Side::AsAgreed)).then_some(file)
+    }
 }
 
 /// Looks at every folder of a collection, parents before children, and hands each to `consume`;

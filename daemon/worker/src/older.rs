@@ -6,14 +6,15 @@ use crate::account::Account;
 use crate::carry::Way;
 use crate::change::Change;
 use crate::error::Result;
-use crate::files::Files;
+use crate::files::{Files, Stat};
 use crate::hash::Failed;
 use crate::place::{Place, open_storage};
 use crate::trash;
 
 /// Whether carrying a change over would replace a file with one whose time is earlier than that of
 /// the version that both sides agreed on. Times of one side are compared: another filesystem may
-/// keep coarser ones.
+/// keep coarser ones. A file that was gone there, and is there again with other bytes, mostly comes
+/// from a backup.
 pub fn goes_back(change: &Change, way: Way) -> bool {
     let Some(item) = &change.seen.item else {
         return false;
@@ -22,10 +23,8 @@ pub fn goes_back(change: &Change, way: Way) -> bool {
         Way::Up => (change.seen.local, change.seen.remote, item.local),
         Way::Down => (change.seen.remote, change.seen.local, item.remote),
     };
-    target.is_some()
-        && source
-            .zip(agreed)
-            .is_some_and(|(source, agreed)| source.mtime < agreed.stamp.mtime)
+    let earlier = |source: &Stat| agreed.is_none_or(|agreed| source.mtime < agreed.stamp.mtime);
+    target.is_some() && source.as_ref().is_some_and(earlier)
 }
 
 /// Copies what a change replaces into the trash, and reads the copy back.
@@ -43,15 +42,18 @@ pub fn keep_newer<F: Files>(
     };
     let storage = open_storage(account)?;
     let file = mooring_core::receipt::readable(&place.shown_key(&change.key));
-    tracing::info!(
-        file,
-        "an older version comes: the newer one goes into the trash"
-    );
-    Ok(trash::bury_copy(
+    let kept = trash::bury_copy(
         account,
         place,
         (&storage, way),
         &change.key,
         &expected.bytes,
-    ))
+    );
+    if kept.is_ok() {
+        tracing::info!(
+            file,
+            "an older version comes: the newer one is in the trash"
+        );
+    }
+    Ok(kept)
 }

@@ -5,15 +5,14 @@ use std::collections::HashSet;
 use std::io;
 
 use mooring_core::collection::Collection;
-use mooring_core::sync::Side;
 
 use crate::account::Account;
 use crate::error::{Error, FileTrouble, Result};
 use crate::files::{Files, Kind};
 use crate::ignored::{self, Rules};
-use crate::look::{FolderLook, Odd, Seen, empty_look, look_at, look_at_vanished};
+use crate::look::{FolderLook, Odd, empty_look, look_at, look_at_vanished};
 use crate::place::{Place, path};
-use crate::state::split;
+use crate::state::{Key, split};
 use crate::watch::Folders;
 
 /// Looks at the told folders of a collection, parents before children, and hands each to
@@ -47,7 +46,7 @@ pub fn walk_told<F: Files>(
             }
             account.check_stop()?;
             let (look, below) = look_at(account, place, folder, &rules)?;
-            deep |= has_new_rules(&look);
+            deep |= look.new_rules().is_some();
             if deep {
                 waiting.extend(below.into_iter().rev());
             }
@@ -58,17 +57,6 @@ pub fn walk_told<F: Files>(
         }
     }
     Ok(())
-}
-
-/// Whether what is ignored here and below may be something else than at the last look.
-fn has_new_rules<F: Files>(look: &FolderLook<F>) -> bool {
-    let is_file = |seen: &&Seen| seen.name == ignored::FILE.as_bytes();
-    let as_agreed =
-        |seen: &Seen| (seen.local_side(), seen.remote_side()) == (Side::AsAgreed, Side::AsAgreed);
-    look.names
-        .iter()
-        .find(is_file)
-        .is_some_and(|seen| !as_agreed(seen))
 }
 
 fn vanished<F: Files>(
@@ -87,6 +75,20 @@ fn vanished<F: Files>(
         }
     }
     Ok(())
+}
+
+/// Whether the rules that are there now let a file stay as it is; also when they cannot be read.
+///
+/// # Errors
+/// When a side fails as a whole.
+pub fn is_let_be<F: Files>(account: &Account<F>, place: &Place<F>, key: &Key) -> Result<bool> {
+    let Above::Rules(above) = rules_above(account, place, &key.folder)? else {
+        return Ok(true);
+    };
+    let rules = rules_in(account, place, &key.folder, &above)?;
+    Ok(rules.map_or(true, |rules| {
+        ignored::ignores(&rules, &key.folder, &key.name, false).is_some()
+    }))
 }
 
 /// What the folders above one say about it.

@@ -1,5 +1,5 @@
-//! The trash: what a deletion took away, kept for thirty days in the storage's `.mooring/trash`,
-//! as `DATE/COLLECTION/PATH`. A file deleted there goes from here only once a copy of it lies in
+//! The trash: what a deletion took away, and newer versions that older ones replaced, kept for thirty
+//! days in the storage's `.mooring/trash`, as `DATE/COLLECTION/PATH`. A file deleted there goes from here only once a copy of it lies in
 //! the trash and was read back. The trash knows what bytes were buried (`sums.rs`), and gives back no
 //! others under their name.
 
@@ -54,7 +54,7 @@ fn open_today<F: Files>(account: &Account<F>, storage: &F::Dir, key: &Key) -> io
 /// Something in the trash.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Buried {
-    /// The day it was deleted, `YYYY-MM-DD` in UTC.
+    /// The day it was deleted or replaced, `YYYY-MM-DD` in UTC.
     pub date: String,
     /// Where it was.
     pub key: Key,

@@ -87,7 +87,8 @@ fn what_becomes_ignored_stays_on_both_sides_and_is_let_go() {
     let state = &stage.account().state;
     assert!(state.item(&photo("", "a.raw")).unwrap().is_none());
     assert!(state.item(&photo("cache", "x.jpg")).unwrap().is_none());
-    assert!(!state.knows_folder(Collection::Photos, b"cache").unwrap());
+    let folder = state.folder(Collection::Photos, b"cache").unwrap();
+    assert_eq!(folder, None);
     // Neither a deletion nor an edit is carried over from here on.
     stage.twin.remove(format!("{PHOTOS}/a.raw")).unwrap();
     write(&stage, PHOTOS, "cache/x.jpg", "edited");
@@ -241,4 +242,62 @@ fn every_point_of_death_while_names_become_ignored() {
             );
         }
     }
+}
+
+/// Somebody writes down what is to stay on each device, and takes it out of the storage: what is
+/// here stays, although the rules come with the very sync that sees it gone.
+#[test]
+fn rules_that_come_with_deletions_count_for_them() {
+    let stage = signed_in();
+    for name in ["a.raw", "a.jpg", "trip/b.raw", "trip/b.jpg", "cache/c.jpg"] {
+        write(&stage, PHOTOS, name, &format!("content of {name}"));
+    }
+    sync_now(&stage).unwrap();
+    write(&stage, STORED, FILE, "*.raw\n/cache\n");
+    for name in [
+        "a.raw",
+        "a.jpg",
+        "trip/b.raw",
+        "trip/b.jpg",
+        "cache/c.jpg",
+        "cache",
+    ] {
+        stage.twin.remove(format!("{STORED}/{name}")).unwrap();
+    }
+    stage.twin.settle();
+    for _ in 0..2 {
+        sync_now(&stage).unwrap();
+        let left: Vec<_> = stage.contents(PHOTOS).into_keys().collect();
+        let names = [".mooringignore", "a.raw", "cache/c.jpg", "trip/b.raw"];
+        assert_eq!(left, names.map(Path::new));
+        assert!(!stored(&stage, "a.raw") && !stored(&stage, "cache"));
+    }
+}
+
+/// Rules that cannot come keep every deletion below them waiting, and no others.
+#[test]
+fn deletions_wait_for_rules_that_do_not_come() {
+    let stage = signed_in();
+    for name in ["trip/a.raw", "other/b.jpg", "trip/.mooringignore"] {
+        write(&stage, PHOTOS, name, &format!("# content of {name}"));
+    }
+    sync_now(&stage).unwrap();
+    write(&stage, STORED, "trip/.mooringignore", "*.raw\n");
+    for name in ["trip/a.raw", "other/b.jpg"] {
+        stage.twin.remove(format!("{STORED}/{name}")).unwrap();
+    }
+    stage.twin.settle();
+    // Somebody has the file of rules open here, so that it cannot be replaced.
+    let rules = format!("{PHOTOS}/trip/{FILE}");
+    stage.twin.open_writer(&rules).unwrap();
+    sync_now(&stage).unwrap();
+    assert!(stage.twin.exists(format!("{PHOTOS}/trip/a.raw")));
+    assert!(!stage.twin.exists(format!("{PHOTOS}/other/b.jpg")));
+    stage.twin.close_writers(&rules).unwrap();
+    sync_now(&stage).unwrap();
+    assert!(stage.twin.exists(format!("{PHOTOS}/trip/a.raw")));
+    assert_eq!(
+        stage.contents(PHOTOS)[Path::new("trip/.mooringignore")],
+        b"*.raw\n"
+    );
 }

@@ -30,12 +30,13 @@ fn sync(stage: &Stage) -> Result<u64> {
     signin::sync_now(&stage.account(), true).map(|ledger| ledger.waiting.total)
 }
 
-/// What the trash holds, contents only.
+/// What the trash holds, contents only. None of it has the name of a file that was deleted.
 fn trashed(stage: &Stage) -> BTreeSet<Vec<u8>> {
     let day = |buried: trash::Buried| {
         let folder = buried.key.collection.folder();
         let root = format!("{STORAGE}/.mooring/trash/{}/{folder}", buried.date);
         let path = String::from_utf8(buried.key.path()).unwrap();
+        assert!(path.contains(" (conflict laptop "), "{path}");
         stage.twin.read(Path::new(&root).join(path)).unwrap()
     };
     let buried = trash::list(&stage.account()).unwrap();
@@ -64,6 +65,30 @@ fn the_newer_version_lies_in_the_trash() {
         assert_eq!(trashed(&stage).len(), 1, "set back: {back}");
         assert_eq!(stage.contents(PHOTOS), stage.contents(STORED));
     }
+}
+
+/// A folder that was lost and asked about, and is there again as a backup has it.
+#[test]
+fn what_a_backup_brings_after_a_loss_replaces_nothing_unseen() {
+    let names: Vec<String> = (0..30).map(|n| format!("{n:02}.jpg")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let stage = Stage::in_step(&names);
+    for name in &names {
+        stage.twin.remove(Path::new(PHOTOS).join(name)).unwrap();
+    }
+    stage.twin.settle();
+    let lost = signin::sync_now(&stage.account(), true).unwrap();
+    assert_eq!(lost.held_here, 30);
+    for name in &names {
+        set_back(&stage, PHOTOS, name, &format!("{name} as it was"));
+    }
+    assert_eq!(sync(&stage).unwrap(), 0);
+    assert_eq!(stage.contents(STORED), stage.contents(PHOTOS));
+    let kept: BTreeSet<_> = names
+        .iter()
+        .map(|name| format!("content of {name}").into_bytes())
+        .collect();
+    assert_eq!(trashed(&stage), kept);
 }
 
 #[test]

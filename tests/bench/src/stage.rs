@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 
 const PASSWORD: &str = "correct horse battery staple";
 /// How long signing in may take in all; with fewer accounts than wanted, both have fewer.
-const SIGN_INS: Duration = Duration::from_secs(60);
+const SIGN_INS: Duration = Duration::from_secs(300);
 /// Sign-ins that are asked for at the same time.
 const AT_ONCE: usize = 8;
 

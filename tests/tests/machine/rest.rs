@@ -54,7 +54,11 @@ async fn rested(machine: &Machine) {
 
 /// How often a worker took up a watch, looked at everything, and only at what changed, so far.
 fn looks(machine: &Machine) -> [usize; 3] {
-    let journal = machine.journal(WORKER);
+    looks_of(machine, WORKER)
+}
+
+fn looks_of(machine: &Machine, worker: &str) -> [usize; 3] {
+    let journal = machine.journal(worker);
     let all = [
         "the watch is taken up",
         "looks at everything",
@@ -147,4 +151,48 @@ async fn what_changes_while_the_daemon_is_down_is_heard_by_the_watch_that_system
     let [taken, everything, _] = looks(&machine);
     assert_eq!(taken, before[0]);
     assert!(everything > before[1]);
+}
+
+/// The watches of two people wait side by side, and after a restart each finds its own worker.
+#[tokio::test]
+async fn two_people_s_watches_are_kept_apart() {
+    const BOBS: &str = "mooring-worker@1001.service";
+    let machine = at_rest().await;
+    let write = |content: &str| {
+        let script = format!("echo -n {content} >Accounts/bob/Documents/note");
+        machine.run_as("bob", &["sh", "-c", &script]);
+    };
+    let has = |who: &str, name: &str, content: &str| {
+        let file = machine.path(&format!("/home/{who}/Storage/Documents/{name}"));
+        fs::read(file).is_ok_and(|found| found == content.as_bytes())
+    };
+    machine.run_as("bob", &["mkdir", "-p", "Storage"]);
+    let words = ["sign-in", "local", "--identity", "bob", "--storage"];
+    let words = [&words[..], &["/home/bob/Storage", "--yes"], &BACK].concat();
+    let told = machine.ctl("bob", &words).password(PASSWORD).run().await;
+    expect(&machine, told);
+    write("first");
+    until("bob's copy", || has("bob", "note", "first")).await;
+    let both_rest = || {
+        let rests = |unit| machine.property(unit, "ActiveState") == "inactive";
+        rests(WORKER) && rests(BOBS) && kept(&machine) == "4"
+    };
+    until("both to rest", both_rest).await;
+
+    let before = [WORKER, BOBS].map(|worker| looks_of(&machine, worker));
+    machine.run(&["systemctl", "restart", DAEMON]);
+    assert_eq!(kept(&machine), "4");
+    write("second");
+    fs::write(machine.path(HERE), "second").unwrap();
+    until("both copies", || {
+        has("bob", "note", "second") && has("ann", "files/7/7", "second")
+    })
+    .await;
+    until("both to rest again", both_rest).await;
+    for (worker, before) in [WORKER, BOBS].into_iter().zip(before) {
+        let [taken, everything, changed] = looks_of(&machine, worker);
+        let journal = || machine.journal(worker);
+        assert!(taken > before[0] && changed > before[2], "{}", journal());
+        assert_eq!(everything, before[1], "{}", journal());
+    }
 }

@@ -70,16 +70,15 @@ async fn an_old_password_that_comes_back_with_the_storage_is_replaced() {
     std::fs::write(&record, old).unwrap();
 
     let _ = sync(&world).await.expect_code(0);
-    let status = world.ctl(&["status"]).run().await.expect_code(0);
-    let told = status.stdout.replace("\n", " ");
+    let doctor = world.ctl(&["doctor", "--json"]).run().await;
+    let told = doctor.stdout;
     assert!(told.contains("an old password had been put back"), "{told}");
     assert!(told.contains("mooringctl password change"), "{told}");
     let _ = change(&world, FIRST, PASSWORD).await.expect_code(4);
     let _ = change(&world, NEW, PASSWORD).await.expect_code(0);
 
-    let _ = sync(&world).await.expect_code(0);
-    let status = world.ctl(&["status"]).run().await.expect_code(0);
-    assert!(!status.stdout.contains("old password"), "{}", status.stdout);
+    let doctor = world.ctl(&["doctor", "--json"]).run().await;
+    assert!(!doctor.stdout.contains("old password"), "{}", doctor.stdout);
     let leave = |password| world.ctl(&["sign-out", ALICE, "--yes"]).password(password);
     let _ = leave(NEW).run().await.expect_code(4);
     let _ = leave(PASSWORD).run().await.expect_code(0);

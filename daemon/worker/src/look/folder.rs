@@ -111,7 +111,8 @@ pub(crate) fn look_at<F: Files>(
         Err(e) => return Err(Error::io("read", path(&shown_rules(place, &look.path)), e)),
     };
     let items = account.state.items(place.collection, &look.path)?;
-    let below = sort_out(&mut look, listed, items, &rules);
+    let stable = [place.here.known_good, place.there.known_good];
+    let below = sort_out(&mut look, listed, items, stable, &rules);
     let below = below.into_iter().map(|folder| (folder, rules.clone()));
     Ok((look, below.collect()))
 }
@@ -210,6 +211,7 @@ fn sort_out<F: Files>(
     look: &mut FolderLook<F>,
     listed: Listed,
     items: Vec<Item>,
+    stable: [bool; 2],
     rules: &Rules,
 ) -> Vec<Vec<u8>> {
     let mut below = Vec::new();
@@ -256,7 +258,8 @@ fn sort_out<F: Files>(
                 below.push(join(&look.path, &name));
             }
             (Some(Kind::File) | None, Some(Kind::File) | None) => {
-                let item = item.filter(|item| !item.came_back(local.as_ref(), remote.as_ref()));
+                let item =
+                    item.filter(|item| !item.came_back(local.as_ref(), remote.as_ref(), stable));
                 look.names.push(Seen {
                     name,
                     local,

@@ -94,16 +94,14 @@ pub fn restore<F: Files>(
     };
     let done = restoring.run();
     let swept = restoring.sweep();
-    done.and(swept)?;
     let Restoring {
         mut report,
         problems,
         targets,
         ..
     } = restoring;
-    if let Some(to) = to {
-        remove_waiting(account, to, &targets)?;
-    }
+    let tidy = to.map_or(Ok(()), |to| remove_waiting(account, to, &targets));
+    done.and(swept).and(tidy)?;
     report.problems = problems.some;
     report.problems_total = problems.total;
     Ok(report)

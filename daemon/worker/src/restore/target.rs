@@ -115,9 +115,19 @@ pub(super) fn remove_waiting<F: Files>(
     }
     for target in targets.iter().filter(|target| target.made) {
         if files.list(&target.dir).map_err(fail)?.is_empty() {
-            let name = target.collection.folder().as_ref();
-            files.remove_dir(&dir, name).map_err(fail)?;
+            match files.remove_dir(&dir, target.collection.folder().as_ref()) {
+                // Somebody was faster.
+                Err(e) if is_no_matter(&e) => {}
+                result => result.map_err(fail)?,
+            }
         }
     }
     files.sync_dir(&dir).map_err(fail)
+}
+
+fn is_no_matter(e: &io::Error) -> bool {
+    matches!(
+        e.kind(),
+        io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::NotFound
+    )
 }

@@ -43,14 +43,6 @@ impl State {
         })
     }
 
-    /// Whether both sides once had this folder.
-    pub fn knows_folder(&self, collection: Collection, path: &[u8]) -> Result<bool> {
-        self.read(|c| {
-            c.prepare_cached("SELECT 1 FROM folder WHERE collection = ?1 AND path = ?2")?
-                .exists(params![collection as i64, path])
-        })
-    }
-
     /// A folder that both sides once had.
     pub fn folder(&self, collection: Collection, path: &[u8]) -> Result<Option<Folder>> {
         self.read(|c| {

@@ -99,24 +99,35 @@ pub struct Item {
     pub gone: bool,
     /// It was deleted on one side, and that waits for a person's answer.
     pub held: bool,
-    /// It was deleted on one side, and that is being carried over: from here on only the very file
-    /// that was to go is that file. Another one with its bytes was brought back by somebody.
+    /// It was deleted on one side, and just now that is being carried over. Found so by a later
+    /// process, it tells that a death came between: then only the very file that was to go is that
+    /// file, and another one with its bytes was brought back by somebody.
     pub burying: bool,
 }
 
 impl Item {
-    /// Whether its deletion was begun, and what one side has now was brought back since.
-    pub fn came_back(&self, local: Option<&Stat>, remote: Option<&Stat>) -> bool {
-        let (there, known) = match (local, remote) {
-            (Some(there), None) => (there, self.local),
-            (None, Some(there)) => (there, self.remote),
+    /// Whether its deletion was begun by a process that died in it, and what one side has now was
+    /// brought back since. `stable` says on which sides, this device's first, an inode is the same
+    /// at each mount; elsewhere the size and time have to do.
+    pub fn came_back(
+        &self,
+        local: Option<&Stat>,
+        remote: Option<&Stat>,
+        stable: [bool; 2],
+    ) -> bool {
+        let (there, known, stable) = match (local, remote) {
+            (Some(there), None) => (there, self.local, stable[0]),
+            (None, Some(there)) => (there, self.remote, stable[1]),
             _ => return false,
         };
         let there = Stamp::from(there);
-        // A power loss may take the change time back to an earlier one, and never further.
-        let is_it = |known: Stamp| {
-            let ctime = there.ctime.min(known.ctime);
-            Stamp { ctime, ..known } == there
+        let is_it = |known: Stamp| match stable {
+            // A power loss may take the change time back to an earlier one, and never further.
+            true => {
+                let ctime = there.ctime.min(known.ctime);
+                Stamp { ctime, ..known } == there
+            }
+            false => (known.size, known.mtime) == (there.size, there.mtime),
         };
         self.burying && !known.is_some_and(|proof| is_it(proof.stamp))
     }

@@ -12,9 +12,9 @@ mod repair;
 mod schema;
 mod tally;
 
-use std::fs::File;
+use std::fs::{File, Permissions};
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -87,7 +87,8 @@ impl State {
             .create(true)
             .mode(0o600)
             .open(&path);
-        made.map_err(|e| Error::io("open", &path, e))?;
+        let private = made.and_then(|file| file.set_permissions(Permissions::from_mode(0o600)));
+        private.map_err(|e| Error::io("open", &path, e))?;
         let connection = Connection::open(&path);
         let connection = connection.map_err(|source| damaged(Some(home), source))?;
         Self::with_connection(connection, Some(home.to_owned()), None)

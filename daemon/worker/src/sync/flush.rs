@@ -208,11 +208,12 @@ impl<F: Files> Run<'_, F> {
 impl<F: Files> Run<'_, F> {
     /// Carries a version over; where it is older than the one it replaces, once that one is kept.
     fn carry_over(&mut self, change: &Change, way: Way, work: &mut Work) -> Result<()> {
-        let kept = !older::goes_back(change, way)
-            || self.is_kept(
-                change,
-                older::keep_newer(self.account, self.place, change, way)?,
-            )?;
+        let kept = if older::goes_back(change, way) {
+            let kept = older::keep_newer(self.account, self.place, change, way)?;
+            self.is_kept((change, way), kept)?
+        } else {
+            true
+        };
         if kept {
             work.add(change.load(way));
         }
@@ -221,14 +222,19 @@ impl<F: Files> Run<'_, F> {
 
     /// Uploads the good bytes over rotten ones, once those are kept.
     fn heal(&mut self, change: &Change, work: &mut Work) -> Result<()> {
-        if self.is_kept(change, rot::keep_rot(self.account, self.place, change)?)? {
+        let kept = rot::keep_rot(self.account, self.place, change)?;
+        if self.is_kept((change, Way::Up), kept)? {
             work.ups.push(change.load(Way::Up));
         }
         Ok(())
     }
 
     /// Whether what is about to be replaced lies in the trash; if not, that is told, and it waits.
-    fn is_kept(&mut self, change: &Change, kept: std::result::Result<(), Failed>) -> Result<bool> {
+    fn is_kept(
+        &mut self,
+        (change, way): (&Change, Way),
+        kept: std::result::Result<(), Failed>,
+    ) -> Result<bool> {
         match kept {
             Ok(()) => Ok(true),
             Err(Failed::One(why)) => {
@@ -237,7 +243,8 @@ impl<F: Files> Run<'_, F> {
             }
             Err(Failed::Stopped) => Err(Error::Cancelled),
             Err(Failed::All(e)) => {
-                let shown = self.place.remote_path.join(path(&change.key.path()));
+                let End { shown, .. } = self.place.end(way);
+                let shown = shown.join(path(&change.key.path()));
                 Err(Error::io("keep the version before of", &shown, e))
             }
         }

@@ -16,7 +16,7 @@ use mooring_core::sync::{Op, Phase, is_conflict_copy};
 use crate::account::Account;
 use crate::carry::{Load, Way};
 use crate::change::Change;
-use crate::delete::{Answer, Deletions};
+use crate::delete::{Answer, Deletion, Deletions};
 use crate::error::{Error, Result};
 use crate::files::Files;
 use crate::large;
@@ -26,7 +26,7 @@ use crate::partial;
 use crate::place::{self, Place};
 use crate::rot;
 use crate::staging;
-use crate::state::{Epoch, Folder, Item, Key};
+use crate::state::{Epoch, Folder, Item, Key, Stamp};
 use crate::trouble::Ledger;
 use crate::watch::Folders;
 
@@ -41,6 +41,17 @@ pub(crate) use flush::Work;
 const BATCH_FILES: usize = 16 * 1024;
 /// Bytes in a batch, about; a larger file is a batch of its own.
 const BATCH_BYTES: u64 = 1024 * 1024 * 1024;
+
+/// What a sync is asked to do.
+#[derive(Clone, Copy)]
+struct Order<'a> {
+    collections: &'a [Collection],
+    phase: Phase,
+    /// What a person said about held deletions.
+    answer: Option<Answer>,
+    /// The folders to look at, if not all are.
+    told: Option<&'a BTreeMap<Collection, Folders>>,
+}
 
 /// Brings every collection of a list in step.
 ///
@@ -67,7 +78,13 @@ pub fn sync_with<F: Files>(
     answer: Option<Answer>,
 ) -> Result<(Ledger, Looked)> {
     let mut looked = Looked::default();
-    let ledger = sync_in(account, collections, phase, answer, None, &mut looked)?;
+    let order = Order {
+        collections,
+        phase,
+        answer,
+        told: None,
+    };
+    let ledger = sync_in(account, order, &mut looked)?;
     Ok((ledger, looked))
 }
 
@@ -82,31 +99,27 @@ pub fn sync_told<F: Files>(
     looked: &mut Looked,
 ) -> Result<Ledger> {
     let collections: Vec<_> = told.keys().copied().collect();
-    sync_in(
-        account,
-        &collections,
-        Phase::Active,
-        None,
-        Some(told),
-        looked,
-    )
+    let order = Order {
+        collections: &collections,
+        phase: Phase::Active,
+        answer: None,
+        told: Some(told),
+    };
+    sync_in(account, order, looked)
 }
 
 fn sync_in<F: Files>(
     account: &Account<F>,
-    collections: &[Collection],
-    phase: Phase,
-    answer: Option<Answer>,
-    told: Option<&BTreeMap<Collection, Folders>>,
+    order: Order<'_>,
     looked: &mut Looked,
 ) -> Result<Ledger> {
     let epoch = account.state.epoch()?;
-    if phase != Phase::Leaving && epoch >= Epoch::Leaving {
+    if order.phase != Phase::Leaving && epoch >= Epoch::Leaving {
         return Err(Error::Refused(
             "the account is signing out: nothing is downloaded".to_owned(),
         ));
     }
-    let done = sync_all(account, collections, phase, answer, told, looked);
+    let done = sync_all(account, order, looked);
     done.inspect_err(|e| {
         // Where it was the storage that failed, what is here can be counted all the same.
         if matches!(
@@ -120,23 +133,20 @@ fn sync_in<F: Files>(
 
 fn sync_all<F: Files>(
     account: &Account<F>,
-    collections: &[Collection],
-    phase: Phase,
-    answer: Option<Answer>,
-    told: Option<&BTreeMap<Collection, Folders>>,
+    order: Order<'_>,
     looked: &mut Looked,
 ) -> Result<Ledger> {
     let mut ledger = Ledger::default();
     // Every side is opened before anything is done: all of the storage is there, or nothing moves.
-    let places = collections
+    let places = order
+        .collections
         .iter()
         .map(|collection| place::open(account, *collection))
         .collect::<Result<Vec<_>>>()?;
     for place in &places {
         let waiting = ledger.waiting.total;
         let held = ledger.held_here + ledger.held_there.total;
-        let told = told.and_then(|told| told.get(&place.collection));
-        sync_place(account, place, phase, answer, told, &mut ledger, looked)?;
+        sync_place(account, place, order, &mut ledger, looked)?;
         let unsynced = ledger.waiting.total - waiting;
         let held = ledger.held_here + ledger.held_there.total - held;
         let [copies, skipped] = looked.numbers(place.collection);
@@ -219,6 +229,10 @@ struct Run<'a, F: Files> {
     /// Files that come back, because that was the answer.
     answered: Vec<Load>,
     deletions: Deletions,
+    /// Files of rules that the storage has and that do not count here until they come.
+    rules_to_come: Vec<(Key, Stamp)>,
+    /// Deletions that they may be about.
+    deferred: Vec<Deletion>,
     /// Folders that both sides had, and the side that still has them.
     gone_folders: Vec<(Vec<u8>, Way)>,
     seen_folders: HashSet<Vec<u8>>,
@@ -233,18 +247,17 @@ struct Run<'a, F: Files> {
 fn sync_place<F: Files>(
     account: &Account<F>,
     place: &Place<F>,
-    phase: Phase,
-    answer: Option<Answer>,
-    told: Option<&Folders>,
+    order: Order<'_>,
     ledger: &mut Ledger,
     looked: &mut Looked,
 ) -> Result<()> {
+    let told = order.told.and_then(|told| told.get(&place.collection));
     staging::tidy(account, place)?;
-    let deletions = Deletions::new(account, ledger.deleted)?;
+    let deletions = Deletions::new(account)?;
     let mut run = Run {
         account,
         place,
-        phase,
+        phase: order.phase,
         removing: account.state.epoch()? == Epoch::Removing,
         adopting: account.state.epoch()? == Epoch::New
             && account
@@ -257,9 +270,11 @@ fn sync_place<F: Files>(
         folders: Vec::new(),
         unsynced_folders: BTreeSet::new(),
         noted: Vec::new(),
-        answer,
+        answer: order.answer,
         answered: Vec::new(),
         deletions,
+        rules_to_come: Vec::new(),
+        deferred: Vec::new(),
         gone_folders: Vec::new(),
         seen_folders: HashSet::new(),
         ignored: Passed::default(),
@@ -277,6 +292,7 @@ fn sync_place<F: Files>(
     run.flush()?;
     run.carry_moves()?;
     run.flush()?;
+    run.take_deferred()?;
     run.let_go_of_ignored_folders()?;
     run.end()
 }
@@ -296,6 +312,7 @@ impl<F: Files> Run<'_, F> {
 
     fn take_look(&mut self, look: FolderLook<F>) -> Result<()> {
         self.match_folder(&look)?;
+        self.look_for_rules(&look);
         self.pass_over(&look.path, look.ignored, look.bad_lines)?;
         for (name, odd) in look.odd {
             match odd {

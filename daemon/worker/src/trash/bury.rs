@@ -10,7 +10,7 @@ use mooring_core::sync::{Hash, conflict_name};
 use super::{Today, open_today, sums};
 use crate::account::Account;
 use crate::carry::Way;
-use crate::conflict::MANY_DIGITS;
+use crate::conflict::{DIGITS, MANY_DIGITS};
 use crate::durable;
 use crate::error::FileTrouble;
 use crate::files::{Files, Kind, Lease};
@@ -24,6 +24,16 @@ use crate::state::{Item, Key, Stamp};
 const TRIES: u32 = 10_000;
 /// Under how many of them the copy of an earlier try is looked for.
 const FIRST_NAMES: usize = 2;
+/// Why a file is put into the trash.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Why {
+    /// It was deleted on the other side.
+    Deleted,
+    /// Another version takes its place.
+    Replaced,
+}
+use Why::{Deleted, Replaced};
+
 /// Why a file stays when none of them is free.
 const FULL: &str = "the trash has no room for another file of this name today, and so it stays";
 
@@ -51,11 +61,16 @@ pub fn bury_remote<F: Files>(
     if before.kind != Kind::File || !known {
         return Err(Failed::one("changed in the storage, and so it stays there"));
     }
-    let today = open_today(account, storage, key)?;
+    let today = open_today(account, storage, key).map_err(wait_for_room)?;
     let trash = &today.folder;
-    let buried = first_free(account, place, &today, key, &item.agreed.remote, |to| {
-        files.rename_new(&dir, name, trash, os(to))
-    })?;
+    let buried = first_free(
+        account,
+        place,
+        &today,
+        (key, Deleted),
+        &item.agreed.remote,
+        |to| files.rename_new(&dir, name, trash, os(to)),
+    )?;
     let moved = files.stat(trash, os(&buried.name)).map_err(Failed::All)?;
     if (moved.ino, moved.size, moved.mtime) != (before.ino, before.size, before.mtime) {
         staging::restore_one(account, (trash, os(&buried.name)), &place.remote, key)
@@ -67,7 +82,8 @@ pub fn bury_remote<F: Files>(
     files.sync_dir(&dir).map_err(Failed::All)
 }
 
-/// Copies what lies where a way leads to, which has these bytes, into the trash.
+/// Copies what lies where a way leads to, which has these bytes and is about to be replaced, into
+/// the trash. There it has a conflict copy's name: its own would say that it was deleted.
 ///
 /// # Errors
 /// [`Failed::One`] when its bytes are others by now, or there is no room for a copy.
@@ -80,8 +96,8 @@ pub fn bury_copy<F: Files>(
 ) -> Result<(), Failed> {
     let root = place.end(way).root;
     let dir = account.files.open_dir(root, path(&key.folder))?;
-    let today = open_today(account, storage, key)?;
-    copy_into(account, place, (&dir, &today), key, hash).map(drop)
+    let today = open_today(account, storage, key).map_err(wait_for_room)?;
+    copy_into(account, place, (&dir, &today), (key, Replaced), hash).map(drop)
 }
 
 /// Takes a file that was deleted in the storage off this device, once a copy of it lies in the
@@ -111,10 +127,17 @@ pub fn bury_local<F: Files>(
             files.release(&file);
         }
     }
-    let today = open_today(account, storage, key)?;
-    let reading = copy_into(account, place, (&dir, &today), key, &item.agreed.local)?;
+    let today = open_today(account, storage, key).map_err(wait_for_room)?;
+    let reading = copy_into(
+        account,
+        place,
+        (&dir, &today),
+        (key, Deleted),
+        &item.agreed.local,
+    )?;
     let known = Item {
         local: Some(reading.proof),
+        mode: reading.stat.mode,
         ..item.clone()
     };
     match take_out(account, place, key, &known, &dir, |_, _| Ok(None)).map_err(Failed::All)? {
@@ -132,13 +155,13 @@ fn copy_into<F: Files>(
     account: &Account<F>,
     place: &Place<F>,
     (dir, today): (&F::Dir, &Today<F>),
-    key: &Key,
+    (key, why): (&Key, Why),
     hash: &Hash,
 ) -> Result<hash::Reading, Failed> {
     let files = &account.files;
     let trash = &today.folder;
     let from = (dir, os(&key.name));
-    for name in names(account, key, hash).take(FIRST_NAMES) {
+    for name in names(account, key, why, hash).take(FIRST_NAMES) {
         let stored = Source::Storage { sync: true };
         let there = Key {
             name,
@@ -157,13 +180,13 @@ fn copy_into<F: Files>(
     let waiting = OsString::from(format!("new-{}-trash", account.spec.id));
     durable::remove_if_there(files, &place.uploads, &waiting).map_err(Failed::All)?;
     let copied = hash::copy(files, from, (&place.uploads, &waiting), true, &account.stop);
-    let (reading, _) = copied.map_err(wait_for_room)?;
+    let (reading, _) = copied.map_err(or_wait)?;
     let stored = Source::Storage { sync: false };
     let back = hash::hash(files, &place.uploads, &waiting, stored, &account.stop);
     let named = agreed(reading, hash)
         .and_then(|_| agreed(back?, hash))
         .and_then(|_| {
-            first_free(account, place, today, key, hash, |to| {
+            first_free(account, place, today, (key, why), hash, |to| {
                 files.rename_new(&place.uploads, &waiting, trash, os(to))
             })
         });
@@ -186,11 +209,16 @@ fn agreed(reading: hash::Reading, hash: &Hash) -> Result<hash::Reading, Failed> 
 }
 
 /// A storage that is full is no reason to end a sync: the deletion waits.
-fn wait_for_room(failed: Failed) -> Failed {
+fn wait_for_room(e: io::Error) -> Failed {
+    match is_full(&e) {
+        true => Failed::one("the storage has no room to keep it in the trash, and so it stays"),
+        false => Failed::from(e),
+    }
+}
+
+fn or_wait(failed: Failed) -> Failed {
     match failed {
-        Failed::All(e) if is_full(&e) => {
-            Failed::one("the storage has no room to keep it in the trash, and so it stays")
-        }
+        Failed::All(e) => wait_for_room(e),
         failed => failed,
     }
 }
@@ -220,17 +248,16 @@ fn is_noted<F: Files>(
     }
 }
 
-/// Gives a file the first name in today's trash that is free: its own, one with its hash, one
-/// with a number as well. Answers where it lies.
+/// Gives a file the first name in today's trash that is free. Answers where it lies.
 fn first_free<F: Files>(
     account: &Account<F>,
     place: &Place<F>,
     today: &Today<F>,
-    key: &Key,
+    (key, why): (&Key, Why),
     hash: &Hash,
     mut give: impl FnMut(&[u8]) -> io::Result<()>,
 ) -> Result<Key, Failed> {
-    for name in names(account, key, hash) {
+    for name in names(account, key, why, hash) {
         let to = Key {
             name,
             ..key.clone()
@@ -248,23 +275,27 @@ fn first_free<F: Files>(
         }
         match give(&to.name) {
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
-            result => return result.map(|()| to).map_err(Failed::from),
+            result => return result.map(|()| to).map_err(wait_for_room),
         }
     }
     Err(Failed::one(FULL))
 }
 
-/// The names that a file may get in today's trash: its own, one with its hash, and such with a
-/// number.
-fn names<F: Files>(account: &Account<F>, key: &Key, hash: &Hash) -> impl Iterator<Item = Vec<u8>> {
+/// The names that a file may get in today's trash: its own if it was deleted, one with its hash, and
+/// such with a number.
+fn names<F: Files>(
+    account: &Account<F>,
+    key: &Key,
+    why: Why,
+    hash: &Hash,
+) -> impl Iterator<Item = Vec<u8>> {
     let date = date(account.files.now());
-    (0..TRIES).map(move |nr| {
-        let device = &account.spec.device;
-        let named = |device: &str| conflict_name(&key.name, device, &date, hash, MANY_DIGITS);
-        match nr {
-            0 => key.name.clone(),
-            1 => named(device),
-            nr => named(&format!("{nr}-{device}")),
-        }
+    let device = &account.spec.device;
+    let named = move |device: &str, digits| conflict_name(&key.name, device, &date, hash, digits);
+    (0..TRIES).map(move |nr| match nr {
+        0 if why == Deleted => key.name.clone(),
+        0 => named(device, DIGITS),
+        1 => named(device, MANY_DIGITS),
+        nr => named(&format!("{nr}-{device}"), MANY_DIGITS),
     })
 }

@@ -2,7 +2,8 @@
 //! take all at once. A day's folder goes when this device has looked at it on thirty days and
 //! found it as it was, whatever its name says; a look that comes with a jump of the clock counts
 //! as one, and a date on which it looked before counts no more, however often the clock comes back
-//! to it. Files that came or changed since the last look begin anew, and are never part of what
+//! to it (one that is without battery and network begins at the same date at each start: there the
+//! trash is kept for ever). Files that came or changed since the last look begin anew, and are never part of what
 //! goes. So the trash is kept for longer where a device is rarely on, and never for less.
 
 use std::collections::BTreeMap;

@@ -39,7 +39,7 @@ pub struct DiskOptions {
     pub read_only: bool,
     /// Every operation fails (EIO), as after somebody pulled the plug.
     pub unplugged: bool,
-    /// Bytes of file content that fit; `None` for no limit.
+    /// Bytes of file content that fit; `None` for no limit. Once they are used, no folder fits.
     pub capacity: Option<u64>,
 }
 
@@ -219,6 +219,14 @@ impl Disk {
         now: i64,
     ) -> io::Result<Id> {
         self.vacant(dir, name)?;
+        // A full disk has no block for a new folder either.
+        let full = self
+            .options
+            .capacity
+            .is_some_and(|most| self.used() >= most);
+        if full && matches!(inode.content, Content::Dir(_)) {
+            return Err(Errno::ENOSPC.into());
+        }
         let id = self.next;
         self.next += 1;
         inode.ino = self.free.pop_first().unwrap_or(id);
