@@ -139,6 +139,7 @@ impl Command {
             Self::SignIn(args) => args.password_fd,
             Self::Reauthenticate(args) => args.password_fd,
             Self::Password(new_password::NewPassword::Change(args)) => args.password_fd,
+            Self::Jobs(args) => args.password_fd(),
             Self::SignOut(args) if !args.dry_run => args.password_fd,
             _ => None,
         }

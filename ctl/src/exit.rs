@@ -167,9 +167,14 @@ impl From<Error> for Failure {
                 "The daemon's log has more: `journalctl -u mooringd`, with --user in a session.",
             ),
         };
-        Self::new(exit, text::full(error.message()))
-            .kind(error.kind())
-            .hint(hint)
+        let message = text::full(error.message());
+        // A sentence that names the command to run needs no other advice.
+        let hint = if message.contains("`mooringctl") {
+            ""
+        } else {
+            hint
+        };
+        Self::new(exit, message).kind(error.kind()).hint(hint)
     }
 }
 

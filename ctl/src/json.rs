@@ -288,6 +288,7 @@ pub fn decision(d: &PolicyDecision) -> Value {
         "data": d.data,
         "denials": denials,
         "explanation": d.explanation,
+        "known": d.known,
         "enforced": d.enforced,
     })
 }

@@ -206,7 +206,7 @@ async fn dispatch(
         Some(Command::Report(args)) => terminal.patient(commands::report::run(context, args)).await,
         Some(Command::Receipts(args)) => terminal.patient(receipts::run(context, args)).await,
         Some(Command::Devices(args)) => commands::devices::run(context, args).await,
-        Some(Command::Jobs(args)) => jobs::run(context, args).await,
+        Some(Command::Jobs(args)) => jobs::run(context, args, password).await,
         Some(Command::Inhibit(args)) => return inhibit::run(context, args).await.map(Done::As),
         Some(Command::Status(args)) if args.watch => {
             return monitor::watch(context).await.map(Done::As);

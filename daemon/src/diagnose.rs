@@ -88,14 +88,21 @@ impl Broker {
     /// What is the broker's own.
     async fn own(&self) -> Vec<Diagnosis> {
         let in_force = self.rules.in_force();
+        let device = self.rules.device();
         let mut found = vec![configuration(
             &in_force.settings,
-            self.rules.device().settings_on_disk(),
+            device.settings_were_read(),
+            device.settings_on_disk(),
         )];
         let standing = &in_force.standing;
         found.push(match (standing.state(), standing.problems().first()) {
             (policy::State::None, _) => ok("policy", "there is no policy"),
-            (policy::State::InForce, _) => ok("policy", "the policy is in force"),
+            (policy::State::InForce, None) => ok("policy", "the policy is in force"),
+            (policy::State::InForce, Some(problem)) => bad(
+                "policy",
+                &format!("the policy is in force, and contradicts itself: {problem}"),
+                "the others, if any: mooringctl policy show",
+            ),
             (policy::State::Expired, problem) => {
                 let said = problem.map_or("the bundle expired".to_owned(), ToString::to_string);
                 warning(
@@ -209,8 +216,16 @@ fn needs_attention(area: &str, account: &Account) -> Option<Diagnosis> {
 }
 
 /// How the settings in force stand to what their files say by now.
-fn configuration(in_force: &Settings, on_disk: Result<Settings, Vec<Problem>>) -> Diagnosis {
+fn configuration(
+    in_force: &Settings,
+    were_read: bool,
+    on_disk: Result<Settings, Vec<Problem>>,
+) -> Diagnosis {
     let area = "configuration";
+    let instead = match were_read {
+        true => "the settings before stay in force",
+        false => "until it is corrected, what holds without any settings is in force",
+    };
     match on_disk.as_ref().map_err(|problems| problems.first()) {
         Ok(settings) if settings == in_force => ok(area, "the configuration is right"),
         Ok(_) => warning(
@@ -221,7 +236,7 @@ fn configuration(in_force: &Settings, on_disk: Result<Settings, Vec<Problem>>) -
         Err(problem) => bad(
             area,
             &format!(
-                "{}; the settings before stay in force",
+                "{}; {instead}",
                 problem.map_or("a file is wrong".to_owned(), ToString::to_string)
             ),
             "correct the file (mooringd --check-config), then reload",

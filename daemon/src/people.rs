@@ -207,6 +207,17 @@ impl People {
         Ok(())
     }
 
+    /// Waits until the signed bundle in force expires: then a reload has to see it.
+    pub async fn bundle_expires(&self) {
+        match self {
+            Self::One(broker) => {
+                let device = broker.rules.device();
+                device.bundle_expires(|| broker.clock.now()).await;
+            }
+            Self::Many(many) => many.rules.bundle_expires(|| SystemClock.now()).await,
+        }
+    }
+
     /// Stops everything of everybody, at once.
     pub async fn stop(&self) {
         let mut stopping = tokio::task::JoinSet::new();

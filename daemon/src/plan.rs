@@ -75,6 +75,7 @@ impl Broker {
     pub async fn plan(&self, account: &Account, keep: &[Collection]) -> Result<api::Plan, Failure> {
         let spec = account.spec();
         let names: Vec<String> = keep.iter().map(|c| c.name().to_owned()).collect();
+        let since = account.last_backup.as_ref().map_or(0, |last| last.when);
         let record_word = self.renew_record(&account.id).await;
         let (facts, last_sync) = self
             .workers
@@ -83,7 +84,10 @@ impl Broker {
                 Box::pin(async move {
                     let id = spec.id.clone();
                     let attached = live.attach(spec).await?;
-                    Ok((live.proxy().plan(&id, names).await?, attached.last_sync))
+                    Ok((
+                        live.proxy().plan(&id, names, since).await?,
+                        attached.last_sync,
+                    ))
                 })
             })
             .await?;
@@ -103,18 +107,14 @@ impl Broker {
         }
         if let Some(message) = decision.backup_first() {
             let error = "BackupRequired".to_owned();
-            self.count_refusal_as(&error);
             blockers.insert(0, api::Blocker { error, message });
         }
         if let Some(message) = refusal(&decision, account, keep) {
-            // Who sees this in a plan does not ask again.
-            self.audit(of_sign_out(account, Actor::Person), &decision);
             let error = "PolicyDenied".to_owned();
-            self.count_refusal_as(&error);
             blockers.insert(0, api::Blocker { error, message });
         }
         let mut warnings = facts.warnings;
-        warnings.push(backup_age(account, self.clock.now()));
+        warnings.push(backup_age(account, facts.since, self.clock.now()));
         Ok(api::Plan {
             digest,
             verb: Verb::SignOut.name().to_owned(),
@@ -160,7 +160,7 @@ fn permitted(
 }
 
 /// How old the last backup is. It is a warning and nothing that is consented to.
-fn backup_age(account: &Account, now: u64) -> String {
+fn backup_age(account: &Account, since: u64, now: u64) -> String {
     const HOUR: u64 = 60 * 60;
     const DAY: u64 = 24 * HOUR;
     let Some(last) = &account.last_backup else {
@@ -179,8 +179,13 @@ fn backup_age(account: &Account, now: u64) -> String {
         0 => String::new(),
         n => format!(", without {n} of the files"),
     };
+    let later = match since {
+        0 => String::new(),
+        1 => "; 1 file came or changed since and is not in it".to_owned(),
+        n => format!("; {n} files came or changed since and are not in it"),
+    };
     let path = mooring_core::receipt::readable(&last.path);
-    format!("Last backup: {when} to {path}{missing}.")
+    format!("Last backup: {when} to {path}{missing}{later}.")
 }
 
 /// Why policy does not let this happen; nothing when it does.
@@ -312,6 +317,7 @@ pub fn told(decision: &Decision, verb: Verb, actor: Actor, enforced: bool) -> ap
         data: decision.data.name().to_owned(),
         denials: denials.collect(),
         explanation: decision.explanation.clone(),
+        known: String::new(),
         enforced,
     }
 }

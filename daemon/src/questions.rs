@@ -14,6 +14,7 @@ use crate::broker::Broker;
 use crate::circumstances;
 use crate::failure::Failure;
 use crate::jobs::sign_in::Wanted;
+use crate::terms::LOCAL;
 
 impl Broker {
     /// What policy says about a verb, as an actor would begin it now.
@@ -78,6 +79,31 @@ impl Broker {
     pub fn expect_no_denial_of_sign_in(&self, wanted: &Wanted) -> Result<(), Failure> {
         let decision = self.decide_sign_in(wanted);
         not_denied(&decision).inspect_err(|_| self.audit(of_sign_in(wanted), &decision))
+    }
+
+    /// The same of a mere look ahead of it, which is no attempt.
+    ///
+    /// # Errors
+    /// As [`Broker::expect_sign_in`].
+    pub fn expect_sign_in_allowed(&self, wanted: &Wanted) -> Result<(), Failure> {
+        not_denied(&self.decide_sign_in(wanted))
+    }
+
+    /// What policy says to the sign-in of somebody who is not here, with every collection.
+    pub fn decide_arrival(&self, identity: &str, actor: Actor) -> Decision {
+        let facts = Facts {
+            collections: Collection::ALL.to_vec(),
+            circumstances: self.circumstances(),
+            ..Facts::new(Verb::SignIn, actor, LOCAL, identity)
+        };
+        self.rules.in_force().standing.decide(&facts)
+    }
+
+    /// What is known of the device and its person, as a sentence, where rules in force ask for it.
+    pub fn facts_asked_for(&self) -> Option<String> {
+        let in_force = self.rules.in_force();
+        let asked = in_force.standing.policy().asks_for_circumstances();
+        asked.then(|| self.circumstances().words())
     }
 
     /// The same of one that is under way: the policy that is in force now may be another one.

@@ -8,6 +8,7 @@ mod files;
 mod watch;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use mooring_core::policy::bundle::Held;
 use mooring_core::policy::{Circumstances, Problem, Source, Standing};
@@ -21,8 +22,12 @@ use crate::store::{Error, Store};
 
 use files::{read_policy, read_settings};
 
-pub use bundle::{check as check_bundle, check_next as check_next_bundle};
+pub use bundle::check as check_bundle;
 pub use watch::Watch;
+
+/// The longest time between two looks at a bundle that will expire: a sleep of the device does not
+/// count as waiting, and the clock may be set.
+const LOOK_EVERY: Duration = Duration::from_secs(60 * 60);
 
 /// What the files say, of which everybody on the device has the same.
 #[derive(Debug, Clone)]
@@ -30,6 +35,8 @@ struct Said {
     standing: Arc<Standing>,
     settings: Arc<Settings>,
     settings_problems: Arc<[Problem]>,
+    /// Whether files ever said these settings; else they are what holds without any.
+    settings_read: bool,
 }
 
 /// The rules of the device.
@@ -48,7 +55,7 @@ impl Device {
     /// When the last good policy cannot be read from, or kept in, the state.
     pub fn load(folders: Folders, store: Arc<Store>, now: u64) -> Result<Arc<Self>, Error> {
         let last_good = store.last_good_policy()?;
-        let (said, held) = read(&folders, (last_good, Arc::default()), now)?;
+        let (said, held) = read(&folders, (last_good, None), now)?;
         tell(&said);
         if keep(&folders, &store, &said, &held)? {
             tell_change(&said);
@@ -58,6 +65,11 @@ impl Device {
             store,
             said: Sender::new(said),
         }))
+    }
+
+    /// Whether the settings in force are those of files, and not what holds without any.
+    pub fn settings_were_read(&self) -> bool {
+        self.said.borrow().settings_read
     }
 
     /// The settings as their files have them now, in force or not, or what is wrong with them.
@@ -73,6 +85,29 @@ impl Device {
         &self.folders
     }
 
+    /// Waits until the signed bundle in force expires, which has to be seen by a reload.
+    pub async fn bundle_expires(&self, now: impl Fn() -> u64) {
+        let mut said = self.said.subscribe();
+        loop {
+            let expires = said.borrow_and_update().standing.expires();
+            let left = expires.map(|expires| Duration::from_secs(expires.saturating_sub(now())));
+            if left == Some(Duration::ZERO) {
+                return;
+            }
+            let look = async {
+                match left {
+                    Some(left) => tokio::time::sleep(left.min(LOOK_EVERY)).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = look => {}
+                // Never an error: the sender is here.
+                _ = said.changed() => {}
+            }
+        }
+    }
+
     /// Reads everything again at `now`. What is wrong keeps what was right before in force. Whoever
     /// is held to it takes it up with [`Rules::take_up`].
     ///
@@ -81,7 +116,8 @@ impl Device {
     pub fn reload(&self, now: u64) -> Result<(), Error> {
         let before = self.said.borrow().clone();
         let last_good = before.standing.last_good().map(<[Source]>::to_vec);
-        let kept = (last_good, before.settings.clone());
+        let settings = before.settings_read.then(|| before.settings.clone());
+        let kept = (last_good, settings);
         let (said, held) = read(&self.folders, kept, now)?;
         tell(&said);
         let otherwise = before.standing.state() != said.standing.state();
@@ -152,6 +188,7 @@ fn of_person(device: &Device, uid: u32) -> InForce {
         standing,
         settings,
         settings_problems,
+        settings_read: _,
     } = device.said.borrow().clone();
     InForce {
         circumstances: circumstances(&standing, uid),
@@ -164,19 +201,20 @@ fn of_person(device: &Device, uid: u32) -> InForce {
 /// Everything as the files have it now; what is wrong with them leaves in force what was `kept`.
 fn read(
     folders: &Folders,
-    kept: (Option<Vec<Source>>, Arc<Settings>),
+    kept: (Option<Vec<Source>>, Option<Arc<Settings>>),
     now: u64,
 ) -> Result<(Said, Held), Error> {
     let held = bundle::look(folders, now)?;
     let (last_good, before) = kept;
     let standing = Standing::united(last_good, read_policy(folders), &held);
     let (settings, settings_problems) = match read_settings(folders) {
-        Ok(settings) => (Arc::new(settings), Vec::new()),
+        Ok(settings) => (Some(Arc::new(settings)), Vec::new()),
         Err(problems) => (before, problems),
     };
     let said = Said {
         standing: Arc::new(standing),
-        settings,
+        settings_read: settings.is_some(),
+        settings: settings.unwrap_or_default(),
         settings_problems: settings_problems.into(),
     };
     Ok((said, held))

@@ -192,7 +192,7 @@ impl Signals {
     }
 }
 
-/// Reloads when asked to or when files change; ends when told to stop.
+/// Reloads when asked to, when files change or expire; ends when told to stop.
 async fn until_told(
     people: &People,
     folders: &Folders,
@@ -211,6 +211,7 @@ async fn until_told(
             _ = signals.terminate.recv() => return Ok(()),
             _ = signals.interrupt.recv() => return Ok(()),
             _ = signals.hang_up.recv() => {}
+            () = people.bundle_expires() => {}
             going_on = changed(&mut watch) => {
                 if !going_on {
                     tracing::warn!("watching the configuration has ended");

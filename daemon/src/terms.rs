@@ -11,7 +11,7 @@ use crate::failure::Failure;
 use crate::rules::Rules;
 
 /// The kind of provider whose passwords this device checks.
-const LOCAL: &str = "local";
+pub(crate) const LOCAL: &str = "local";
 
 /// How wrong passwords of an identity are slowed down.
 pub fn slowing(rules: &Rules, identity: &str) -> Slowing {

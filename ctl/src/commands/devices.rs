@@ -179,10 +179,16 @@ async fn sign_out(context: &Context<'_>, args: &SignOut) -> Result<Value> {
         "{name} is asked to sign out. It does so when it sees this, if its own policy allows it; \
          `mooringctl devices` tells."
     ));
+    // What it said to an earlier request says nothing about this one.
+    let asked = Device {
+        state: "asked".to_owned(),
+        message: String::new(),
+        ..target.clone()
+    };
     Ok(json!({
         "account": account.state.id,
         "request": request,
-        "device": device(target),
+        "device": device(&asked),
     }))
 }
 

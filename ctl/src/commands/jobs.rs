@@ -10,6 +10,7 @@ use crate::commands::{Context, overview};
 use crate::exit::{Exit, Failure, Result};
 use crate::job::follow::{Answers, follow};
 use crate::json;
+use crate::secret::Password;
 use crate::table::Align;
 use crate::text;
 
@@ -28,6 +29,9 @@ enum Command {
     Follow {
         /// The job's number
         number: u64,
+        /// Read the password that it may wait for from this descriptor, up to the end of the line
+        #[arg(long, value_name = "N")]
+        password_fd: Option<u32>,
     },
     /// Cancel a job, and put everything back
     Cancel {
@@ -44,15 +48,25 @@ enum Command {
     },
 }
 
+impl Jobs {
+    /// The descriptor with the password, if one is named.
+    pub fn password_fd(&self) -> Option<u32> {
+        match self.command {
+            Some(Command::Follow { password_fd, .. }) => password_fd,
+            _ => None,
+        }
+    }
+}
+
 /// Lists the jobs, or acts on one.
 ///
 /// # Errors
 /// When there is no such job; what it ended in when followed.
-pub async fn run(context: &Context<'_>, args: Jobs) -> Result<Value> {
+pub async fn run(context: &Context<'_>, args: Jobs, given: Option<Password>) -> Result<Value> {
     let terminal = context.terminal;
     match args.command {
         None | Some(Command::List) => terminal.patient(list(context)).await,
-        Some(Command::Follow { number }) => watch(context, &job_path(number)?)
+        Some(Command::Follow { number, .. }) => watch(context, &job_path(number)?, given)
             .await
             .map_err(|failure| named(failure, number)),
         Some(Command::Cancel { number }) => terminal
@@ -107,7 +121,11 @@ async fn list(context: &Context<'_>) -> Result<Value> {
     Ok(json!({ "jobs": jobs.iter().map(|(path, job)| json::job(path, job)).collect::<Vec<_>>() }))
 }
 
-async fn watch(context: &Context<'_>, path: &OwnedObjectPath) -> Result<Value> {
+async fn watch(
+    context: &Context<'_>,
+    path: &OwnedObjectPath,
+    given: Option<Password>,
+) -> Result<Value> {
     let terminal = context.terminal;
     let look = async {
         let job = context.daemon.job_state(path).await?;
@@ -119,8 +137,9 @@ async fn watch(context: &Context<'_>, path: &OwnedObjectPath) -> Result<Value> {
     let daemon_wait = context.daemon_wait;
     let answers = Answers {
         identity: &identity,
-        password: None,
+        password: given,
         keep_here: false,
+        begun_here: false,
         keeps_all: false,
         daemon_wait,
     };

@@ -57,6 +57,7 @@ impl Context<'_> {
             identity,
             password,
             keep_here: false,
+            begun_here: true,
             keeps_all: false,
             daemon_wait: self.daemon_wait,
         }

@@ -28,8 +28,8 @@ pub async fn run(context: &Context<'_>) -> Result<Value> {
         .filter(|(_, job)| job.state != "finished")
         .collect();
     let mut attention = attention(&accounts, &jobs, &policy);
-    if policy == "in-force" {
-        // Rules that contradict each other, and required accounts that are not here.
+    if matches!(policy.as_str(), "none" | "in-force") {
+        // Rules that contradict each other, required accounts that are not here, and settings.
         let problems = daemon.manager.show_policy().await?.problems;
         attention.extend(problems.iter().map(|problem| text::full(problem)));
     }
@@ -157,7 +157,7 @@ fn policy_words(state: &str) -> &'static str {
         "in-force" => "in force (mooringctl policy show)",
         "last-good" => "a file is wrong; the last good policy is in force",
         "expired" => "the signed bundle expired; it stays in force",
-        "invalid" => "a file is wrong, and signing out is refused until it is corrected",
+        "invalid" => "a file is wrong, and signing in and out is refused until it is corrected",
         _ => "in a state that this version does not know",
     }
 }
@@ -178,6 +178,9 @@ fn attention(
                 message => text::full(message),
             };
             out.push(format!("{who}: {said}"));
+        } else if state.state == "active" && !state.state_message.is_empty() {
+            // A sign-out that another device wants, say.
+            out.push(format!("{who}: {}", text::full(&state.state_message)));
         }
         for c in account.files.iter().flat_map(|files| &files.collections) {
             let name = collection(&c.name);

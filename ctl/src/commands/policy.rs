@@ -39,7 +39,8 @@ pub enum Policy {
         /// What is to be done: sign-out, sign-in, forget or backup
         #[arg(default_value = "sign-out")]
         verb: String,
-        /// The identity or the ID; may be left out when there is one account
+        /// The identity or the ID; may be left out when there is one account. Of sign-in also an
+        /// identity that is not here
         account: Option<String>,
         /// Who wants to do it
         #[arg(long, default_value = "person")]
@@ -96,7 +97,7 @@ async fn show(context: &Context<'_>) -> Result<Value> {
         "expired" => {
             "The signed bundle of policy expired. It stays in force until a newer one comes."
         }
-        "invalid" => "A policy file is wrong. Signing out is refused until it is corrected.",
+        "invalid" => "A policy file is wrong. Signing in and out is refused until it is corrected.",
         _ => "The policy is in a state that this version does not know.",
     };
     terminal.line(words);
@@ -192,14 +193,23 @@ async fn explain(
     account: Option<&str>,
     actor: Actor,
 ) -> Result<Value> {
-    let account = context.daemon.account(account).await?;
-    let id = &account.state.id;
-    let decision = context
-        .daemon
-        .manager
-        .explain_policy(verb, id, actor.name())
-        .await?;
+    let id = match (context.daemon.account(account).await, account) {
+        (Ok(account), _) => account.state.id,
+        // Whether somebody may sign in is asked before they have.
+        (Err(failure), Some(identity)) if verb == "sign-in" && failure.kind != "Unreachable" => {
+            identity.to_owned()
+        }
+        (Err(failure), _) => return Err(failure),
+    };
+    let manager = &context.daemon.manager;
+    let decision = manager.explain_policy(verb, &id, actor.name()).await?;
     show_decision(context, &decision);
+    if !decision.known.is_empty() {
+        context.terminal.line("");
+        context
+            .terminal
+            .line(&format!("  {}", text::full(&decision.known)));
+    }
     Ok(json::decision(&decision))
 }
 

@@ -49,6 +49,7 @@ pub async fn run(context: &Context<'_>, args: Report) -> Result<Value> {
                 files.collections.iter().map(|c| c.unsynced + c.held).sum()
             });
             told["waiting"] = json!(waiting);
+            told["paused"] = json!(account.files.as_ref().is_some_and(|files| files.paused));
             told
         }).collect::<Vec<_>>(),
         "sign-outs": receipts.len(),
@@ -82,6 +83,9 @@ pub async fn run(context: &Context<'_>, args: Report) -> Result<Value> {
         terminal.line(&line);
     }
     context.field("Policy", &policy.state);
+    for problem in &policy.problems {
+        context.warn(problem);
+    }
     Ok(report)
 }
 

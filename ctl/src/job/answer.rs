@@ -1,5 +1,6 @@
 //! Answering what a job waits for: from the command line where it said so, else by asking the
-//! person, else by cancelling, so that nothing is left waiting for somebody who is not there.
+//! person, else by cancelling what the command began, so that nothing is left waiting for somebody
+//! who is not there.
 
 use std::time::Duration;
 
@@ -60,7 +61,7 @@ async fn password(follower: &mut Follower<'_>, state: &JobState) -> Result<Reply
         if seconds > 0 {
             refused.hint = format!("The next try is allowed in {}.", text::wait(seconds));
         }
-        follower.cancel(refused).await?;
+        follower.give_up(refused).await?;
         return Ok(Reply::Given);
     }
     if !waits_for_first {
@@ -168,7 +169,7 @@ async fn unsynced(follower: &mut Follower<'_>, blocked: &Blocked) -> Result<Repl
         if !names.is_empty() {
             failure.message = format!("{}\n{}", failure.message, names.join("\n"));
         }
-        follower.cancel(failure).await?;
+        follower.give_up(failure).await?;
         return Ok(Reply::Given);
     }
     show(follower, blocked);
@@ -196,7 +197,7 @@ async fn unsynced(follower: &mut Follower<'_>, blocked: &Blocked) -> Result<Repl
 async fn stuck(follower: &mut Follower<'_>, blocked: &Blocked) -> Result<Reply> {
     if !follower.terminal.interactive() {
         follower
-            .cancel(Failure::of_kind(&blocked.error, &blocked.message))
+            .give_up(Failure::of_kind(&blocked.error, &blocked.message))
             .await?;
         return Ok(Reply::Given);
     }

@@ -33,6 +33,8 @@ pub struct Answers<'a> {
     pub password: Option<Password>,
     /// `--keep-here`: files that cannot be uploaded stay on this device.
     pub keep_here: bool,
+    /// This command began the job: without somebody to answer, it takes it back.
+    pub begun_here: bool,
     /// A sign-out leaves all files on this device.
     pub keeps_all: bool,
     /// How long a vanished daemon is waited for.
@@ -208,7 +210,7 @@ impl Follower<'_> {
     async fn interrupted(&mut self, state: &JobState) -> Result<bool> {
         self.view.pause();
         if !self.terminal.interactive() {
-            if !state.cancellable {
+            if !state.cancellable || !self.answers.begun_here {
                 return Ok(false);
             }
             let stopped = Failure::new(
@@ -253,6 +255,23 @@ impl Follower<'_> {
             Err(f) if f.exit == Exit::Cancelled => Ok(false),
             Err(f) => Err(f),
         }
+    }
+
+    /// Ends with a reason because nobody is there to answer: takes back what this command began, and
+    /// leaves what others did as it is.
+    pub(super) async fn give_up(&mut self, reason: Failure) -> Result<()> {
+        if self.answers.begun_here {
+            return self.cancel(reason).await;
+        }
+        let number = job_number(self.path);
+        let mut hint =
+            format!("The job still waits: answer with `mooringctl jobs follow {number}`");
+        if matches!(reason.kind.as_str(), "ReauthRequired" | "IncorrectPassword") {
+            hint.push_str(" in a terminal or with --password-fd");
+        }
+        Err(reason.hint(format!(
+            "{hint}, or end it with `mooringctl jobs cancel {number}`."
+        )))
     }
 
     /// Cancels the job; `reason` is what the command then ends with.

@@ -171,6 +171,8 @@ pub struct PolicyDecision {
     pub denials: Vec<Denial>,
     /// How the decision came to be, as sentences, most important first.
     pub explanation: Vec<String>,
+    /// Of `ExplainPolicy` only, and where rules ask for it: what is known of the device and its person.
+    pub known: String,
     /// False in session mode, where the person owns the daemon and the policy is advice.
     pub enforced: bool,
 }

@@ -39,6 +39,9 @@ pub struct Receipt {
     pub proof: Proof,
     /// What was told to the provider.
     pub revocation: Revocation,
+    /// The last backup before it, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backup: Option<Backup>,
     /// What somebody else took off the device before Mooring could.
     #[serde(default, skip_serializing_if = "GoneBefore::is_none")]
     pub gone_before: GoneBefore,
@@ -72,6 +75,21 @@ pub struct Proof {
     pub base: String,
     /// That list's BLAKE3.
     pub base_blake3: String,
+}
+
+/// The last backup that was taken before a sign-out. It was read back when it was taken; whether it is
+/// there still is not known.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Backup {
+    /// When it was begun, as RFC 3339 in UTC. What came later is not in it.
+    pub taken_at: String,
+    /// Its folder, readable.
+    pub path: String,
+    /// Files in it.
+    pub files: u64,
+    /// Files that could not be taken.
+    pub missing: u64,
 }
 
 /// What was told to the provider.

@@ -14,6 +14,7 @@ use crate::account::Account;
 use crate::failure::Failure;
 use crate::inhibitors::{self, Inhibitor};
 use crate::jobs::{sign_in, sign_out};
+use crate::terms::LOCAL;
 use crate::{new_password, secret};
 
 /// The longest path, in bytes (Linux's PATH_MAX).
@@ -28,8 +29,6 @@ const MAX_KEEP: usize = 16;
 const MAX_DIGEST_BYTES: usize = 64;
 /// The length of a sign-in ID.
 const SIGN_IN_ID_DIGITS: usize = 32;
-/// The one kind of provider.
-const LOCAL: &str = "local";
 
 /// Reads the arguments of `Inspect`.
 pub(super) fn inspect(provider: &str, options: &SignInOptions) -> Result<sign_in::Wanted, Failure> {

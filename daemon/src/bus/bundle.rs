@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use mooring_api::{BundleCheck, PolicySimulation};
 use mooring_core::policy::bundle::{Bundle, MAX_BUNDLE_BYTES, MAX_SIGNATURE_BYTES};
-use mooring_core::policy::{Problem, Simulation};
+use mooring_core::policy::{Problem, Simulation, Source};
 use zbus::OwnedFd;
 
 use super::manager::{expect_name, of_file, simulated_as_told};
@@ -13,30 +13,54 @@ use crate::failure::Failure;
 use crate::questions::Question;
 use crate::{rules, secret};
 
-/// Reads and checks a bundle that was handed over.
+/// Reads and checks a bundle that was handed over, and what it would contradict.
 pub(super) async fn check(
-    broker: &Broker,
+    broker: &Arc<Broker>,
     name: &str,
     bundle: OwnedFd,
     signature: OwnedFd,
 ) -> Result<BundleCheck, Failure> {
     expect_name(name)?;
-    let (bundle, signature) = read(bundle, signature).await?;
-    let folders = broker.folders.clone();
-    let checked = {
-        let name = name.to_owned();
-        // A signature costs milliseconds, and so does reading a MiB of rules.
-        let check = move || rules::check_bundle(&folders, &name, &bundle, &signature);
-        tokio::task::spawn_blocking(check).await
+    let signed = read(bundle, signature).await?;
+    let (file, broker) = (name.to_owned(), broker.clone());
+    let check = move || {
+        let bundle = open(&broker, &file, &signed)?;
+        let contradictions = contradictions(broker.simulate_bundle(bundle.clone()));
+        Ok((bundle, contradictions))
     };
-    let checked = checked.map_err(|error| Failure::Internal(error.to_string()))?;
-    Ok(match checked {
-        Ok(bundle) => told(bundle),
+    let found = |problems: Vec<Problem>| problems.into_iter().map(|p| of_file(name, p)).collect();
+    Ok(match elsewhere(check).await? {
+        Ok((bundle, contradictions)) => BundleCheck {
+            findings: found(contradictions),
+            ..told(bundle)
+        },
         Err(problems) => BundleCheck {
-            findings: problems.into_iter().map(|p| of_file(name, p)).collect(),
+            findings: found(problems),
             ..BundleCheck::default()
         },
     })
+}
+
+/// Checks a policy file that was handed over, and what it would contradict.
+pub(super) async fn check_file(
+    broker: &Arc<Broker>,
+    source: Source,
+) -> Result<Vec<Problem>, Failure> {
+    let broker = broker.clone();
+    let check = move || {
+        let found = mooring_core::policy::check(&source);
+        match found.is_empty() {
+            true => contradictions(broker.simulate(source)),
+            false => found,
+        }
+    };
+    elsewhere(check).await
+}
+
+/// What would contradict itself or what is in force. Where that cannot be told, because what is in
+/// force cannot be read, this says nothing about the file.
+fn contradictions(simulated: Result<(Vec<Question>, Simulation), Vec<Problem>>) -> Vec<Problem> {
+    simulated.map_or_else(|_| Vec::new(), |(_, simulation)| simulation.conflicts)
 }
 
 /// Reads a bundle that was handed over, and what it would change.
@@ -47,25 +71,41 @@ pub(super) async fn simulate(
     signature: OwnedFd,
 ) -> Result<PolicySimulation, Failure> {
     expect_name(name)?;
-    let (bundle, signature) = read(bundle, signature).await?;
+    let signed = read(bundle, signature).await?;
     let (file, broker) = (name.to_owned(), broker.clone());
-    let simulate = move || {
-        let (folders, now) = (&broker.folders, broker.clock.now());
-        let next = rules::check_next_bundle(folders, &file, (&bundle, &signature), now)?;
-        broker.simulate_bundle(next)
-    };
+    let simulate = move || broker.simulate_bundle(open(&broker, &file, &signed)?);
     simulated(name, simulate).await
 }
 
-/// What a simulation answers. Many rules about many accounts are many decisions: others are served
+/// A bundle that may come into force now.
+fn open(
+    broker: &Broker,
+    name: &str,
+    (bundle, signature): &(Vec<u8>, Vec<u8>),
+) -> Result<Bundle, Vec<Problem>> {
+    rules::check_bundle(
+        &broker.folders,
+        name,
+        (bundle, signature),
+        broker.clock.now(),
+    )
+}
+
+/// A signature costs milliseconds, and so do a MiB of rules and many decisions: others are served
 /// meanwhile.
+async fn elsewhere<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Failure> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|error| Failure::Internal(error.to_string()))
+}
+
+/// What a simulation answers.
 pub(super) async fn simulated(
     name: &str,
     simulate: impl FnOnce() -> Result<(Vec<Question>, Simulation), Vec<Problem>> + Send + 'static,
 ) -> Result<PolicySimulation, Failure> {
-    let simulated = tokio::task::spawn_blocking(simulate).await;
-    let simulated = simulated.map_err(|error| Failure::Internal(error.to_string()))?;
-    Ok(simulated_as_told(name, simulated))
+    Ok(simulated_as_told(name, elsewhere(simulate).await?))
 }
 
 async fn read(bundle: OwnedFd, signature: OwnedFd) -> Result<(Vec<u8>, Vec<u8>), Failure> {

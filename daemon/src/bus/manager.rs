@@ -8,7 +8,7 @@ use mooring_api::{
     AccountFound, BundleCheck, CollectionSpec, Finding, Inhibitor, PolicyChange, PolicyDecision,
     PolicySimulation, PolicyStatus, ReceiptSummary, Result, SignInOptions,
 };
-use mooring_core::policy::{Actor, MAX_FILE_BYTES, Problem, Simulation, Source, Verb, check};
+use mooring_core::policy::{Actor, MAX_FILE_BYTES, Problem, Simulation, Source, Verb};
 use zbus::message::Header;
 use zbus::{Connection, OwnedFd, OwnedObjectPath, interface};
 
@@ -47,6 +47,9 @@ impl ManagerObject {
         let (_caller, shared) = self.persons.admit(&header).await?;
         let broker = &shared.broker;
         let wanted = arguments::inspect(provider, &options)?;
+        if wanted.identity.is_some() {
+            broker.expect_sign_in_allowed(&wanted)?;
+        }
         let found = broker.inspect(&wanted).await?;
         Ok(AccountFound {
             exists: found.record.is_some(),
@@ -129,11 +132,12 @@ impl ManagerObject {
         file: OwnedFd,
         #[zbus(header)] header: Header<'_>,
     ) -> Result<Vec<Finding>> {
-        let (_caller, _) = self.persons.admit(&header).await?;
-        Ok(match policy_file(name, file).await? {
-            Ok(source) => check(&source).into_iter().map(finding).collect(),
-            Err(problem) => vec![finding(problem)],
-        })
+        let (_caller, shared) = self.persons.admit(&header).await?;
+        let found = match policy_file(name, file).await? {
+            Ok(source) => super::bundle::check_file(&shared.broker, source).await?,
+            Err(problem) => vec![problem],
+        };
+        Ok(found.into_iter().map(|p| of_file(name, p)).collect())
     }
 
     async fn simulate_policy(
@@ -173,14 +177,24 @@ impl ManagerObject {
         let verb: Verb = verb.parse().map_err(invalid)?;
         let actor: Actor = actor.parse().map_err(invalid)?;
         let shared = self.persons.with_account(&shared, account).await;
-        let account = shared.published().account(account)?.account.clone();
         let broker = &shared.broker;
-        Ok(plan::told(
-            &broker.decide(&account, verb, actor),
-            verb,
-            actor,
-            broker.mode.enforced(),
-        ))
+        let known = shared
+            .published()
+            .account(account)
+            .map(|view| view.account.clone());
+        let decision = match known {
+            Ok(account) => broker.decide(&account, verb, actor),
+            // Whether somebody may sign in is asked before they have.
+            Err(_)
+                if verb == Verb::SignIn && mooring_core::identity::check_name(account).is_ok() =>
+            {
+                broker.decide_arrival(account, actor)
+            }
+            Err(failure) => return Err(failure.into()),
+        };
+        let mut told = plan::told(&decision, verb, actor, broker.mode.enforced());
+        told.known = broker.facts_asked_for().unwrap_or_default();
+        Ok(told)
     }
 
     async fn list_receipts(

@@ -8,8 +8,8 @@ use std::collections::BTreeSet;
 use mooring_api::JobOutcome;
 use mooring_core::account::Event;
 use mooring_core::receipt::{
-    self, CollectionEntry, GoneBefore, LeftEntry, Proof, Receipt, Revocation, Storage, readable,
-    timestamp,
+    self, Backup, CollectionEntry, GoneBefore, LeftEntry, Proof, Receipt, Revocation, Storage,
+    readable, timestamp,
 };
 use mooring_wire::reach::Use;
 use mooring_wire::{Counts, Left, RemoveReport};
@@ -159,6 +159,12 @@ impl Run {
                 base: format!("{id}.base"),
                 base_blake3: self.journaled.base_blake3.clone(),
             },
+            backup: self.account.last_backup.as_ref().map(|last| Backup {
+                taken_at: timestamp(last.when),
+                path: readable(&last.path),
+                files: last.files,
+                missing: last.missing,
+            }),
             revocation: Revocation {
                 state: "not-needed".to_owned(),
                 detail: "a local account has no session at a provider".to_owned(),

@@ -125,30 +125,18 @@ fn offer(folders: &Folders) -> Offer {
     }
 }
 
-/// A bundle as it was handed over, checked by the keys of this device; applies nothing.
+/// A bundle as it was handed over, checked by the keys of this device, and whether it may come into
+/// force at `now`, which an older or expired one does not; applies nothing.
 ///
 /// # Errors
 /// Everything that is wrong with it.
 pub fn check(
     folders: &Folders,
     name: &str,
-    bundle: &[u8],
-    signature: &[u8],
-) -> Result<Bundle, Vec<Problem>> {
-    Bundle::open(name, bundle, signature, &keys(folders)?)
-}
-
-/// The same of one that is to come into force at `now`, which an older one does not.
-///
-/// # Errors
-/// Everything that is wrong with it.
-pub fn check_next(
-    folders: &Folders,
-    name: &str,
     (bundle, signature): (&[u8], &[u8]),
     now: u64,
 ) -> Result<Bundle, Vec<Problem>> {
-    let bundle = check(folders, name, bundle, signature)?;
+    let bundle = Bundle::open(name, bundle, signature, &keys(folders)?)?;
     let memory = recall(folders).map_err(|error| {
         let place = memory_folder(folders).join(MEMORY);
         vec![Problem::of_file(

@@ -109,6 +109,53 @@ fn bad_settings_keep_the_ones_before() {
     assert_eq!(rules.in_force().settings.keep_finished, 3);
     assert_eq!(rules.in_force().settings_problems.len(), 1);
     assert_eq!(check(&place.folders, NOW).len(), 1);
+    // Who starts with them has nothing to keep, and says so.
+    assert!(rules.device().settings_were_read());
+    assert!(!place.rules().device().settings_were_read());
+}
+
+/// As long as a daemon runs and nobody writes a file, only time tells that a bundle expired.
+#[tokio::test(start_paused = true)]
+async fn a_bundle_that_expires_is_seen_then() {
+    const BUNDLE: &[u8] = include_bytes!("../../core/tests/policy/bundle/policy.bundle");
+    const SIGNATURE: &[u8] = include_bytes!("../../core/tests/policy/bundle/policy.bundle.minisig");
+    const KEY: &[u8] = include_bytes!("../../core/tests/policy/bundle/example.pub");
+    /// As in the bundle.
+    const EXPIRES: u64 = 1_801_353_600;
+    let place = place();
+    let began = tokio::time::Instant::now();
+    let now = || NOW + began.elapsed().as_secs();
+    let rules = place.rules();
+    let device = rules.device();
+    // Without a bundle nothing is waited for, and one that comes is noticed.
+    let comes = async {
+        tokio::time::sleep(Duration::from_secs(5_000)).await;
+        let keys = place.folders.config.join("policy-keys.d");
+        let folder = place.folders.state.join("policy");
+        fs::create_dir_all(&keys).unwrap();
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(keys.join("example.pub"), KEY).unwrap();
+        fs::write(folder.join("policy.bundle"), BUNDLE).unwrap();
+        fs::write(folder.join("policy.bundle.minisig"), SIGNATURE).unwrap();
+        device.reload(now()).unwrap();
+        std::future::pending().await
+    };
+    tokio::select! {
+        () = device.bundle_expires(now) => {}
+        never = comes => never,
+    }
+    assert_eq!(now(), EXPIRES);
+    let state = || {
+        rules.take_up();
+        rules.in_force().standing.state()
+    };
+    assert_eq!(state(), State::InForce);
+    device.reload(now()).unwrap();
+    assert_eq!(state(), State::Expired);
+    // It is seen once.
+    let year = Duration::from_secs(366 * 24 * 60 * 60);
+    let again = tokio::time::timeout(year, device.bundle_expires(now)).await;
+    assert!(again.is_err());
 }
 
 #[tokio::test]

@@ -259,9 +259,7 @@ async fn a_storage_that_was_set_back_takes_the_next_password() {
     change_by(&running, "right-password", NEW).await.unwrap();
     let second = stored(&world);
     let text = first.to_toml().unwrap();
-    let mut fake = world.fake.state();
-    fake.records.insert(STORAGE.to_vec(), text);
-    drop(fake);
+    world.fake.state().records.insert(STORAGE.to_vec(), text);
     let doctor = running.manager.diagnose().await.unwrap();
     let told = |d: &&mooring_api::Diagnosis| d.message.contains("old password");
     assert!(doctor.iter().any(|d| told(&d)), "{doctor:?}");

@@ -451,7 +451,7 @@ impl Service {
         }])
     }
 
-    async fn plan(&self, _account: String, _keep: Vec<String>) -> Result<PlanFacts> {
+    async fn plan(&self, _account: String, _keep: Vec<String>, since: u64) -> Result<PlanFacts> {
         self.act("plan").await?;
         let photos = CollectionFacts {
             name: "photos".into(),
@@ -469,6 +469,7 @@ impl Service {
             collections: vec![photos],
             blockers,
             warnings: Vec::new(),
+            since: if since == 0 { 5 } else { 2 },
         })
     }
 

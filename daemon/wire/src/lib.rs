@@ -150,8 +150,9 @@ pub trait Worker {
     /// How the collections stand, from the state alone (no look at the files).
     fn counts(&self, account: &str) -> Result<Vec<CollectionFacts>>;
 
-    /// What a sign-out would do, from a look at the files; changes nothing.
-    fn plan(&self, account: &str, keep: Vec<String>) -> Result<PlanFacts>;
+    /// What a sign-out would do, from a look at the files; changes nothing. Counts what came or changed
+    /// `since` then, in seconds since the Unix epoch.
+    fn plan(&self, account: &str, keep: Vec<String>, since: u64) -> Result<PlanFacts>;
 
     /// Sets the durable `leaving` latch, then uploads, in at most three rounds.
     fn drain(&self, account: &str, keep: Vec<String>) -> Result<DrainReport>;

@@ -120,6 +120,8 @@ pub struct PlanFacts {
     pub blockers: Vec<(String, String)>,
     /// Sentences a person should know (same disk, snapshots, …).
     pub warnings: Vec<String>,
+    /// Files, of collections that do not stay, which came or changed since the moment asked about.
+    pub since: u64,
 }
 
 /// How far an operation is. Totals are 0 while unknown.

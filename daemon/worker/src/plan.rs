@@ -9,7 +9,7 @@ use std::os::unix::ffi::OsStrExt;
 use crate::account::Account;
 use crate::change::Change;
 use crate::error::{Error, FileTrouble, Result, too_little_room};
-use crate::files::{Extras, Files};
+use crate::files::{Extras, Files, seconds};
 use crate::hash::CARRIED_MODE;
 use crate::look::{FolderLook, Odd, Seen, walk};
 use crate::offline;
@@ -29,6 +29,18 @@ const BAD_LINES: usize = 20;
 /// # Errors
 /// When a local folder is gone or the state is damaged; a storage that is gone is a blocker.
 pub fn plan<F: Files>(account: &Account<F>, keep: &[Collection]) -> Result<PlanFacts> {
+    plan_since(account, keep, 0)
+}
+
+/// [`plan`], with the number of files that came or changed since then (seconds since the Unix epoch).
+///
+/// # Errors
+/// As [`plan`].
+pub fn plan_since<F: Files>(
+    account: &Account<F>,
+    keep: &[Collection],
+    since: u64,
+) -> Result<PlanFacts> {
     account.leaving(keep)?;
     let mut facts = PlanFacts::default();
     let mut upload = 0;
@@ -47,10 +59,11 @@ pub fn plan<F: Files>(account: &Account<F>, keep: &[Collection]) -> Result<PlanF
             }
             Err(e) => return Err(e),
         };
-        let mut run = Run::new(account, &place);
+        let mut run = Run::new(account, &place, since);
         walk(account, &place, |look| run.take(look))?;
         if !keep.contains(collection) {
             upload += run.upload_bytes;
+            facts.since += run.later;
             run.blockers(&mut facts.blockers);
             questions(account, *collection, &mut facts.blockers)?;
             warnings(&place, run.same_disk, &mut facts.warnings);
@@ -154,6 +167,10 @@ struct Run<'a, F: Files> {
     place: &'a Place<F>,
     facts: CollectionFacts,
     upload_bytes: u64,
+    /// In seconds since the Unix epoch.
+    since: u64,
+    /// Files that came or changed since then.
+    later: u64,
     unreadable: Named,
     held: Named,
     xattrs: u64,
@@ -168,7 +185,7 @@ struct Run<'a, F: Files> {
 }
 
 impl<'a, F: Files> Run<'a, F> {
-    fn new(account: &'a Account<F>, place: &'a Place<F>) -> Self {
+    fn new(account: &'a Account<F>, place: &'a Place<F>, since: u64) -> Self {
         let facts = CollectionFacts {
             name: place.collection.to_string(),
             ..CollectionFacts::default()
@@ -178,6 +195,8 @@ impl<'a, F: Files> Run<'a, F> {
             place,
             facts,
             upload_bytes: 0,
+            since,
+            later: 0,
             unreadable: Named::default(),
             held: Named::default(),
             xattrs: 0,
@@ -269,6 +288,8 @@ impl<'a, F: Files> Run<'a, F> {
         };
         facts.items.files += 1;
         facts.items.bytes += local.size;
+        // A file that comes, from wherever, has a new change time. Within the very second nobody knows.
+        self.later += u64::from(seconds(local.mtime.max(local.ctime)) > self.since);
         facts.hard_links += u64::from(local.nlink > 1);
         self.special_modes += u64::from(local.mode & !CARRIED_MODE != 0);
         facts.conflicts += u64::from(is_conflict_copy(&seen.name));

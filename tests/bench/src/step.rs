@@ -277,6 +277,7 @@ fn receipt(world: &Path, base: &str) -> receipt::Receipt {
             base: format!("{RECEIPT}.base"),
             base_blake3: text(base),
         },
+        backup: None,
         revocation: receipt::Revocation {
             state: text("not-needed"),
             detail: String::new(),

@@ -13,7 +13,7 @@ pub const DAEMON: &str = "mooringd.service";
 pub const WORKER: &str = "mooring-worker@1000.service";
 const RECEIPTS: &str = "/var/lib/mooring/receipts/1000";
 /// How long `mooringctl` waits for a daemon that is on its way back.
-const BACK: [&str; 2] = ["--daemon-wait", "120"];
+pub const BACK: [&str; 2] = ["--daemon-wait", "120"];
 
 /// Lets people do with Mooring what they like: in no session, polkit's own default is to ask for a
 /// password of the device.

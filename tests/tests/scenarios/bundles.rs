@@ -197,7 +197,6 @@ async fn an_expired_bundle_stays_in_force_and_says_so() {
     expect(&manager, "in-force", 1, "").await;
     let expired = async {
         loop {
-            manager.reload().await.unwrap();
             if manager.policy_state().await.unwrap() == "expired" {
                 return;
             }
@@ -297,6 +296,9 @@ async fn a_bundle_is_checked_and_the_report_names_it() {
         .await;
     let simulated = simulated.expect_code(1).stdout;
     assert!(simulated.contains("never comes back"), "{simulated}");
+    let older = ["policy", "check", older.to_str().unwrap()];
+    let checked = world.ctl(&older).run().await.expect_code(1).stdout;
+    assert!(checked.contains("never comes back"), "{checked}");
     let metrics = world.folder().join("mooring.prom");
     let report = world
         .ctl(&["--json", "report", "--metrics", metrics.to_str().unwrap()])
@@ -314,6 +316,8 @@ async fn a_bundle_is_checked_and_the_report_names_it() {
         "mooring_policy_bundle_version 4",
         "mooring_files_waiting 0",
         "mooring_sign_outs_refused_total{reason=\"policy\"} 0",
+        "mooring_policy_problems 0",
+        "mooring_accounts_paused 0",
     ] {
         assert!(metrics.lines().any(|l| l == line), "no {line} in {metrics}");
     }

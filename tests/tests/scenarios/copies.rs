@@ -1,11 +1,12 @@
 //! Backups, restores and checks on the real binaries; `b3sum` says whether a backup is whole.
 
 use std::ffi::OsStr;
-use std::fs;
+use std::fs::{self, File};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, SystemTime};
 
 use mooring_tests::World;
 
@@ -108,6 +109,23 @@ async fn b3sum_accepts_a_backup_and_a_restore_brings_it_back() {
         plan.stdout.contains("Last backup: less than an hour ago"),
         "{}",
         plan.stdout
+    );
+    // What came after it is counted, and the receipt says what there is.
+    let later = SystemTime::now() + Duration::from_secs(3_600);
+    let new = File::create(documents.join("later.txt")).unwrap();
+    new.set_modified(later).unwrap();
+    drop(new);
+    let plan = world.ctl(&["sign-out", ALICE, "--dry-run"]).run().await;
+    let told = plan.stdout.replace('\n', " ");
+    assert!(told.contains("came or changed since"), "{told}");
+    let out = world.ctl(&["sign-out", ALICE, "--yes", "--json"]);
+    let out = out.password(PASSWORD).run().await.expect_code(0).json();
+    let id = out["outcome"]["receipt"].as_str().unwrap().to_owned();
+    let receipt = world.ctl(&["receipts", "show", &id]).run().await;
+    let receipt = receipt.expect_code(0).stdout;
+    assert!(
+        receipt.contains("[backup]") && receipt.contains(from),
+        "{receipt}"
     );
 }
 

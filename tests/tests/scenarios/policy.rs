@@ -328,3 +328,116 @@ async fn a_backup_is_made_first_and_a_simulation_said_so() {
     let _ = sign_out(&world, &[]).await.expect_code(0);
     before.assert_same(&copies(&world));
 }
+
+/// A file that is right by itself may contradict what is in force: whoever checks it hears that, and
+/// so does whoever looks after the device.
+#[tokio::test]
+async fn a_contradiction_is_told_before_and_after() {
+    let world = World::new();
+    let (_daemon, _) = signed_in(&world).await;
+    let (mut client, manager) = (Client::new(&world).await, world.manager().await);
+    put(&world, "10-keep.toml", &about_data("archive-stays", "keep"));
+    wait_for(&mut client, &manager, "in-force").await;
+    let doctor = world.ctl(&["doctor"]).run().await.expect_code(0);
+    assert!(
+        doctor.stdout.contains("the policy is in force"),
+        "{doctor:?}"
+    );
+    let file = world.folder().join("20-remove.toml");
+    std::fs::write(&file, about_data("nothing-stays", "remove")).unwrap();
+    let file = file.to_str().unwrap();
+    let checked = world.ctl(&["policy", "check", file]).run().await;
+    let checked = checked.expect_code(1).stdout;
+    assert!(checked.contains("archive-stays"), "{checked}");
+    put(
+        &world,
+        "20-remove.toml",
+        &about_data("nothing-stays", "remove"),
+    );
+    manager.reload().await.unwrap();
+    let doctor = world.ctl(&["doctor"]).run().await.expect_code(1);
+    assert!(doctor.stdout.contains("contradicts itself"), "{doctor:?}");
+    let report = world.ctl(&["report"]).run().await.expect_code(0);
+    assert!(report.stdout.contains("nothing-stays"), "{report:?}");
+}
+
+/// To look is no attempt; to ask is one, also where the plan already says no.
+#[tokio::test]
+async fn only_attempts_are_counted_and_audited() {
+    let world = World::new();
+    let (daemon, before) = signed_in(&world).await;
+    let (mut client, manager) = (Client::new(&world).await, world.manager().await);
+    put(&world, "50-audit.toml", AUDIT);
+    wait_for(&mut client, &manager, "in-force").await;
+    let counted = async || manager.list_refusals().await.unwrap()["policy"];
+    let audited = || {
+        daemon
+            .log()
+            .matches("sign-out of alice by person denied")
+            .count()
+    };
+    let look = world.ctl(&["sign-out", ALICE, "--dry-run"]).run().await;
+    let _ = look.expect_code(3);
+    assert_eq!((counted().await, audited()), (0, 0));
+    let _ = sign_out(&world, &[]).await.expect_code(3);
+    assert_eq!((counted().await, audited()), (1, 1));
+    before.assert_same(&belongings(&world));
+    assert!(manager.list_refusals().await.unwrap()["password"] == 0);
+    let jobs = world.ctl(&["jobs", "--json"]).run().await.expect_code(0);
+    let open = jobs.json()["jobs"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|job| job["state"] != "finished")
+        .count();
+    assert_eq!(open, 0);
+}
+
+/// Whether somebody may sign in is asked, and answered, before anything is looked at.
+#[tokio::test]
+async fn a_forbidden_identity_is_told_at_once() {
+    let world = World::new();
+    let _daemon = world.daemon().await;
+    let (mut client, manager) = (Client::new(&world).await, world.manager().await);
+    put(
+        &world,
+        "30-guests.toml",
+        &rule(
+            "sign-in = \"deny\"\nidentities = [\"visitor-*\"]\ngroups = [\"no-such-group\", \"*\"]",
+        ),
+    );
+    wait_for(&mut client, &manager, "in-force").await;
+    let explain = async |who: &str| {
+        let words = ["policy", "explain", "sign-in", who, "--json"];
+        world.ctl(&words).run().await.expect_code(0).json()
+    };
+    let denied = explain("visitor-1").await;
+    assert_eq!(denied["allowed"], false, "{denied}");
+    let known = denied["known"].as_str().unwrap();
+    assert!(
+        known.contains("groups") && known.contains("network not known"),
+        "{known}"
+    );
+    assert_eq!(explain("alice").await["allowed"], true);
+    let storage = world.storage();
+    let words = [
+        "sign-in",
+        "local",
+        "--identity",
+        "visitor-1",
+        "--storage",
+        storage.to_str().unwrap(),
+        "--yes",
+    ];
+    let refused = world
+        .ctl(&words)
+        .password(PASSWORD)
+        .run()
+        .await
+        .expect_code(3);
+    assert!(
+        !refused.stdout.contains("has no account yet"),
+        "{refused:?}"
+    );
+    assert!(!storage.join(".mooring").exists());
+}

@@ -282,3 +282,30 @@ async fn what_is_no_file_is_left_and_named_in_the_receipt() {
     assert_eq!(belongings(&world).files(), 0);
     before.assert_same(&copies(&world).without(|name| name.ends_with(b"nothing in it")));
 }
+
+/// Whoever only looks at a job that others began, from a script, leaves it as it is; with the password
+/// it goes on.
+#[tokio::test]
+async fn to_follow_a_job_without_a_terminal_takes_nothing_back() {
+    let world = World::new();
+    let (_daemon, before) = signed_in(&world).await;
+    let mut client = Client::new(&world).await;
+    let account = client.account(&world).await.unwrap();
+    let plan = account.plan_sign_out(Default::default()).await.unwrap();
+    let job = account.sign_out(&plan.digest, Default::default()).await;
+    let job = client.job(&job.unwrap()).await;
+    assert_eq!(client.blocked(&job).await.error, "ReauthRequired");
+    let number = job.number().await.unwrap().to_string();
+    let words = ["jobs", "follow", &number];
+    let left = world.ctl(&words).run().await.expect_code(4);
+    assert!(left.stderr.contains("still waits"), "{}", left.stderr);
+    assert_eq!(client.blocked(&job).await.error, "ReauthRequired");
+    let _ = world
+        .ctl(&words)
+        .password(PASSWORD)
+        .run()
+        .await
+        .expect_code(0);
+    assert_eq!(belongings(&world).files(), 0);
+    before.assert_same(&copies(&world));
+}

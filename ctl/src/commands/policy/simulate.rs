@@ -29,6 +29,16 @@ pub async fn run(context: &Context<'_>, file: &Path) -> Result<Value> {
         return Err(findings(context, &shown, &simulation.findings));
     }
     show(context, &shown, &simulation);
+    if matches!(
+        manager.policy_state().await?.as_str(),
+        "last-good" | "invalid"
+    ) {
+        context.terminal.line("");
+        context.warn(
+            "a file of policy is wrong, and nothing changes until it is corrected: `mooringctl \
+             policy show` says which.",
+        );
+    }
     Ok(document(&simulation))
 }
 

@@ -46,6 +46,12 @@ pub fn text(report: &Value) -> String {
         "Files that are not in sync.",
         waiting,
     );
+    let paused = accounts.iter().filter(|a| a["paused"] == true).count();
+    out.one(
+        "mooring_accounts_paused",
+        "Accounts that a person paused: what waits there is as it was last seen.",
+        paused as u64,
+    );
     let policy = &report["policy"];
     out.head(
         "mooring_policy_state",
@@ -55,6 +61,14 @@ pub fn text(report: &Value) -> String {
         let here = u64::from(policy["state"] == state);
         out.sample("mooring_policy_state", Some(("state", state)), here);
     }
+    out.one(
+        "mooring_policy_problems",
+        "What is wrong with policy and settings: files, contradictions, required accounts that are \
+         not here.",
+        policy["problems"]
+            .as_array()
+            .map_or(0, |all| all.len() as u64),
+    );
     let bundle = &policy["bundle"];
     out.one(
         "mooring_policy_bundle_version",

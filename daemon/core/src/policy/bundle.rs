@@ -41,6 +41,8 @@ const MAX_FILE_NAME: usize = 100;
 pub struct Key {
     /// The name of its file, for people.
     pub name: String,
+    /// The key itself as minisign writes it, which tells it from others.
+    text: String,
     key: PublicKey,
 }
 
@@ -58,7 +60,10 @@ impl Key {
             return Err(Problem::of_file(path, message));
         };
         let name = path.rsplit('/').next().unwrap_or(path).to_owned();
-        Ok(Self { name, key })
+        // Behind the comment, which anybody may change.
+        let last = text.and_then(|text| text.lines().rfind(|line| !line.trim().is_empty()));
+        let text = last.unwrap_or_default().trim().to_owned();
+        Ok(Self { name, text, key })
     }
 }
 
@@ -76,6 +81,9 @@ pub struct Bundle {
     pub expires: u64,
     /// The key that signed it, by the name of its file.
     pub key: String,
+    /// That key itself; empty where an earlier version of the program took the bundle.
+    #[serde(default)]
+    pub signer: String,
     /// Its policy files.
     pub files: Vec<Source>,
 }
@@ -171,6 +179,7 @@ impl Bundle {
             version,
             expires,
             key: key.name.clone(),
+            signer: key.text.clone(),
         })
     }
 
@@ -239,6 +248,9 @@ fn verified<'k>(
             "there is a bundle, and no key that may sign it: put the organisation's key into policy-keys.d, \
              or remove the bundle",
         );
+    }
+    if signature.is_empty() {
+        return refuse("the bundle's signature, the file of its name with .minisig, is missing");
     }
     let text = std::str::from_utf8(signature).ok();
     let Some(signature) = text.and_then(|text| Signature::decode(text).ok()) else {

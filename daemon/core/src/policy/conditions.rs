@@ -8,6 +8,7 @@ use toml::Value;
 use super::only::patterns;
 use super::pattern::Pattern;
 use super::reader::{Reader, Section};
+use super::source::quoted;
 use crate::collection::Collection;
 
 /// What is known of the device and its person; none where it is not known.
@@ -25,6 +26,39 @@ pub struct Circumstances {
     pub system_version: Option<String>,
     /// Whether the network costs by what goes through it.
     pub metered: Option<bool>,
+}
+
+impl Circumstances {
+    /// What is known, as a sentence; of what is not, every rule holds that asks for it.
+    pub fn words(&self) -> String {
+        let one = |known: &Option<String>| quoted_or_unknown(known.as_deref());
+        let list = |known: &Option<Vec<String>>| match known {
+            None => "not known".to_owned(),
+            Some(names) => names
+                .iter()
+                .map(|n| quoted(n))
+                .collect::<Vec<_>>()
+                .join(", "),
+        };
+        let metered = match self.metered {
+            None => "not known",
+            Some(true) => "metered",
+            Some(false) => "not metered",
+        };
+        format!(
+            "What rules may ask for: people {}; groups {}; host {}; system {}, version {}; network {metered}. \
+             A rule that asks for what is not known holds",
+            list(&self.person),
+            list(&self.groups),
+            one(&self.host),
+            one(&self.system),
+            one(&self.system_version),
+        )
+    }
+}
+
+fn quoted_or_unknown(known: Option<&str>) -> String {
+    known.map_or_else(|| "not known".to_owned(), quoted)
 }
 
 /// The conditions of a rule, all of which have to be met.

@@ -53,6 +53,8 @@ pub struct Standing {
     problems: Vec<Problem>,
     last_good: Option<Vec<Source>>,
     bundle: Option<Bundle>,
+    /// Whether it was seen that the bundle has expired.
+    expired: bool,
 }
 
 impl Standing {
@@ -109,7 +111,19 @@ impl Standing {
         if whole {
             standing.problems.extend_from_slice(&held.problems);
         }
-        Self { bundle, ..standing }
+        let expired = held.holding == Holding::Expired;
+        Self {
+            bundle,
+            expired,
+            ..standing
+        }
+    }
+
+    /// When the bundle in force has to have been renewed, in seconds since the Unix epoch, if it was
+    /// in time so far.
+    pub fn expires(&self) -> Option<u64> {
+        let bundle = self.bundle.as_ref().filter(|_| !self.expired)?;
+        Some(bundle.expires)
     }
 
     /// The signed bundle that is part of it.
@@ -127,6 +141,7 @@ impl Standing {
                 problems,
                 last_good: None,
                 bundle: None,
+                expired: false,
             };
         }
         Self {
@@ -135,6 +150,7 @@ impl Standing {
             problems,
             last_good: Some(sources),
             bundle: None,
+            expired: false,
         }
     }
 
@@ -174,6 +190,7 @@ impl Standing {
             problems,
             last_good: kept,
             bundle: None,
+            expired: false,
         }
     }
 

@@ -95,7 +95,8 @@ fn a_simulated_bundle_takes_the_place_of_the_one_in_force() {
 fn who_is_not_trusted_is_not_read() {
     expect_refused(open(BUNDLE, SIGNATURE, &[other()]), "none of the keys");
     expect_refused(open(BUNDLE, SIGNATURE, &[]), "no key that may sign");
-    expect_refused(open(BUNDLE, b"", &[key()]), "is no signature");
+    expect_refused(open(BUNDLE, b"", &[key()]), ".minisig, is missing");
+    expect_refused(open(BUNDLE, b"junk", &[key()]), "is no signature");
     let large = vec![b'#'; MAX_BUNDLE_BYTES + 1];
     expect_refused(open(&large, SIGNATURE, &[key()]), "larger than 1 MiB");
     let large = vec![b'a'; MAX_SIGNATURE_BYTES + 1];
@@ -129,6 +130,7 @@ fn bundle(version: u64, expires: u64, verdict: &str) -> Bundle {
         version,
         expires,
         key: "example.pub".to_owned(),
+        signer: "example".to_owned(),
         files: vec![source("/p/policy.bundle:a.toml", text)],
     }
 }
@@ -224,6 +226,18 @@ fn given_up_is_only_what_has_neither_file_nor_key() {
         NOW,
     );
     assert_eq!(older.holding, Holding::Invalid);
+    // Another organisation counts anew, and then only up.
+    let others = |version| Bundle {
+        signer: "another".to_owned(),
+        ..bundle(version, EXPIRES, "deny")
+    };
+    let theirs = hold(&held.memory, Offer::Signed(others(2)), NOW);
+    expect_kept(&theirs, 2, Holding::InForce, "");
+    let back = hold(&theirs.memory, Offer::Signed(others(1)), NOW);
+    expect_kept(&back, 2, Holding::LastGood, "never comes back");
+    // Without giving the one before up, another trusted key does not set its versions back.
+    let other_key = hold(&after(12), Offer::Signed(others(2)), NOW);
+    expect_kept(&other_key, 12, Holding::LastGood, "never comes back");
     expect_kept(
         &hold(
             &held.memory,
@@ -255,8 +269,10 @@ fn a_bundle_is_united_with_the_drop_ins_and_masks_none() {
     assert_eq!(standing.bundle().unwrap().version, 1);
     // Expired, it says so and stays.
     let held = hold(&held.memory, Offer::Nothing, EXPIRES);
+    assert_eq!(standing.expires(), Some(EXPIRES));
     let standing = Standing::united(None, Ok(Vec::new()), &held);
     assert_eq!(standing.state(), State::Expired);
+    assert_eq!(standing.expires(), None, "seen already");
     assert_eq!(standing.policy().rules().len(), 1);
     assert!(!standing.problems().is_empty());
     // A broken drop-in: what was good of both stays.
@@ -264,6 +280,7 @@ fn a_bundle_is_united_with_the_drop_ins_and_masks_none() {
     let standing = Standing::united(last_good, Ok(vec![source("/etc/b.toml", "[[")]), &held);
     assert_eq!(standing.state(), State::LastGood);
     assert_eq!(standing.policy().rules().len(), 1);
+    assert_eq!(standing.expires(), None, "seen, whatever else is wrong");
 }
 
 #[test]

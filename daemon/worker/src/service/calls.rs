@@ -246,10 +246,10 @@ impl Service {
         blocking(move || plan::from_state(&attached.account)).await
     }
 
-    async fn plan(&self, account: String, keep: Vec<String>) -> Result<PlanFacts> {
+    async fn plan(&self, account: String, keep: Vec<String>, since: u64) -> Result<PlanFacts> {
         let keep = self::keep(&keep)?;
         self.on(&account, move |attached| {
-            plan::plan(&attached.account, &keep)
+            plan::plan_since(&attached.account, &keep, since)
         })
         .await
     }

@@ -240,6 +240,7 @@ impl Stage {
                 base: format!("{id}.base"),
                 base_blake3: self.journal.verified.base_blake3.clone(),
             },
+            backup: None,
             revocation: receipt::Revocation {
                 state: "not-needed".into(),
                 detail: String::new(),

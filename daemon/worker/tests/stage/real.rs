@@ -156,6 +156,7 @@ impl Real {
                 base: format!("{id}.base"),
                 base_blake3: base.into(),
             },
+            backup: None,
             revocation: receipt::Revocation {
                 state: "not-needed".into(),
                 detail: String::new(),

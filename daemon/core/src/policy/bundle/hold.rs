@@ -12,6 +12,10 @@ use crate::receipt::timestamp;
 pub struct Memory {
     /// The highest version that was ever in force here; it stays when a bundle is given up.
     pub highest: u64,
+    /// The key that signed that one, when it was given up: for another organisation's key its
+    /// versions say nothing.
+    #[serde(default)]
+    pub given_up: String,
     /// The bundle in force.
     pub accepted: Option<Bundle>,
 }
@@ -72,13 +76,16 @@ impl Held {
 ///
 /// A bundle is only ever exchanged for a newer one. It goes without one only when its file *and*
 /// every key are gone, which only the owner of the configuration can do; and even then no older
-/// one comes back.
+/// one of the same key comes back.
 pub fn hold(memory: &Memory, offer: Offer, now: u64) -> Held {
     let mut memory = memory.clone();
     let mut problems = Vec::new();
     match offer {
         Offer::NothingTrusted => {
             let released = memory.accepted.take();
+            if let Some(bundle) = &released {
+                memory.given_up = bundle.signer.clone();
+            }
             return Held {
                 memory,
                 holding: Holding::None,
@@ -101,6 +108,7 @@ pub fn hold(memory: &Memory, offer: Offer, now: u64) -> Held {
             Some(message) => problems.push(Problem::of_file(&bundle.path, message)),
             None => {
                 memory.highest = bundle.version;
+                memory.given_up = String::new();
                 memory.accepted = Some(bundle);
             }
         },
@@ -133,7 +141,10 @@ pub fn hold(memory: &Memory, offer: Offer, now: u64) -> Held {
 /// Why a signed bundle does not take the place of what is in force; none when it does, or is it.
 pub fn refusal(memory: &Memory, bundle: &Bundle, now: u64) -> Option<String> {
     let version = bundle.version;
-    if version < memory.highest {
+    let of_another = memory.accepted.is_none()
+        && !memory.given_up.is_empty()
+        && memory.given_up != bundle.signer;
+    if version < memory.highest && !of_another {
         return Some(format!(
             "the bundle is of version {version}, and version {} was in force here already: an older one \
              never comes back. Give it a higher version and sign it again",
