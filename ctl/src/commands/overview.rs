@@ -121,7 +121,7 @@ fn show(context: &Context<'_>, account: &Account, jobs: &[(OwnedObjectPath, JobS
 /// What is said of an account that is not synced by itself: paused by a person, or for now.
 pub fn paused(files: &FilesState) -> Option<&'static str> {
     if files.paused {
-        return Some("nothing is synced by itself (mooringctl resume)");
+        return Some("nothing is synced by itself, and numbers are as last seen (mooringctl resume)");
     }
     match files.resting.as_deref().unwrap_or_default() {
         "" => None,

@@ -73,7 +73,10 @@ pub async fn run(context: &Context<'_>, args: Report) -> Result<Value> {
             text::sentence(&account.state.identity),
             state_words(&account.state.state).to_owned(),
             format!("synced {last}"),
-            format!("{} waiting", told["waiting"]),
+            match told["paused"] == true {
+                true => format!("{} waiting when it was paused", told["waiting"]),
+                false => format!("{} waiting", told["waiting"]),
+            },
         ]);
     }
     for line in lay_out(
