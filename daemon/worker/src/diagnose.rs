@@ -67,9 +67,19 @@ pub fn diagnose<F: Files>(account: &Account<F>) -> Vec<Diagnosis> {
 fn unfinished<F: Files>(account: &Account<F>, storage: &F::Dir, found: &mut Vec<Diagnosis>) {
     let at = account.spec.storage.join(place::STORE).join(UPLOADS);
     let shown = shown(&at);
-    match uploads::of_others(account, storage) {
-        Ok(left) if left.files == 0 => {}
-        Ok(left) => found.push(warning(
+    let left = match uploads::of_others(account, storage) {
+        Ok(left) => left,
+        Err(error) => {
+            found.push(bad(
+                "storage",
+                format!("{shown} cannot be read: {error}"),
+                "give yourself the right to read and write it",
+            ));
+            return;
+        }
+    };
+    if left.files > 0 {
+        found.push(warning(
             "storage",
             format!(
                 "{} unfinished copies of other devices ({} MiB) lie in {shown} since a day or longer",
@@ -79,12 +89,20 @@ fn unfinished<F: Files>(account: &Account<F>, storage: &F::Dir, found: &mut Vec<
             "each device clears its own away when it syncs or signs out; those of a device that is \
              gone for good (`mooringctl devices`), the files whose names begin with new- or part-, \
              can be deleted",
-        )),
-        Err(error) => found.push(bad(
+        ));
+    }
+    if left.swaps > 0 {
+        found.push(warning(
             "storage",
-            format!("{shown} cannot be read: {error}"),
-            "give yourself the right to read and write it",
-        )),
+            format!(
+                "{} files that other devices were replacing when they stopped lie in {shown} since a \
+                 day or longer",
+                left.swaps
+            ),
+            "the device puts each in order at its next sync; of one that is gone for good, look at \
+             the files whose names begin with swap- or old- before they are deleted: one may be the \
+             only version",
+        ));
     }
 }
 

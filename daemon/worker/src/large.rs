@@ -13,6 +13,7 @@ use std::sync::atomic::AtomicBool;
 use mooring_core::collection::Collection;
 
 use crate::account::Account;
+use crate::beside::{self, Waits, half};
 use crate::carry::Way;
 use crate::durable;
 use crate::error::{Error, Result};
@@ -25,24 +26,14 @@ use crate::state::Key;
 /// The permission without which an unfinished copy cannot be taken up.
 const OWNER_WRITES: u32 = 0o200;
 
-/// What the names of an account's unfinished copies begin with. The ID keeps devices that share a
-/// storage apart.
-pub fn prefix<F: Files>(account: &Account<F>) -> String {
-    format!("part-{}-", account.spec.id)
-}
-
 fn prefix_of<F: Files>(account: &Account<F>, collection: Collection) -> String {
-    format!("{}{collection}-", prefix(account))
+    format!("{}{collection}-", beside::prefix(account, Waits::Part))
 }
 
 /// The name of a file's unfinished copy.
 pub fn part_name<F: Files>(account: &Account<F>, key: &Key) -> OsString {
-    let hash = blake3::hash(&key.path()).to_hex();
-    OsString::from(format!(
-        "{}{}",
-        prefix_of(account, key.collection),
-        &hash[..32]
-    ))
+    let path = half(blake3::hash(&key.path()).as_bytes());
+    OsString::from(format!("{}{path}", prefix_of(account, key.collection)))
 }
 
 /// Takes away unfinished copies of a collection that nobody will go on with: after a sync that

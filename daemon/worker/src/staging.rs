@@ -12,6 +12,7 @@ use mooring_core::receipt::readable;
 use mooring_core::sync::Hash;
 
 use crate::account::Account;
+use crate::beside::{self, Waits, half};
 use crate::carry::Way;
 use crate::conflict::{name_as_copy, rename_on};
 use crate::durable;
@@ -26,41 +27,7 @@ const OUT: &[u8] = b"out-";
 /// The name under which the file of a path goes out: made from the path, so that the way back is
 /// known from the inventory alone.
 pub fn out_name(path: &[u8]) -> OsString {
-    OsString::from(format!("out-{}", &blake3::hash(path).to_hex()[..32]))
-}
-
-/// The name of a copy that waits to be swapped with the file of a key, and then of that file. It
-/// says which bytes may go. The account's ID keeps devices that share a storage apart.
-pub fn swap_name<F: Files>(account: &Account<F>, key: &Key, old: &Hash) -> OsString {
-    OsString::from(format!(
-        "{}{}-{}",
-        own("swap", account),
-        hashed(key),
-        shown(old)
-    ))
-}
-
-/// The name of a file that makes place for its successor, where entries cannot be swapped.
-pub fn old_name<F: Files>(account: &Account<F>, key: &Key, old: &Hash) -> OsString {
-    OsString::from(format!(
-        "{}{}-{}",
-        own("old", account),
-        hashed(key),
-        shown(old)
-    ))
-}
-
-fn own<F: Files>(what: &str, account: &Account<F>) -> String {
-    format!("{what}-{}-", account.spec.id)
-}
-
-fn hashed(key: &Key) -> String {
-    shown(blake3::hash(&join(key.collection.name().as_bytes(), &key.path())).as_bytes())
-}
-
-/// Half of a hash in hex: enough to tell files apart.
-fn shown(hash: &Hash) -> String {
-    blake3::Hash::from_bytes(*hash).to_hex()[..32].to_owned()
+    OsString::from(format!("out-{}", half(blake3::hash(path).as_bytes())))
 }
 
 /// Sweeps up what a dead predecessor left: unfinished copies go, files on their way out go back.
@@ -69,7 +36,6 @@ fn shown(hash: &Hash) -> String {
 /// When a file cannot be put back; it then stays in the staging folder, and the message names it.
 pub fn tidy<F: Files>(account: &Account<F>, place: &Place<F>) -> Result<()> {
     let files = &account.files;
-    let [new, swap, old] = ["new", "swap", "old"].map(|what| own(what, account));
     for way in [Way::Down, Way::Up] {
         let End {
             waiting: dir,
@@ -79,14 +45,13 @@ pub fn tidy<F: Files>(account: &Account<F>, place: &Place<F>) -> Result<()> {
         let fail = |e| Error::io("tidy up in", shown, e);
         let mut waiting = BTreeSet::new();
         for entry in files.list(dir).map_err(fail)? {
-            let name = entry.name.as_bytes();
-            if name.starts_with(new.as_bytes()) {
-                durable::remove_if_there(files, dir, &entry.name).map_err(fail)?;
-            } else if [OUT, swap.as_bytes(), old.as_bytes()]
-                .iter()
-                .any(|p| name.starts_with(p))
-            {
-                waiting.insert(entry.name);
+            match beside::known(account, entry.name.as_bytes()) {
+                Some((Waits::New, true)) => {
+                    durable::remove_if_there(files, dir, &entry.name).map_err(fail)?;
+                }
+                Some((Waits::Swap | Waits::Old, true)) => drop(waiting.insert(entry.name)),
+                None if entry.name.as_bytes().starts_with(OUT) => drop(waiting.insert(entry.name)),
+                _ => {}
             }
         }
         if !waiting.is_empty() {
@@ -107,7 +72,6 @@ fn put_back<F: Files>(
         root,
         ..
     } = place.end(way);
-    let prefixes = [own("swap", account), own("old", account)];
     let mut ways_back = Vec::new();
     let mut going = Vec::new();
     account.state.each_item(place.collection, |key, item| {
@@ -119,8 +83,8 @@ fn put_back<F: Files>(
                 .take(&out_name(&key.path()))
                 .map(|name| (name, key.clone())),
         );
-        for prefix in &prefixes {
-            let start = format!("{prefix}{}-", hashed(&key));
+        for waits in [Waits::Swap, Waits::Old] {
+            let start = beside::prefix_of(account, waits, &key);
             let is_its = |name: &&OsString| name.as_bytes().starts_with(start.as_bytes());
             let found = names
                 .range(OsString::from(&start)..)
@@ -213,7 +177,7 @@ fn is_superseded<F: Files>(
     let Some(bytes) = bytes_of(account, staging, name)? else {
         return Ok(false);
     };
-    if name.as_bytes().ends_with(shown(&bytes).as_bytes()) {
+    if name.as_bytes().ends_with(half(&bytes).as_bytes()) {
         return Ok(true);
     }
     match holder(source) {

@@ -1,11 +1,12 @@
-//! Unfinished copies in the storage, which devices share: `new-ACCOUNT-…` and `part-ACCOUNT-…`. Each
-//! is a copy of a file that its device still has, so it can go; but only its device knows when.
+//! What waits in the storage, which devices share, beside its place (`beside.rs`). Unfinished copies
+//! are of files that their device still has, so they can go; but only that device knows when.
 
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use crate::account::Account;
+use crate::beside;
 use crate::durable;
 use crate::error::{Error, Result};
 use crate::files::{Files, Kind};
@@ -13,18 +14,18 @@ use crate::place::{STORE, open_storage};
 
 /// The folder, in the storage's `.mooring`.
 pub const UPLOADS: &str = "uploads";
-/// How the names of unfinished copies begin; what is in a swap is none (`staging.rs`).
-pub const KINDS: [&str; 2] = ["new-", "part-"];
 /// One that was written to within this time (ns) is believed to be under way.
 const FRESH: i64 = 24 * 60 * 60 * 1_000_000_000;
 
-/// Unfinished copies that nobody works on.
+/// What nobody works on.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Leftovers {
-    /// How many.
+    /// How many unfinished copies.
     pub files: u64,
     /// Their bytes.
     pub bytes: u64,
+    /// How many files that were being replaced: one may be the only version.
+    pub swaps: u64,
 }
 
 /// Takes away what an account that ends here left. A storage that is gone keeps no sign-out from
@@ -46,11 +47,11 @@ pub fn sweep_own<F: Files>(account: &Account<F>) -> Result<()> {
     let Some(dir) = folder(files, &storage).map_err(fail)? else {
         return Ok(());
     };
-    let own = KINDS.map(|kind| format!("{kind}{}-", account.spec.id));
     let mut swept = false;
     for entry in files.list(&dir).map_err(fail)? {
-        let name = entry.name.as_bytes();
-        if entry.stat.kind == Kind::File && own.iter().any(|own| name.starts_with(own.as_bytes())) {
+        let known = beside::known(account, entry.name.as_bytes());
+        let own_copy = known.is_some_and(|(waits, own)| own && waits.is_copy());
+        if entry.stat.kind == Kind::File && own_copy {
             durable::remove_if_there(files, &dir, &entry.name).map_err(fail)?;
             swept = true;
         }
@@ -72,17 +73,19 @@ pub fn of_others<F: Files>(account: &Account<F>, storage: &F::Dir) -> io::Result
         return Ok(found);
     };
     for entry in files.list(&dir)? {
-        let name = entry.name.as_bytes();
-        let rest = KINDS
-            .iter()
-            .find_map(|kind| name.strip_prefix(kind.as_bytes()));
-        let own = format!("{}-", account.spec.id);
-        let theirs = rest.is_some_and(|rest| !rest.starts_with(own.as_bytes()));
+        let Some((waits, false)) = beside::known(account, entry.name.as_bytes()) else {
+            continue;
+        };
         // Its modification time is the original's until the end; this one tells the last writing.
         let fresh = files.now().saturating_sub(entry.stat.ctime) < FRESH;
-        if entry.stat.kind == Kind::File && theirs && !fresh {
+        if entry.stat.kind != Kind::File || fresh {
+            continue;
+        }
+        if waits.is_copy() {
             found.files += 1;
             found.bytes += entry.stat.size;
+        } else {
+            found.swaps += 1;
         }
     }
     Ok(found)

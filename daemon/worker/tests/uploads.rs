@@ -69,4 +69,10 @@ fn the_leftovers_of_others_are_told_once_nobody_works_on_them() {
     stage.twin.advance(TWO_DAYS);
     let said = told(&stage).unwrap();
     assert!(said.starts_with("2 unfinished copies"), "{said}");
+    // What may be the only version is told apart.
+    let found = diagnose(&stage.account());
+    let swaps = found.iter().find(|d| d.message.contains("were replacing"));
+    let swaps = swaps.unwrap();
+    assert!(swaps.message.starts_with("1 files"), "{swaps:?}");
+    assert!(swaps.advice.contains("swap- or old-"), "{swaps:?}");
 }

@@ -12,6 +12,7 @@ use std::sync::{Mutex, PoisonError};
 use mooring_core::sync::{Agreed, Hash};
 
 use crate::account::Account;
+use crate::beside::{self, Waits};
 use crate::error::{Error, Result};
 use crate::files::{Files, Stat};
 use crate::hash::{self, Failed, Reading};
@@ -206,8 +207,7 @@ fn stage<'a, F: Files>(
         let copied = large::copy(files, from, (waiting, &name), sync, stop, &tell)?;
         (name, copied)
     } else {
-        // The account's ID keeps two devices that share a storage apart.
-        let name = OsString::from(format!("new-{}-{nr}", account.spec.id));
+        let name = beside::name(account, Waits::New, nr);
         let copied = hash::copy(files, from, (waiting, &name), sync, stop)?;
         (name, copied)
     };

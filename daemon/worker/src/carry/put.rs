@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicBool;
 
 use super::{Expected, LastFolder, Load, Staged};
 use crate::account::Account;
+use crate::beside::{self, Waits};
 use crate::durable;
 use crate::files::{Files, Lease, Stat};
 use crate::hash::{self, Failed, Source};
@@ -32,7 +33,7 @@ pub(super) fn put<F: Files>(
         None => files.rename_new(waiting, &staged.name, &dir, os(&key.name))?,
         Some(expected) => {
             // A name that says: after a death in the middle, not ours to throw away unseen.
-            let name = staging::swap_name(account, key, &expected.bytes);
+            let name = beside::name_of(account, Waits::Swap, key, &expected.bytes);
             files.rename_new(waiting, &staged.name, waiting, &name)?;
             replace(account, place, &Staged { name, ..*staged }, &dir, *expected)?;
         }
@@ -54,7 +55,7 @@ pub(super) fn clear_away<F: Files>(
     let swapped = staged
         .load
         .replaces
-        .map(|e| staging::swap_name(account, key, &e.bytes));
+        .map(|e| beside::name_of(account, Waits::Swap, key, &e.bytes));
     for name in [Some(staged.name.clone()), swapped].into_iter().flatten() {
         match files.stat(waiting, &name) {
             Ok(stat) if is_copy(account, waiting, &name, &stat, staged) => {
@@ -135,7 +136,7 @@ fn replace_in_two_steps<F: Files>(
     let files = &account.files;
     let End { root, waiting, .. } = place.end(staged.load.way);
     let name = os(&staged.load.key.name);
-    let old = staging::old_name(account, &staged.load.key, &expected.bytes);
+    let old = beside::name_of(account, Waits::Old, &staged.load.key, &expected.bytes);
     files.rename_new(dir, name, waiting, &old)?;
     let is_it = is_expected(account, waiting, &old, expected, staged);
     if let Ok(true) = is_it {

@@ -21,6 +21,7 @@ use mooring_wire::RestoreReport;
 
 use crate::account::Account;
 use crate::backup::{self, ABOUT};
+use crate::beside::{self, Waits};
 use crate::durable;
 use crate::error::{Error, FileTrouble, Result};
 use crate::files::Files;
@@ -319,7 +320,7 @@ impl<F: Files> Restoring<'_, F> {
 
     /// What the names of waiting copies begin with; a sync sweeps such names up as well.
     fn prefix(&self) -> String {
-        format!("new-{}-restore-", self.account.spec.id)
+        format!("{}restore-", beside::prefix(self.account, Waits::New))
     }
 
     /// Removes copies that found no place: of a life before, or after an error.

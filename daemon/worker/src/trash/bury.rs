@@ -2,13 +2,13 @@
 //! is taken leads to another one. A copy gets its name once it is whole, durable and read back. What
 //! bytes a name stands for is noted first (`sums.rs`).
 
-use std::ffi::OsString;
 use std::io;
 
 use mooring_core::sync::{Hash, conflict_name};
 
 use super::{Today, open_today, sums};
 use crate::account::Account;
+use crate::beside::{self, Waits};
 use crate::carry::Way;
 use crate::conflict::{DIGITS, MANY_DIGITS};
 use crate::durable;
@@ -177,7 +177,7 @@ fn copy_into<F: Files>(
         }
     }
     // Beside the trash until it is whole: what a dead process leaves of it is swept up.
-    let waiting = OsString::from(format!("new-{}-trash", account.spec.id));
+    let waiting = beside::name(account, Waits::New, "trash");
     durable::remove_if_there(files, &place.uploads, &waiting).map_err(Failed::All)?;
     let copied = hash::copy(files, from, (&place.uploads, &waiting), true, &account.stop);
     let (reading, _) = copied.map_err(or_wait)?;

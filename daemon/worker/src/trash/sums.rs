@@ -2,13 +2,13 @@
 //! day, named after the hash of its path and holding one line of the kind `b3sum -c` reads. It is
 //! durable before the file is there, so that only what an earlier Mooring buried has none.
 
-use std::ffi::OsString;
 use std::io::{self, Write};
 
 use mooring_core::sync::Hash;
 
 use crate::account::Account;
 use crate::base::MAX_LINE;
+use crate::beside::{self, Waits};
 use crate::durable;
 use crate::files::Files;
 use crate::state::{Key, join};
@@ -69,7 +69,7 @@ pub(super) fn note<F: Files>(
         before => return Ok(is_this(before)),
     }
     // Beside the trash until it is whole: what a dead process leaves of it is swept up.
-    let waiting = OsString::from(format!("new-{}-sum", account.spec.id));
+    let waiting = beside::name(account, Waits::New, "sum");
     durable::remove_if_there(files, uploads, &waiting)?;
     let line = Line {
         hash: *hash,
