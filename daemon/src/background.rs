@@ -188,7 +188,11 @@ impl Broker {
         let mut again = interruptions();
         loop {
             tokio::select! {
-                done = &mut work => return done,
+                done = &mut work => return done.map_err(|failure| match failure {
+                    // The worker's word for it.
+                    Failure::Worker(mooring_wire::Error::Cancelled(why)) => Failure::Cancelled(why),
+                    failure => failure,
+                }),
                 _ = again.tick() => self.workers.interrupt(id).await,
             }
         }

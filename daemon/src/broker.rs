@@ -21,7 +21,7 @@ use crate::jobs::{self, Request};
 use crate::keys;
 use crate::launch::{Later, Launcher};
 use crate::passwords::Passwords;
-use crate::published::{AccountView, Holder, Published};
+use crate::published::{AccountView, Holder, JobView, Published};
 use crate::receipts::Receipts;
 use crate::rules::{Device, Rules};
 use crate::sessions::Sessions;
@@ -124,10 +124,12 @@ impl Broker {
                 .insert(account.id.clone(), AccountView::new(account));
         }
         for ended in store.ended(clock.now())? {
-            let number = ended.number;
-            published
-                .jobs
-                .extend(ended.view().map(|view| (number, view)));
+            let (number, turn) = (ended.number, published.next_end());
+            let view = ended.view().map(|view| JobView {
+                ended: turn,
+                ..view
+            });
+            published.jobs.extend(view.map(|view| (number, view)));
         }
         published.prune(usize::from(rules.in_force().settings.keep_finished));
         let published = Arc::new(watch::Sender::new(published));

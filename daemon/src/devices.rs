@@ -15,6 +15,7 @@ use mooring_core::account::{Event, State};
 use mooring_core::policy::{Actor, Verb};
 use mooring_core::receipt::timestamp;
 use mooring_wire::{Device, DeviceRequest};
+use tokio::time::Instant;
 
 use crate::broker::Broker;
 use crate::failure::Failure;
@@ -174,6 +175,7 @@ pub async fn run(broker: Arc<Broker>) {
     let mut published = broker.published.subscribe();
     let mut due = everyone(&broker);
     let mut waiting = BTreeSet::new();
+    let mut looked = Instant::now();
     loop {
         due.extend(broker.noticed.take_requests());
         due.extend(over(&broker, &mut waiting));
@@ -199,14 +201,18 @@ pub async fn run(broker: Arc<Broker>) {
                 }
             }
         }
-        let poll = poll(&broker);
+        // Counted from the last look: what changes meanwhile does not put it off.
+        let poll = poll(&broker).map(|every| looked + every);
         tokio::select! {
             changed = published.changed() => if changed.is_err() {
                 return;
             },
             () = broker.noticed.more_requests() => {}
             () = tokio::time::sleep(HOURS_EVERY), if !waiting.is_empty() => {}
-            () = later(poll) => due.extend(everyone(&broker)),
+            () = later(poll) => {
+                looked = Instant::now();
+                due.extend(everyone(&broker));
+            }
         }
     }
 }
@@ -235,9 +241,9 @@ fn poll(broker: &Broker) -> Option<Duration> {
     (!all).then(|| Duration::from_secs(60 * u64::from(settings.poll_minutes)))
 }
 
-async fn later(wait: Option<Duration>) {
-    match wait {
-        Some(wait) => tokio::time::sleep(wait).await,
+async fn later(time: Option<Instant>) {
+    match time {
+        Some(time) => tokio::time::sleep_until(time).await,
         None => std::future::pending().await,
     }
 }

@@ -18,6 +18,9 @@ const RELOAD: &str = "have them read: systemctl reload mooringd, with --user in 
 
 const FENCE: &str = "use a kernel with Landlock, 6.2 or later, and `landlock` among its `lsm=`";
 
+/// How many contradictions of the policy are told.
+const MAX_CONFLICTS: usize = 10;
+
 impl Broker {
     /// Everything that was looked at, and how it is.
     pub async fn diagnose(&self) -> Vec<Diagnosis> {
@@ -95,14 +98,12 @@ impl Broker {
             device.settings_on_disk(),
         )];
         let standing = &in_force.standing;
-        found.push(match (standing.state(), standing.problems().first()) {
+        let conflicts = standing.policy().conflicts();
+        let mut others = standing.problems().iter();
+        let problem = others.find(|problem| !conflicts.contains(problem));
+        found.push(match (standing.state(), problem) {
             (policy::State::None, _) => ok("policy", "there is no policy"),
-            (policy::State::InForce, None) => ok("policy", "the policy is in force"),
-            (policy::State::InForce, Some(problem)) => bad(
-                "policy",
-                &format!("the policy is in force, and contradicts itself: {problem}"),
-                "the others, if any: mooringctl policy show",
-            ),
+            (policy::State::InForce, _) => ok("policy", "the policy is in force"),
             (policy::State::Expired, problem) => {
                 let said = problem.map_or("the bundle expired".to_owned(), ToString::to_string);
                 warning(
@@ -120,6 +121,15 @@ impl Broker {
                 )
             }
         });
+        let told = |conflict: &Problem| {
+            let message = format!("the policy contradicts itself: {conflict}");
+            bad(
+                "policy",
+                &message,
+                "change one of the two: mooringctl policy show",
+            )
+        };
+        found.extend(conflicts.iter().take(MAX_CONFLICTS).map(told));
         found.extend(self.surroundings_known());
         let missing = self.missing_accounts().into_iter();
         found.extend(missing.map(|said| bad("policy", &said, "sign in: mooringctl sign-in")));

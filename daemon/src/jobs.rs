@@ -151,6 +151,7 @@ impl Job {
             blocked: Blocked::default(),
             cancellable: true,
             outcome: JobOutcome::default(),
+            ended: 0,
         };
         broker.update(|p| {
             if let Some(held) = p.accounts.get_mut(&account) {
@@ -302,7 +303,9 @@ impl Job {
             {
                 held.holder = Holder::Free;
             }
+            let ended = p.next_end();
             if let Some(view) = p.jobs.get_mut(&self.number) {
+                view.ended = ended;
                 view.state = JobState::Finished;
                 view.blocked = Blocked::default();
                 view.cancellable = false;

@@ -149,8 +149,12 @@ impl Life for ChildLife {
                 Ok(Err(error)) => tracing::warn!(%error, "the worker cannot be waited for"),
                 Err(_) => {
                     tracing::warn!("the worker does not end; it is killed");
-                    if let Err(error) = self.0.kill().await {
+                    // One that hangs in the kernel ends when that lets it: nobody waits for it.
+                    if let Err(error) = self.0.start_kill() {
                         tracing::warn!(%error, "the worker cannot be killed");
+                    }
+                    if tokio::time::timeout(GRACE, self.0.wait()).await.is_err() {
+                        tracing::warn!("the worker hangs in the kernel; it is left to that");
                     }
                 }
             }

@@ -181,8 +181,8 @@ fn backup_age(account: &Account, since: u64, now: u64) -> String {
     };
     let later = match since {
         0 => String::new(),
-        1 => "; 1 file came or changed since and is not in it".to_owned(),
-        n => format!("; {n} files came or changed since and are not in it"),
+        1 => "; 1 file came or changed since and may not be in it".to_owned(),
+        n => format!("; {n} files came or changed since and may not be in it"),
     };
     let path = mooring_core::receipt::readable(&last.path);
     format!("Last backup: {when} to {path}{missing}{later}.")

@@ -105,6 +105,8 @@ pub struct JobView {
     pub cancellable: bool,
     /// How it ended.
     pub outcome: JobOutcome,
+    /// The how-manieth it was to end; 0 while it goes on.
+    pub ended: u64,
 }
 
 /// Everything that clients can see.
@@ -198,15 +200,22 @@ impl Published {
         }
     }
 
-    /// Drops the oldest ended jobs beyond `keep`.
+    /// The turn of the next job to end.
+    pub fn next_end(&self) -> u64 {
+        let last = self.jobs.values().map(|job| job.ended).max();
+        last.unwrap_or(0).saturating_add(1)
+    }
+
+    /// Drops those jobs beyond `keep` that ended first: a long one may have the lowest number, and be
+    /// the one whose end nobody has heard of.
     pub fn prune(&mut self, keep: usize) {
-        let finished: Vec<u64> = self
-            .jobs
-            .iter()
+        let ended = self.jobs.iter();
+        let mut ended: Vec<(u64, u64)> = ended
             .filter(|(_, job)| job.state == JobState::Finished)
-            .map(|(number, _)| *number)
+            .map(|(number, job)| (job.ended, *number))
             .collect();
-        for number in finished.iter().take(finished.len().saturating_sub(keep)) {
+        ended.sort_unstable();
+        for (_, number) in ended.iter().take(ended.len().saturating_sub(keep)) {
             self.jobs.remove(number);
         }
     }

@@ -81,14 +81,6 @@ impl Broker {
         not_denied(&decision).inspect_err(|_| self.audit(of_sign_in(wanted), &decision))
     }
 
-    /// The same of a mere look ahead of it, which is no attempt.
-    ///
-    /// # Errors
-    /// As [`Broker::expect_sign_in`].
-    pub fn expect_sign_in_allowed(&self, wanted: &Wanted) -> Result<(), Failure> {
-        not_denied(&self.decide_sign_in(wanted))
-    }
-
     /// What policy says to the sign-in of somebody who is not here, with every collection.
     pub fn decide_arrival(&self, identity: &str, actor: Actor) -> Decision {
         let facts = Facts {

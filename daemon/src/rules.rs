@@ -7,11 +7,11 @@ mod bundle;
 mod files;
 mod watch;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use mooring_core::policy::bundle::Held;
-use mooring_core::policy::{Circumstances, Problem, Source, Standing};
+use mooring_core::policy::{Circumstances, Problem, Source, Standing, Term};
 use mooring_core::settings::Settings;
 use tokio::sync::watch::{Receiver, Sender};
 
@@ -46,6 +46,12 @@ pub struct Device {
     /// Keeps the last good policy.
     store: Arc<Store>,
     said: Sender<Said>,
+    /// What a reload was asked to tell of a bundle's term, last.
+    tried: Mutex<Option<Term>>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Device {
@@ -64,6 +70,7 @@ impl Device {
             folders,
             store,
             said: Sender::new(said),
+            tried: Mutex::default(),
         }))
     }
 
@@ -85,23 +92,35 @@ impl Device {
         &self.folders
     }
 
-    /// Waits until the signed bundle in force expires, which has to be seen by a reload.
+    /// Waits until the signed bundle in force has expired and nobody has seen it, or was seen to have
+    /// expired by a clock that was set back since: a reload has to tell. One that could not is tried
+    /// again later.
     pub async fn bundle_expires(&self, now: impl Fn() -> u64) {
         let mut said = self.said.subscribe();
         loop {
-            let expires = said.borrow_and_update().standing.expires();
-            let left = expires.map(|expires| Duration::from_secs(expires.saturating_sub(now())));
+            let term = said.borrow_and_update().standing.term();
+            let left = term.map(|term| {
+                let left = Duration::from_secs(term.expires.saturating_sub(now()));
+                let untold = left.is_zero() != term.expired;
+                let tried = lock(&self.tried).is_some_and(|tried| tried == term);
+                match untold && !tried {
+                    true => Duration::ZERO,
+                    false if left.is_zero() => LOOK_EVERY,
+                    false => left.min(LOOK_EVERY),
+                }
+            });
             if left == Some(Duration::ZERO) {
+                *lock(&self.tried) = term;
                 return;
             }
             let look = async {
                 match left {
-                    Some(left) => tokio::time::sleep(left.min(LOOK_EVERY)).await,
+                    Some(left) => tokio::time::sleep(left).await,
                     None => std::future::pending().await,
                 }
             };
             tokio::select! {
-                () = look => {}
+                () = look => *lock(&self.tried) = None,
                 // Never an error: the sender is here.
                 _ = said.changed() => {}
             }

@@ -6,21 +6,26 @@
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::time::Duration;
 
 use mooring_api::{MAX_SECRET_BYTES, SECRET_TIMEOUT_SECONDS};
 use nix::fcntl::{FcntlArg, OFlag, SealFlag, fcntl};
-use nix::sys::stat::{SFlag, fstat};
+use nix::sys::stat::fstat;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::unix::pipe;
+use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
 
 use crate::failure::Failure;
 
 /// How long a secret may take to come, and a recovery code to go.
 pub const TIMEOUT: Duration = Duration::from_secs(SECRET_TIMEOUT_SECONDS);
+
+/// Documents that are read from files at a time. One whose file does not answer keeps its place until
+/// it does; passwords are checked by other threads.
+static DOCUMENTS: Semaphore = Semaphore::const_new(4);
 
 /// Reads a secret; strips one newline at its end.
 ///
@@ -55,28 +60,28 @@ pub async fn read(what: &str, fd: OwnedFd) -> Result<Zeroizing<Vec<u8>>, Failure
 /// [`Failure::InvalidArgument`] for a descriptor of another kind, and when it does not end in time.
 pub async fn read_document(fd: OwnedFd, bound: usize) -> Result<Vec<u8>, Failure> {
     let reading = async {
-        let kind = SFlag::from_bits_truncate(fstat(&fd)?.st_mode & SFlag::S_IFMT.bits());
-        match kind {
-            SFlag::S_IFREG => {
-                expect_mode(&fd, OFlag::O_RDONLY, "this is open for writing only")?;
-                let reading = tokio::task::spawn_blocking(move || {
-                    let mut bytes = Vec::new();
-                    File::from(fd)
-                        .take(bound as u64 + 1)
-                        .read_to_end(&mut bytes)?;
-                    Ok(bytes)
-                });
-                reading.await.map_err(io::Error::other)?
-            }
-            SFlag::S_IFIFO => {
-                expect_mode(&fd, OFlag::O_RDONLY, "this is the writing end of a pipe")?;
-                Ok(std::mem::take(&mut *read_pipe(fd, bound + 1).await?))
-            }
-            _ => Err(io::Error::new(
-                io::ErrorKind::InvalidInput,
-                "this is neither a regular file nor a pipe",
-            )),
+        if is_pipe(&fd) {
+            expect_mode(&fd, OFlag::O_RDONLY, "this is the writing end of a pipe")?;
+            return Ok(std::mem::take(&mut *read_pipe(fd, bound + 1).await?));
         }
+        // What lies behind a file may be a server that does not answer, and whoever passed it chose
+        // it: nothing but a thread of these few ever waits for it.
+        let permit = DOCUMENTS.acquire().await.map_err(io::Error::other)?;
+        let reading = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            let file = File::from(fd);
+            if !file.metadata()?.is_file() {
+                return Err(io::Error::new(
+                    io::ErrorKind::InvalidInput,
+                    "this is neither a regular file nor a pipe",
+                ));
+            }
+            expect_mode(&file, OFlag::O_RDONLY, "this is open for writing only")?;
+            let mut bytes = Vec::new();
+            file.take(bound as u64 + 1).read_to_end(&mut bytes)?;
+            Ok(bytes)
+        });
+        reading.await.map_err(io::Error::other)?
     };
     match tokio::time::timeout(TIMEOUT, reading).await {
         Ok(Ok(bytes)) => Ok(bytes),
@@ -153,21 +158,25 @@ enum Kind {
 }
 
 fn kind(fd: &OwnedFd) -> io::Result<Kind> {
-    let stat = fstat(fd)?;
-    let format = SFlag::from_bits_truncate(stat.st_mode & SFlag::S_IFMT.bits());
-    if format == SFlag::S_IFIFO {
+    if is_pipe(fd) {
         return Ok(Kind::Pipe);
     }
     let needed = SealFlag::F_SEAL_WRITE | SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_GROW;
-    // A file that is no memfd has no seals to ask for.
+    // A file that is no memfd has no seals to ask for; only then is it looked at, in memory.
     let seals = fcntl(fd, FcntlArg::F_GET_SEALS).map(SealFlag::from_bits_truncate);
-    match (seals, u64::try_from(stat.st_size)) {
-        (Ok(seals), Ok(size)) if seals.contains(needed) => Ok(Kind::Sealed { size }),
-        _ => Err(wrong_kind()),
+    if !seals.is_ok_and(|seals| seals.contains(needed)) {
+        return Err(wrong_kind());
     }
+    let size = u64::try_from(fstat(fd)?.st_size).map_err(|_| wrong_kind())?;
+    Ok(Kind::Sealed { size })
 }
 
-fn expect_mode(fd: &OwnedFd, wanted: OFlag, complaint: &'static str) -> io::Result<()> {
+/// Whether it is a pipe: asked of the descriptor, and not of a filesystem that may not answer.
+fn is_pipe(fd: &OwnedFd) -> bool {
+    fcntl(fd, FcntlArg::F_GETPIPE_SZ).is_ok()
+}
+
+fn expect_mode(fd: impl AsFd, wanted: OFlag, complaint: &'static str) -> io::Result<()> {
     let flags = OFlag::from_bits_truncate(fcntl(fd, FcntlArg::F_GETFL)?);
     let mode = flags & OFlag::O_ACCMODE;
     if mode == wanted || mode == OFlag::O_RDWR {

@@ -8,8 +8,8 @@ mod rest;
 mod said;
 mod start;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use mooring_wire::reach::Reach;
@@ -128,6 +128,9 @@ pub struct Workers {
     accounts: Accounts,
     needed: Arc<reach::Needed>,
     state: Mutex<State>,
+    /// The worker that runs, if one does, for whoever must not wait: `state` is held while one is
+    /// started, for many seconds if need be.
+    running: std::sync::Mutex<Weak<Live>>,
     kept: Arc<Kept>,
     used: rest::Used,
 }
@@ -148,6 +151,7 @@ impl Workers {
             accounts,
             needed: Arc::default(),
             state: Mutex::default(),
+            running: std::sync::Mutex::default(),
             kept,
             used: rest::Used::default(),
         }
@@ -177,6 +181,7 @@ impl Workers {
             Ok(live) => {
                 let live = Arc::new(live);
                 state.live = Some(live.clone());
+                *self.running() = Arc::downgrade(&live);
                 self.used.started();
                 Ok(live)
             }
@@ -185,6 +190,12 @@ impl Workers {
                 Err(error.into())
             }
         }
+    }
+
+    fn running(&self) -> std::sync::MutexGuard<'_, Weak<Live>> {
+        self.running
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
     /// Puts a worker away that failed a call; the next [`Workers::live`] starts another.
@@ -275,9 +286,10 @@ impl Workers {
     }
 
     /// Asks the running worker, if any, to stop an account's operation. That it cannot be asked
-    /// is logged: the operation then ends with its worker.
+    /// is logged: the operation then ends with its worker. Waits for no worker that is only being
+    /// started: whoever interrupts does not poll what waits for that one.
     pub async fn interrupt(&self, account: &str) {
-        let Some(live) = self.state.lock().await.live.clone() else {
+        let Some(live) = self.running().upgrade() else {
             return;
         };
         match tokio::time::timeout(INTERRUPT_TIMEOUT, live.proxy().interrupt(account)).await {

@@ -28,7 +28,7 @@ pub async fn run(context: &Context<'_>) -> Result<Value> {
         .filter(|(_, job)| job.state != "finished")
         .collect();
     let mut attention = attention(&accounts, &jobs, &policy);
-    if matches!(policy.as_str(), "none" | "in-force") {
+    if matches!(policy.as_str(), "none" | "in-force" | "expired") {
         // Rules that contradict each other, required accounts that are not here, and settings.
         let problems = daemon.manager.show_policy().await?.problems;
         attention.extend(problems.iter().map(|problem| text::full(problem)));
@@ -121,7 +121,9 @@ fn show(context: &Context<'_>, account: &Account, jobs: &[(OwnedObjectPath, JobS
 /// What is said of an account that is not synced by itself: paused by a person, or for now.
 pub fn paused(files: &FilesState) -> Option<&'static str> {
     if files.paused {
-        return Some("nothing is synced by itself, and numbers are as last seen (mooringctl resume)");
+        return Some(
+            "nothing is synced by itself, and numbers are as last seen (mooringctl resume)",
+        );
     }
     match files.resting.as_deref().unwrap_or_default() {
         "" => None,

@@ -47,8 +47,11 @@ pub async fn answer(follower: &mut Follower<'_>, state: &JobState) -> Result<Rep
 async fn password(follower: &mut Follower<'_>, state: &JobState) -> Result<Reply> {
     let blocked = &state.blocked;
     let waits_for_first = blocked.error == "ReauthRequired";
+    // Somebody else's wrong one says nothing about this one.
+    let of_others =
+        !follower.answers.begun_here && follower.given == 0 && blocked.next_attempt <= text::now();
     if let Some(password) = &follower.answers.password
-        && waits_for_first
+        && (waits_for_first || of_others)
         && follower.given < MAX_GIVEN
     {
         // Not refused, only not known (any more): the daemon was restarted meanwhile.

@@ -64,7 +64,7 @@ fn in_force(bundle: Bundle) {
     let names: BTreeSet<&str> = bundle.files.iter().map(|file| file.path.as_str()).collect();
     assert_eq!(names.len(), bundle.files.len());
     assert!(names.iter().all(|name| name.starts_with("/b:")));
-    let first = hold(&Memory::default(), Offer::Signed(bundle.clone()), NOW);
+    let first = hold(&Memory::default(), Offer::Signed(bundle.clone()), &[], NOW);
     assert_eq!(
         first.holding == Holding::InForce,
         first.memory.accepted.is_some()
@@ -74,8 +74,8 @@ fn in_force(bundle: Bundle) {
         expires: NOW + 1,
         ..bundle.clone()
     };
-    let memory = hold(&first.memory, Offer::Signed(newer.clone()), NOW).memory;
-    let again = hold(&memory, Offer::Signed(bundle), NOW);
+    let memory = hold(&first.memory, Offer::Signed(newer.clone()), &[], NOW).memory;
+    let again = hold(&memory, Offer::Signed(bundle), &[], NOW);
     assert!(
         again
             .memory

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use mooring_api::{BundleCheck, PolicySimulation};
 use mooring_core::policy::bundle::{Bundle, MAX_BUNDLE_BYTES, MAX_SIGNATURE_BYTES};
-use mooring_core::policy::{Problem, Simulation, Source};
+use mooring_core::policy::{Problem, Simulation, Source, State};
 use zbus::OwnedFd;
 
 use super::manager::{expect_name, of_file, simulated_as_told};
@@ -25,13 +25,17 @@ pub(super) async fn check(
     let (file, broker) = (name.to_owned(), broker.clone());
     let check = move || {
         let bundle = open(&broker, &file, &signed)?;
-        let contradictions = contradictions(broker.simulate_bundle(bundle.clone()));
-        Ok((bundle, contradictions))
+        let mut found = beside_the_others(&broker, broker.simulate_bundle(bundle.clone()));
+        if bundle.expired(broker.clock.now()) {
+            let message = "it has expired: renew it".to_owned();
+            found.push(Problem::of_file(&file, message));
+        }
+        Ok((bundle, found))
     };
     let found = |problems: Vec<Problem>| problems.into_iter().map(|p| of_file(name, p)).collect();
     Ok(match elsewhere(check).await? {
-        Ok((bundle, contradictions)) => BundleCheck {
-            findings: found(contradictions),
+        Ok((bundle, problems)) => BundleCheck {
+            findings: found(problems),
             ..told(bundle)
         },
         Err(problems) => BundleCheck {
@@ -50,17 +54,24 @@ pub(super) async fn check_file(
     let check = move || {
         let found = mooring_core::policy::check(&source);
         match found.is_empty() {
-            true => contradictions(broker.simulate(source)),
+            true => beside_the_others(&broker, broker.simulate(source)),
             false => found,
         }
     };
     elsewhere(check).await
 }
 
-/// What would contradict itself or what is in force. Where that cannot be told, because what is in
-/// force cannot be read, this says nothing about the file.
-fn contradictions(simulated: Result<(Vec<Question>, Simulation), Vec<Problem>>) -> Vec<Problem> {
-    simulated.map_or_else(|_| Vec::new(), |(_, simulation)| simulation.conflicts)
+/// What would contradict itself or what is in force, or be too much with it. Where that cannot be
+/// told, because what is in force cannot be read, this says nothing about the file.
+fn beside_the_others(
+    broker: &Broker,
+    simulated: Result<(Vec<Question>, Simulation), Vec<Problem>>,
+) -> Vec<Problem> {
+    match simulated {
+        Ok((_, simulation)) => simulation.conflicts,
+        Err(_) if broker.rules.in_force().standing.state() == State::Invalid => Vec::new(),
+        Err(problems) => problems,
+    }
 }
 
 /// Reads a bundle that was handed over, and what it would change.

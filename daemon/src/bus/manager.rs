@@ -48,7 +48,8 @@ impl ManagerObject {
         let broker = &shared.broker;
         let wanted = arguments::inspect(provider, &options)?;
         if wanted.identity.is_some() {
-            broker.expect_sign_in_allowed(&wanted)?;
+            // Who looks for somebody is about to sign them in, and hears of a denial here.
+            broker.expect_no_denial_of_sign_in(&wanted)?;
         }
         let found = broker.inspect(&wanted).await?;
         Ok(AccountFound {

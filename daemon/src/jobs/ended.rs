@@ -46,6 +46,7 @@ impl Ended {
             blocked: Blocked::default(),
             cancellable: false,
             outcome: self.outcome,
+            ended: 0,
         })
     }
 }

@@ -65,8 +65,9 @@ impl Run {
         let id = self.journaled.receipt.clone();
         if self.journaled.sequence == 0 {
             self.journaled.sequence = broker.receipt_number().await?;
-            self.save(&broker)?;
         }
+        // Whatever a try before could not write down: nothing is erased ahead of the journal.
+        self.save(&broker)?;
         if self.journaled.erased.is_none() {
             broker.receipts.write_draft(&id, &self.receipt_text()?)?;
             let (spec, keep) = (self.account.spec(), self.keep());

@@ -317,9 +317,12 @@ async fn bring(mut job: Job, mut account: Account, mut entry: Entry) {
         entry.work = Work::SignIn {
             undoing: Some(ending.clone()),
         };
-        if let Err(error) = broker.store.save_job(&entry) {
-            // After a restart it would be brought again, and can be cancelled again.
-            tracing::error!(%error, job = job.number, "a cancellation is not durable");
+        // Until it can be written down: a restart must not bring again what was cancelled.
+        while let Err(error) = broker.store.save_job(&entry) {
+            let blocked = blocked_by(&error.into());
+            if job.block(blocked, false).await.is_err() {
+                return;
+            }
         }
         return undo(job, account, ending).await;
     };
@@ -360,15 +363,21 @@ async fn fetch(broker: &Broker, account: &Account) -> Result<SyncReport, Failure
 async fn undo(mut job: Job, account: Account, ending: Ending) {
     let broker = job.broker.clone();
     loop {
-        let undone = job
-            .drive(false, abandon(&broker, &account))
-            .await
-            .and_then(|()| {
-                broker
-                    .store
-                    .forget(&account.id, &job.ended(&failed(ending.clone())))
-                    .map_err(Failure::from)
-            });
+        let abandoned = match job.drive(false, abandon(&broker, &account)).await {
+            // Nobody knows what was brought; all of it stays, and no sign-in waits for ever.
+            Err(Failure::Worker(WireError::StateDamaged(why))) => {
+                tracing::warn!(job = job.number, why, "what was brought so far stays");
+                Ok(())
+            }
+            abandoned => abandoned,
+        };
+        let undone = abandoned.and_then(|()| {
+            let ended = job.ended(&failed(ending.clone()));
+            broker
+                .store
+                .forget(&account.id, &ended)
+                .map_err(Failure::from)
+        });
         let Err(failure) = undone else { break };
         if job.block(blocked_by(&failure), false).await.is_err() {
             return;

@@ -190,6 +190,8 @@ pub(super) struct Run {
     apps_told: bool,
     rounds: u8,
     deaths: u32,
+    /// The farthest step that was passed since; a death before it counts on.
+    farthest: u8,
     /// The worker that `drained` and `proven` are about.
     generation: u64,
     /// The files that stand in the way, with reasons, and how many in all.
@@ -217,6 +219,7 @@ impl Run {
             apps_told: false,
             rounds: 0,
             deaths: 0,
+            farthest: 0,
             generation: 0,
             files: Vec::new(),
             files_total: 0,
@@ -270,6 +273,7 @@ impl Run {
     /// Waits for a person; an error only when the job is closed.
     async fn stuck(&mut self, job: &mut Job, failure: Failure) -> Result<(), Failure> {
         self.deaths = 0;
+        self.farthest = 0;
         let failure = match failure {
             Failure::Cancelled(_) => failure,
             other => match self.wait_for_person(job, &other).await {
@@ -294,8 +298,12 @@ impl Run {
         // It can be long; whoever comes then gives it again.
         self.password = None;
         let blocked = blocked_by(failure);
-        self.tell_asker(job, word::BLOCKED, &blocked.message)
-            .await?;
+        // Only the person's word counts here: without a worker the other device is told later.
+        match self.tell_asker(job, word::BLOCKED, &blocked.message).await {
+            Err(cancelled @ Failure::Cancelled(_)) => return Err(cancelled),
+            Err(failure) => tracing::debug!(job = self.number, %failure, "the asker is not told"),
+            Ok(()) => {}
+        }
         job.block(blocked, self.cancellable()).await.map(drop)
     }
 
@@ -347,8 +355,24 @@ impl Run {
             (Step::Forget, _) => return self.forget(job).await,
             (Step::Done, _) => return self.forgotten(job),
         }
-        self.deaths = 0;
+        self.passed(step);
         Ok(Turn::Again)
+    }
+
+    /// What was passed for the first time shows that it goes on. A worker that dies at the same step
+    /// again and again is none to be waited for, however well the steps before it go.
+    fn passed(&mut self, step: Step) {
+        let far = match step {
+            Step::Authorise => 1,
+            Step::Drain => 2,
+            Step::Verify => 3,
+            Step::Remove => 4,
+            _ => 0,
+        };
+        if far > self.farthest {
+            self.farthest = far;
+            self.deaths = 0;
+        }
     }
 
     /// Finds out where the worker stands.

@@ -62,7 +62,9 @@ fn memory_folder(folders: &Folders) -> PathBuf {
 /// # Errors
 /// When what is remembered cannot be read: an older bundle must not come in through that.
 pub(super) fn look(folders: &Folders, now: u64) -> Result<Held, Error> {
-    Ok(hold(&recall(folders)?, offer(folders), now))
+    let keys = keys(folders);
+    let trusted: Vec<_> = keys.iter().flatten().map(|key| key.text.clone()).collect();
+    Ok(hold(&recall(folders)?, offer(folders, keys), &trusted, now))
 }
 
 /// Keeps what is to be remembered.
@@ -103,8 +105,8 @@ fn damaged(source: serde_json::Error) -> Error {
 }
 
 /// What lies in the place of the bundle.
-fn offer(folders: &Folders) -> Offer {
-    let keys = match keys(folders) {
+fn offer(folders: &Folders, keys: Result<Vec<Key>, Vec<Problem>>) -> Offer {
+    let keys = match keys {
         Ok(keys) => keys,
         Err(problems) => return Offer::Refused(problems),
     };

@@ -152,6 +152,26 @@ async fn a_bundle_that_expires_is_seen_then() {
     assert_eq!(state(), State::InForce);
     device.reload(now()).unwrap();
     assert_eq!(state(), State::Expired);
+    // A clock that was set back takes that back.
+    let earlier = || EXPIRES - 5;
+    device.bundle_expires(earlier).await;
+    device.reload(earlier()).unwrap();
+    assert_eq!(state(), State::InForce);
+    device.bundle_expires(now).await;
+    // Where a reload cannot tell it, nobody spins: it is tried again after an hour.
+    let memory = place.folders.state.join("policy/accepted.json");
+    let good = fs::read(&memory).unwrap();
+    fs::write(&memory, "junk").unwrap();
+    let hour = Duration::from_secs(60 * 60);
+    for _ in 0..2 {
+        device.reload(now()).unwrap_err();
+        let began = tokio::time::Instant::now();
+        device.bundle_expires(now).await;
+        assert!(began.elapsed() >= hour);
+    }
+    fs::write(&memory, good).unwrap();
+    device.reload(now()).unwrap();
+    assert_eq!(state(), State::Expired);
     // It is seen once.
     let year = Duration::from_secs(366 * 24 * 60 * 60);
     let again = tokio::time::timeout(year, device.bundle_expires(now)).await;

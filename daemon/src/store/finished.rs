@@ -31,7 +31,7 @@ pub(super) fn put(t: &Transaction<'_>, ended: &Ended) -> Result<(), Error> {
     )?;
     t.execute(
         "DELETE FROM finished WHERE ended_at <= ?1 OR number NOT IN
-         (SELECT number FROM finished ORDER BY number DESC LIMIT ?2)",
+         (SELECT number FROM finished ORDER BY ended_at DESC, number DESC LIMIT ?2)",
         params![
             signed(ended.when.saturating_sub(REMEMBERED_SECONDS)),
             MAX_REMEMBERED
@@ -51,7 +51,7 @@ pub(super) fn delete(t: &Transaction<'_>, account: &str) -> Result<(), Error> {
 pub(super) fn all(connection: &Connection, now: u64) -> Result<Vec<Ended>, Error> {
     let mut statement = connection.prepare(
         "SELECT number, account, kind, uid, stage, ended_at, outcome FROM finished
-         WHERE ended_at > ?1 ORDER BY number",
+         WHERE ended_at > ?1 ORDER BY ended_at, number",
     )?;
     let oldest = signed(now.saturating_sub(REMEMBERED_SECONDS));
     let rows = statement.query_map([oldest], |row| {

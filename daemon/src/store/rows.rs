@@ -225,6 +225,12 @@ pub(super) fn delete_account(t: &Transaction<'_>, id: &str) -> Result<(), Error>
 
 pub(super) fn put_job(t: &Transaction<'_>, job: &Entry) -> Result<(), Error> {
     let number = signed(job.number);
+    // Of an account there is one job at a time: another row is that of one whose end could not be
+    // written down.
+    t.execute(
+        "DELETE FROM job WHERE account = ?1 AND number <> ?2",
+        params![job.account, number],
+    )?;
     t.execute(
         "INSERT INTO job (number, account, data) VALUES (?1, ?2, ?3)
          ON CONFLICT (number) DO UPDATE SET data = excluded.data",

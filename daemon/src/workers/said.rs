@@ -1,13 +1,14 @@
 //! What a worker says, held to bounds before anything is done with it: a worker is a person's own
 //! process, and the broker is everybody's. Where a list is cut, its total tells how many there are.
 //!
-//! What stays on a device is not cut here: a receipt names all of it, and has a bound of its own.
+//! What stays on a device is named in full by a worker that keeps to its own bound, which is far below
+//! the one here: a receipt names all of it.
 
 use std::sync::Arc;
 
 use mooring_wire::{
     Attached, BackupReport, CheckReport, CollectionFacts, ConflictCopy, Counts, Device,
-    DeviceRequest, Diagnosis, DrainReport, EraseReport, Error, Fenced, Inspected, PlanFacts,
+    DeviceRequest, Diagnosis, DrainReport, EraseReport, Error, Fenced, Inspected, Left, PlanFacts,
     Progress, RemoveReport, RestoreReport, SyncReport, VerifyReport, WhyReport,
 };
 
@@ -21,6 +22,9 @@ pub const MAX_ANSWER_BYTES: usize = 4 * 1024 * 1024;
 pub const MAX_TEXT_BYTES: usize = 4 * 1024;
 /// The most bytes of what is named beside a total: it is kept with a job for a day.
 pub const MAX_ITEMS_BYTES: usize = 32 * 1024;
+/// The most bytes of what stays on a device: four times what a worker names, and a fraction of what a
+/// receipt may have.
+const MAX_LEFT_BYTES: usize = 1024 * 1024;
 /// What an entry of a list takes besides its texts, about.
 const ENTRY_BYTES: usize = 64;
 
@@ -270,13 +274,52 @@ impl Said for VerifyReport {
     }
 }
 
-impl Said for RemoveReport {
-    fn hold(&mut self) {
-        named(&mut self.remaining_files);
+impl Entry for Counts {
+    fn size(&self) -> usize {
+        size_of::<Self>()
     }
 }
 
-impl Said for EraseReport {}
+impl Entry for Left {
+    fn size(&self) -> usize {
+        self.path.len() + self.reason.len()
+    }
+
+    fn shorten(&mut self) {
+        shorten(&mut self.reason);
+    }
+}
+
+/// Holds what stays to what a receipt can name; what is cut is told by a last entry.
+fn held_to_a_receipt(left: &mut Vec<Left>) {
+    let all = left.len();
+    within(left, MAX_LEFT_BYTES);
+    let cut = all - left.len();
+    if cut > 0 {
+        tracing::error!(cut, "a worker says more stays than a receipt can name");
+        left.push(Left {
+            path: b"/".to_vec(),
+            reason: format!("{cut} more names that are too much to be named"),
+        });
+    }
+}
+
+impl Said for RemoveReport {
+    fn hold(&mut self) {
+        named(&mut self.removed);
+        named(&mut self.kept);
+        named(&mut self.remaining_files);
+        named(&mut self.gone_before_files);
+        named(&mut self.remarks);
+        held_to_a_receipt(&mut self.left);
+    }
+}
+
+impl Said for EraseReport {
+    fn hold(&mut self) {
+        held_to_a_receipt(&mut self.left);
+    }
+}
 
 impl Said for BackupReport {
     fn hold(&mut self) {

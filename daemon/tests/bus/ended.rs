@@ -9,10 +9,11 @@ use mooringd::published::{JobState, JobView};
 use crate::worker::Act;
 use crate::world::*;
 
-/// How far it was is no part of how it ended.
+/// How far it was is no part of how it ended, and neither is which others had ended before.
 fn at_rest(job: JobView) -> JobView {
     JobView {
         progress: Default::default(),
+        ended: 0,
         ..job
     }
 }
@@ -29,7 +30,7 @@ async fn an_end_is_told_still_after_a_restart_and_for_a_day() {
 
     let running = world.start().await;
     let after = running.ended(number(&path)).await;
-    assert_eq!(at_rest(before.clone()), after);
+    assert_eq!(at_rest(before.clone()), at_rest(after));
     let job = running.job(number(&path)).await;
     assert_eq!(job.state().await.unwrap(), "finished");
     assert_eq!(job.outcome().await.unwrap(), before.outcome);
@@ -61,7 +62,7 @@ async fn a_failure_is_told_still_and_as_many_as_settings_say() {
     let running = world.start().await;
     let jobs = running.broker.published.borrow().jobs.clone();
     assert_eq!(jobs.keys().collect::<Vec<_>>(), [&number(&path)]);
-    assert_eq!(jobs[&number(&path)], at_rest(before));
+    assert_eq!(at_rest(jobs[&number(&path)].clone()), at_rest(before));
 }
 
 #[tokio::test]
@@ -79,7 +80,10 @@ async fn of_a_forgotten_account_only_its_sign_out_is_remembered() {
     let published = running.broker.published.borrow().clone();
     assert!(published.accounts.is_empty());
     assert_eq!(published.jobs.keys().collect::<Vec<_>>(), [&job]);
-    assert_eq!(published.jobs[&job], at_rest(before.clone()));
+    assert_eq!(
+        at_rest(published.jobs[&job].clone()),
+        at_rest(before.clone())
+    );
     assert_eq!(before.state, JobState::Finished);
 }
 
@@ -146,4 +150,34 @@ async fn why_answers_from_memory_while_a_job_has_the_account() {
     let number = running.sign_out(None, &[]).await;
     running.blocked(number, "ReauthRequired").await;
     assert_eq!(files.why(b"/home/a").await.unwrap_err().kind(), "Busy");
+}
+
+/// A long job has a low number, and is the last to end: its end is told, and that of an earlier one
+/// is let go of.
+#[tokio::test]
+async fn the_job_that_ended_last_is_kept() {
+    let world = World::new();
+    world.write_settings("[sync]\ncontinuous = false\n[jobs]\nkeep-finished = 1\n");
+    let running = world.start().await;
+    running.signed_in().await;
+    let (_code, mut options) = new_identity("right-password");
+    options.storage = Some(b"/mnt/other".to_vec());
+    let manager = &running.manager;
+    let bob = manager.sign_in("local", "bob", options).await.unwrap();
+    running.ended(number(&bob)).await;
+    let of = async |identity: &str| {
+        let published = running.broker.published.borrow().clone();
+        let account = published.accounts.values().map(|view| &view.account);
+        let mut found = account.filter(|account| account.identity == identity);
+        let id = found.next().unwrap().id.clone();
+        running.broker.sync(&id, 0).await.unwrap()
+    };
+    world.fake.next("sync", Act::Hang);
+    let long = of("alice").await;
+    world.fake.hanging().await;
+    let short = of("bob").await;
+    running.ended(short).await;
+    running.job(long).await.cancel().await.unwrap();
+    assert_eq!(running.ended(long).await.outcome.error, "Cancelled");
+    assert_eq!(running.broker.published.borrow().jobs.len(), 1);
 }

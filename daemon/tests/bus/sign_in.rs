@@ -7,6 +7,8 @@ use mooring_wire::Error as Wire;
 use zbus::export::ordered_stream::OrderedStreamExt;
 use zbus::fdo::ObjectManagerProxy;
 
+use mooringd::published::JobState;
+
 use crate::worker::Act;
 use crate::world::*;
 
@@ -329,6 +331,25 @@ async fn a_sign_in_goes_on_after_a_restart_once_the_password_was_right() {
     let ended = running.ended(1).await;
     assert!(ended.outcome.success, "its end is remembered: {ended:?}");
     assert_eq!(running.broker.next_job(), 2);
+}
+
+/// One whose state cannot be read is given up all the same: what came stays.
+#[tokio::test]
+async fn a_sign_in_is_undone_without_the_worker_s_state() {
+    let world = World::new();
+    let running = world.start().await;
+    let damaged = || Act::Fail(mooring_wire::Error::StateDamaged("not a database".into()));
+    world.fake.next("sign_in", damaged());
+    world.fake.next("abandon", damaged());
+    let (_code, options) = new_identity("right-password");
+    let manager = &running.manager;
+    let path = manager.sign_in("local", "alice", options).await.unwrap();
+    let number = number(&path);
+    let blocked = |job: &mooringd::published::JobView| job.state == JobState::Blocked;
+    running.job_until(number, blocked).await;
+    running.job(number).await.cancel().await.unwrap();
+    assert_eq!(running.ended(number).await.outcome.error, "Cancelled");
+    assert!(running.broker.published.borrow().accounts.is_empty());
 }
 
 #[tokio::test]

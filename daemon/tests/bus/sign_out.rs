@@ -357,3 +357,42 @@ async fn a_sign_out_that_waits_for_the_password_waits_after_a_restart() {
     right.unwrap();
     assert!(running.ended(number).await.outcome.success);
 }
+
+/// However well the steps before go: a worker that dies at the same one each time is told of.
+#[tokio::test]
+async fn a_worker_that_always_dies_at_one_step_blocks_the_sign_out() {
+    let world = World::new();
+    let running = ready(&world).await;
+    for _ in 0..50 {
+        world.fake.next("verify", Act::Die);
+    }
+    let number = running.sign_out(Some("right-password"), &[]).await;
+    running.blocked(number, "Failed").await;
+    running.job(number).await.cancel().await.unwrap();
+    assert_eq!(running.ended(number).await.outcome.error, "Cancelled");
+    assert_eq!(running.account().await.state().await.unwrap(), "active");
+}
+
+/// A state that cannot be read keeps nobody in a sign-out for ever: nothing was removed, and
+/// `doctor --repair` comes after it.
+#[tokio::test]
+async fn a_sign_out_is_undone_without_the_worker_s_state() {
+    let world = World::new();
+    let running = ready(&world).await;
+    let damaged = || Act::Fail(Wire::StateDamaged("not a database".into()));
+    world.fake.next("verify", damaged());
+    world.fake.next("stay", damaged());
+    let number = running.sign_out(Some("right-password"), &[]).await;
+    let blocked = running
+        .job_until(number, |job| job.state == JobState::Blocked)
+        .await;
+    assert!(blocked.cancellable);
+    running.job(number).await.cancel().await.unwrap();
+    let outcome = running.ended(number).await.outcome;
+    assert_eq!(outcome.error, "Cancelled", "{outcome:?}");
+    let effects = world.fake.effects();
+    assert!(
+        !effects.iter().any(|effect| effect.starts_with("remov")),
+        "{effects:?}"
+    );
+}

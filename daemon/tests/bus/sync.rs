@@ -1,5 +1,6 @@
 use mooring_api::CollectionStatus;
 use mooring_wire::Error as Wire;
+use mooringd::published::JobState;
 
 use crate::worker::Act;
 use crate::world::*;
@@ -177,4 +178,33 @@ async fn accounts_are_looked_at_when_the_broker_starts() {
         .unwrap()
         .swap_remove(0);
     assert_eq!(photos.bytes, 50);
+}
+
+/// Whoever cancels while a worker is only being started is heard, and nothing waits for ever.
+#[tokio::test]
+async fn a_job_that_waits_for_a_worker_can_be_cancelled() {
+    let world = World::new();
+    let running = world.start().await;
+    running.signed_in().await;
+    let files = running.files().await;
+    let starting = world.fake.starting.clone().lock_owned().await;
+    world.fake.next("sync", Act::Die);
+    let number = number(&files.sync().await.unwrap());
+    let dead = |p: &mooringd::published::Published| p.jobs[&number].state == JobState::Running;
+    running.until("the sync", dead).await;
+    running.job(number).await.cancel().await.unwrap();
+    // Long enough for an interruption, while the worker is still being started.
+    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    drop(starting);
+    let ended = running.ended(number).await;
+    assert_eq!(ended.outcome.error, "Cancelled");
+    // And the worker serves whoever comes next.
+    let next = files.sync().await.unwrap();
+    assert!(
+        running
+            .ended(crate::world::number(&next))
+            .await
+            .outcome
+            .success
+    );
 }

@@ -69,6 +69,8 @@ pub struct Fake {
     changes: Arc<watch::Sender<u64>>,
     /// Syncs that ended well.
     pub syncs: Arc<watch::Sender<u64>>,
+    /// Whoever holds it lets no worker start.
+    pub starting: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl Fake {
@@ -79,6 +81,7 @@ impl Fake {
             hanging: Arc::new(watch::Sender::new(0)),
             changes: Arc::new(watch::Sender::new(0)),
             syncs: Arc::new(watch::Sender::new(0)),
+            starting: Arc::default(),
         }
     }
 
@@ -138,6 +141,7 @@ impl Launcher for Fake {
         _reach: &Reach,
     ) -> Later<'_, std::result::Result<Launched, launch::Error>> {
         Box::pin(async move {
+            drop(self.starting.lock().await);
             let (ours, theirs) = UnixStream::pair()?;
             let life = {
                 let mut state = self.state();

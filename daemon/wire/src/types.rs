@@ -120,7 +120,8 @@ pub struct PlanFacts {
     pub blockers: Vec<(String, String)>,
     /// Sentences a person should know (same disk, snapshots, …).
     pub warnings: Vec<String>,
-    /// Files, of collections that do not stay, which came or changed since the moment asked about.
+    /// Files, of collections that do not stay, which came or changed since the moment asked about, as
+    /// far as their times tell.
     pub since: u64,
 }
 

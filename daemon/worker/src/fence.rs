@@ -41,7 +41,8 @@ impl Fence {
     /// [`Fence::fenced`] tells.
     pub fn put_up(reach: &Reach, home: &Path, states: &Path) -> io::Result<Self> {
         let own = Place::new(Use::Root, states.as_os_str().as_bytes());
-        let places = reach.0.iter().cloned().chain([own]);
+        // Its own first: without that nothing goes.
+        let places = [own].into_iter().chain(reach.0.iter().cloned());
         let opened = place::open_all(places.collect(), home)?;
         let inside = opened.iter().filter_map(|opened| {
             let identity = opened.identity?;

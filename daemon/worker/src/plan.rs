@@ -288,8 +288,15 @@ impl<'a, F: Files> Run<'a, F> {
         };
         facts.items.files += 1;
         facts.items.bytes += local.size;
-        // A file that comes, from wherever, has a new change time. Within the very second nobody knows.
-        self.later += u64::from(seconds(local.mtime.max(local.ctime)) > self.since);
+        // When it was last changed or, moved here with its folder, first read.
+        let read = seen.item.as_ref().and_then(|item| item.local);
+        let times = [
+            Some(local.mtime),
+            Some(local.ctime),
+            read.map(|proof| proof.at),
+        ];
+        let last = times.into_iter().flatten().map(seconds).max();
+        self.later += u64::from(last.is_some_and(|last| last > self.since));
         facts.hard_links += u64::from(local.nlink > 1);
         self.special_modes += u64::from(local.mode & !CARRIED_MODE != 0);
         facts.conflicts += u64::from(is_conflict_copy(&seen.name));

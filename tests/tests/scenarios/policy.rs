@@ -397,7 +397,7 @@ async fn only_attempts_are_counted_and_audited() {
 #[tokio::test]
 async fn a_forbidden_identity_is_told_at_once() {
     let world = World::new();
-    let _daemon = world.daemon().await;
+    let daemon = world.daemon().await;
     let (mut client, manager) = (Client::new(&world).await, world.manager().await);
     put(
         &world,
@@ -440,4 +440,9 @@ async fn a_forbidden_identity_is_told_at_once() {
         "{refused:?}"
     );
     assert!(!storage.join(".mooring").exists());
+    let log = daemon.log();
+    assert!(
+        log.contains("sign-in of visitor-1 by person denied"),
+        "{log}"
+    );
 }

@@ -300,6 +300,9 @@ async fn to_follow_a_job_without_a_terminal_takes_nothing_back() {
     let left = world.ctl(&words).run().await.expect_code(4);
     assert!(left.stderr.contains("still waits"), "{}", left.stderr);
     assert_eq!(client.blocked(&job).await.error, "ReauthRequired");
+    let wrong = world.ctl(&words).password("no password of alice's");
+    let wrong = wrong.run().await.expect_code(4);
+    assert!(wrong.stderr.contains("still waits"), "{}", wrong.stderr);
     let _ = world
         .ctl(&words)
         .password(PASSWORD)

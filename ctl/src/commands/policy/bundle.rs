@@ -29,15 +29,19 @@ pub async fn check(context: &Context<'_>, file: &Path) -> Result<Value> {
     let (name, bundle, signature) = with_signature(file)?;
     let manager = &context.daemon.manager;
     let found = manager.check_bundle(&name, bundle, signature).await?;
-    if !found.findings.is_empty() {
-        return Err(findings(context, &shown, &found.findings));
-    }
     let said = words(
         &found.organisation,
         found.version,
         found.expires,
         &found.key,
     );
+    if !found.findings.is_empty() {
+        let failure = findings(context, &shown, &found.findings);
+        if found.version > 0 {
+            context.terminal.line(&said);
+        }
+        return Err(failure);
+    }
     context
         .terminal
         .line(&format!("{shown}: nothing to remark."));

@@ -67,7 +67,7 @@ fn show(context: &Context<'_>, shown: &str, simulation: &PolicySimulation) {
         ));
     }
     section(context, "Because", &reasons(&simulation.changes));
-    section(context, "New contradictions", &simulation.conflicts);
+    section(context, "Contradictions", &simulation.conflicts);
     section(context, "Required and not here", &simulation.missing);
 }
 

@@ -41,8 +41,8 @@ const MAX_FILE_NAME: usize = 100;
 pub struct Key {
     /// The name of its file, for people.
     pub name: String,
-    /// The key itself as minisign writes it, which tells it from others.
-    text: String,
+    /// The key itself as minisign writes it, which tells it from others: as [`Bundle::signer`].
+    pub text: String,
     key: PublicKey,
 }
 
@@ -60,9 +60,9 @@ impl Key {
             return Err(Problem::of_file(path, message));
         };
         let name = path.rsplit('/').next().unwrap_or(path).to_owned();
-        // Behind the comment, which anybody may change.
-        let last = text.and_then(|text| text.lines().rfind(|line| !line.trim().is_empty()));
-        let text = last.unwrap_or_default().trim().to_owned();
+        // The line that counts, behind the comment.
+        let line = text.and_then(|text| text.lines().nth(1));
+        let text = line.unwrap_or_default().trim().to_owned();
         Ok(Self { name, text, key })
     }
 }

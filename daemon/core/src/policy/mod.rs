@@ -45,7 +45,7 @@ pub use pattern::MAX_PATTERN;
 pub use rule::{MAX_NAME, Organisation, Rule};
 pub use simulate::{Change, MAX_SIMULATION_BYTES, Simulation, simulate, simulate_bundle};
 pub use source::{MAX_FILE_BYTES, MAX_PROBLEMS, Problem, Source};
-pub use standing::{Damaged, Standing, State, sources_from_text, sources_to_text};
+pub use standing::{Damaged, Standing, State, Term, sources_from_text, sources_to_text};
 pub use terms::{Delay, MinLength, SessionAge, SessionLimit, Terms, Tries};
 pub use values::{MAX_LIST, MAX_TEXT};
 

@@ -39,7 +39,7 @@ pub struct Simulation {
     pub changes: Vec<Change>,
     /// How many changes there are in all.
     pub changes_total: usize,
-    /// Contradictions that would be new.
+    /// Contradictions in which it would take part.
     pub conflicts: Vec<Problem>,
     /// Accounts that would be required, and are not on the device, as sentences.
     pub missing: Vec<String>,
@@ -65,8 +65,8 @@ pub fn simulate(
     let name = base_name(&file.path).to_owned();
     let same = sources.iter().position(|s| base_name(&s.path) == name);
     let replaces = same.map(|place| sources.remove(place).path);
-    sources.push(file);
-    simulate_sources(standing, (replaces, sources), questions, present, now)
+    let new = (sources, vec![file]);
+    simulate_sources(standing, replaces, new, questions, present, now)
 }
 
 /// The same with a signed bundle, which takes the place of the one in force.
@@ -86,9 +86,9 @@ pub fn simulate_bundle(
     if let Some(before) = before {
         sources.retain(|source| !before.files.contains(source));
     }
-    sources.extend(bundle.files);
     let replaces = before.map(|before| before.path.clone());
-    simulate_sources(standing, (replaces, sources), questions, present, now)
+    let new = (sources, bundle.files);
+    simulate_sources(standing, replaces, new, questions, present, now)
 }
 
 /// The files of the policy in force.
@@ -101,14 +101,17 @@ fn expect_readable(standing: &Standing) -> Result<Vec<Source>, Vec<Problem>> {
 
 fn simulate_sources(
     standing: &Standing,
-    (replaces, mut sources): (Option<String>, Vec<Source>),
+    replaces: Option<String>,
+    (others, new): (Vec<Source>, Vec<Source>),
     questions: &[Facts],
     present: &[(String, String)],
     now: &Circumstances,
 ) -> Result<Simulation, Vec<Problem>> {
+    let mut sources = [others.clone(), new].concat();
     sources.sort_by(|a, b| base_name(&a.path).cmp(base_name(&b.path)));
     let (before, after) = (standing.policy(), unite(&sources)?);
-    let known = before.conflicts();
+    // Those without it: what it takes part in now, it would take part in then.
+    let known = unite(&others)?.conflicts();
     let new = |conflict: &Problem| !known.iter().any(|k| k.message == conflict.message);
     let (changes, changes_total) = changes(before, &after, questions);
     Ok(Simulation {

@@ -45,6 +45,15 @@ impl State {
     }
 }
 
+/// The term of a signed bundle.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Term {
+    /// When it has to have been renewed, in seconds since the Unix epoch.
+    pub expires: u64,
+    /// Whether it was seen to have expired.
+    pub expired: bool,
+}
+
 /// The policy in force, why, and what is wrong.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Standing {
@@ -119,11 +128,14 @@ impl Standing {
         }
     }
 
-    /// When the bundle in force has to have been renewed, in seconds since the Unix epoch, if it was
-    /// in time so far.
-    pub fn expires(&self) -> Option<u64> {
-        let bundle = self.bundle.as_ref().filter(|_| !self.expired)?;
-        Some(bundle.expires)
+    /// How long the bundle in force is good for, and whether it was seen to be so no longer.
+    pub fn term(&self) -> Option<Term> {
+        let expired = self.expired;
+        let term = |bundle: &Bundle| Term {
+            expires: bundle.expires,
+            expired,
+        };
+        self.bundle.as_ref().map(term)
     }
 
     /// The signed bundle that is part of it.

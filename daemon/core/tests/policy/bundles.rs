@@ -1,7 +1,7 @@
 //! Signed bundles: who vouches for them, which one is in force, and that they mask nothing.
 
 use mooring_core::policy::bundle::{
-    Bundle, Held, Holding, Key, MAX_BUNDLE_BYTES, MAX_SIGNATURE_BYTES, Memory, Offer, hold, refusal,
+    Bundle, Held, Holding, Key, MAX_BUNDLE_BYTES, MAX_SIGNATURE_BYTES, Memory, Offer, refusal,
 };
 use mooring_core::policy::{Circumstances, Problem, Source, Standing, State, simulate_bundle};
 use proptest::prelude::*;
@@ -15,6 +15,11 @@ const SIGNATURE: &[u8] = include_bytes!("bundle/policy.bundle.minisig");
 const NOW: u64 = 1_795_543_200;
 /// As in the bundle: 31 January 2027.
 const EXPIRES: u64 = 1_801_353_600;
+
+/// With no key but the signer's.
+fn hold(memory: &Memory, offer: Offer, now: u64) -> Held {
+    mooring_core::policy::bundle::hold(memory, offer, &[], now)
+}
 
 fn key() -> Key {
     Key::read("/k/example.pub", include_bytes!("bundle/example.pub")).unwrap()
@@ -235,6 +240,27 @@ fn given_up_is_only_what_has_neither_file_nor_key() {
     expect_kept(&theirs, 2, Holding::InForce, "");
     let back = hold(&theirs.memory, Offer::Signed(others(1)), NOW);
     expect_kept(&back, 2, Holding::LastGood, "never comes back");
+    // And the first organisation's older ones do not come back through that, nor through one more
+    // giving up, nor by another key of theirs.
+    let again = |memory: &Memory| hold(memory, Offer::Signed(bundle(11, EXPIRES, "allow")), NOW);
+    expect_kept(
+        &again(&theirs.memory),
+        2,
+        Holding::LastGood,
+        "version 12 was",
+    );
+    let twice = hold(&theirs.memory, Offer::NothingTrusted, NOW);
+    assert_eq!(again(&twice.memory).holding, Holding::Invalid);
+    let trusted = ["example".to_owned(), "spare".to_owned()];
+    let first = Offer::Signed(bundle(12, EXPIRES, "deny"));
+    let both = mooring_core::policy::bundle::hold(&Memory::default(), first, &trusted, NOW);
+    let given_up = hold(&both.memory, Offer::NothingTrusted, NOW);
+    let spare = Bundle {
+        signer: "spare".to_owned(),
+        ..bundle(11, EXPIRES, "allow")
+    };
+    let spare = hold(&given_up.memory, Offer::Signed(spare), NOW);
+    assert_eq!(spare.holding, Holding::Invalid);
     // Without giving the one before up, another trusted key does not set its versions back.
     let other_key = hold(&after(12), Offer::Signed(others(2)), NOW);
     expect_kept(&other_key, 12, Holding::LastGood, "never comes back");
@@ -269,10 +295,11 @@ fn a_bundle_is_united_with_the_drop_ins_and_masks_none() {
     assert_eq!(standing.bundle().unwrap().version, 1);
     // Expired, it says so and stays.
     let held = hold(&held.memory, Offer::Nothing, EXPIRES);
-    assert_eq!(standing.expires(), Some(EXPIRES));
+    let seen = |standing: &Standing| standing.term().map(|term| (term.expires, term.expired));
+    assert_eq!(seen(&standing), Some((EXPIRES, false)));
     let standing = Standing::united(None, Ok(Vec::new()), &held);
     assert_eq!(standing.state(), State::Expired);
-    assert_eq!(standing.expires(), None, "seen already");
+    assert_eq!(seen(&standing), Some((EXPIRES, true)));
     assert_eq!(standing.policy().rules().len(), 1);
     assert!(!standing.problems().is_empty());
     // A broken drop-in: what was good of both stays.
@@ -280,7 +307,7 @@ fn a_bundle_is_united_with_the_drop_ins_and_masks_none() {
     let standing = Standing::united(last_good, Ok(vec![source("/etc/b.toml", "[[")]), &held);
     assert_eq!(standing.state(), State::LastGood);
     assert_eq!(standing.policy().rules().len(), 1);
-    assert_eq!(standing.expires(), None, "seen, whatever else is wrong");
+    assert_eq!(seen(&standing), Some((EXPIRES, true)));
 }
 
 #[test]
@@ -305,7 +332,12 @@ proptest! {
                 version => Offer::Signed(bundle(version, NOW - 1 + expires, verdict)),
             };
             memory = hold(&memory, offer, NOW).memory;
-            prop_assert!(memory.highest >= before.highest);
+            for (key, floor) in &before.floors {
+                prop_assert!(memory.floors[key] >= *floor);
+            }
+            if let Some(accepted) = &memory.accepted {
+                prop_assert!(accepted.version >= memory.floors[&accepted.signer]);
+            }
             if let (Some(before), Some(after)) = (&before.accepted, &memory.accepted) {
                 prop_assert!(after == before || after.version > before.version);
                 prop_assert!(after == before || !after.expired(NOW));

@@ -172,6 +172,8 @@ impl Run {
     pub(super) async fn undo(&mut self, job: &mut Job, ending: Ending) -> Result<Turn, Failure> {
         let broker = job.broker.clone();
         job.show(|view| view.cancellable = false);
+        // Before anything else, and until it can be: a restart must not go on with what was cancelled.
+        self.save(&broker)?;
         // Before the person proved who they are, no worker was asked to do anything.
         if self.journaled.authorised {
             let spec = self.account.spec();
@@ -187,7 +189,18 @@ impl Run {
                     Ok(false)
                 })
             });
-            if !job.drive(false, stay).await? {
+            let stayed = match job.drive(false, stay).await {
+                // Nothing was removed, as the journal knows; what the worker's state was is for
+                // `doctor --repair`, which waits for the end of this.
+                Err(Failure::Worker(WireError::StateDamaged(why)))
+                    if self.journaled.removal == Removal::NotBegun =>
+                {
+                    tracing::warn!(job = self.number, why, "undone without the worker's state");
+                    true
+                }
+                stayed => stayed?,
+            };
+            if !stayed {
                 // The worker's latch is right: something is removed already.
                 self.journaled.undoing = None;
                 self.save(&broker)?;

@@ -5,7 +5,7 @@ use std::ffi::OsStr;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc;
+use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -72,33 +72,39 @@ pub fn is_kept_out(path: &Path) -> bool {
     person && open(path, OPEN_FOLDER, Mode::empty()).err() == Some(Errno::EACCES)
 }
 
-/// Opens all places, as far as they answer in time.
+/// Opens all places, in this order, as far as they answer in time. One that does not keeps a thread,
+/// and no other place waiting.
 ///
 /// # Errors
 /// When no thread can be started.
 pub fn open_all(places: Vec<Place>, home: &Path) -> io::Result<Vec<Opened>> {
     let deadline = Instant::now() + PATIENCE;
-    let mut all = Vec::with_capacity(places.len());
-    for some in places.chunks(AT_ONCE) {
-        let (sender, receiver) = mpsc::channel();
-        for place in some {
-            let (sender, place, home) = (sender.clone(), place.clone(), home.to_owned());
-            // One that hangs stays behind, outside the fence; it ends when its server answers.
-            thread::Builder::new().spawn(move || {
-                // Nobody waits for what comes too late.
-                let _ = sender.send(look(&place, &home));
-            })?;
-        }
-        drop(sender);
-        loop {
-            let left = deadline.saturating_duration_since(Instant::now());
-            match receiver.recv_timeout(left) {
-                Ok(opened) => all.push(opened),
-                Err(mpsc::RecvTimeoutError::Disconnected) => break,
-                Err(mpsc::RecvTimeoutError::Timeout) => {
-                    tracing::warn!("a folder does not answer; it stays outside the fence");
-                    break;
+    let count = places.len();
+    let waiting = Arc::new(Mutex::new(places.into_iter()));
+    let (sender, receiver) = mpsc::channel();
+    for _ in 0..count.min(AT_ONCE) {
+        let (waiting, sender, home) = (waiting.clone(), sender.clone(), home.to_owned());
+        // One that hangs stays behind; it ends when its server answers.
+        thread::Builder::new().spawn(move || {
+            let next = || waiting.lock().ok().and_then(|mut places| places.next());
+            while let Some(place) = next() {
+                if sender.send(look(&place, &home)).is_err() {
+                    // Nobody waits for what comes too late.
+                    return;
                 }
+            }
+        })?;
+    }
+    drop(sender);
+    let mut all = Vec::with_capacity(count);
+    while all.len() < count {
+        let left = deadline.saturating_duration_since(Instant::now());
+        match receiver.recv_timeout(left) {
+            Ok(opened) => all.push(opened),
+            Err(_) => {
+                let late = count - all.len();
+                tracing::warn!(late, "folders do not answer; they stay outside the fence");
+                break;
             }
         }
     }

@@ -1,5 +1,7 @@
 //! Which bundle is in force: a newer one takes the place of an older one, and nothing else does.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::super::source::{Problem, Source};
@@ -8,14 +10,13 @@ use crate::receipt::timestamp;
 
 /// What is remembered of bundles over restarts.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Memory {
-    /// The highest version that was ever in force here; it stays when a bundle is given up.
+    /// The version that no bundle in force may fall below, whoever signs it.
     pub highest: u64,
-    /// The key that signed that one, when it was given up: for another organisation's key its
-    /// versions say nothing.
+    /// The same for what each key signs. It stays when a bundle is given up: for another
+    /// organisation's key its versions say nothing, and for those that were trusted then all.
     #[serde(default)]
-    pub given_up: String,
+    pub floors: BTreeMap<String, u64>,
     /// The bundle in force.
     pub accepted: Option<Bundle>,
 }
@@ -76,15 +77,21 @@ impl Held {
 ///
 /// A bundle is only ever exchanged for a newer one. It goes without one only when its file *and*
 /// every key are gone, which only the owner of the configuration can do; and even then no older
-/// one of the same key comes back.
-pub fn hold(memory: &Memory, offer: Offer, now: u64) -> Held {
+/// one comes back of a key that was trusted with it.
+///
+/// `trusted` are the keys that may sign one, as [`Bundle::signer`] names them.
+pub fn hold(memory: &Memory, offer: Offer, trusted: &[String], now: u64) -> Held {
     let mut memory = memory.clone();
     let mut problems = Vec::new();
     match offer {
         Offer::NothingTrusted => {
             let released = memory.accepted.take();
-            if let Some(bundle) = &released {
-                memory.given_up = bundle.signer.clone();
+            // One that an earlier version of the program took names no key, and binds them all.
+            if released
+                .as_ref()
+                .is_some_and(|bundle| !bundle.signer.is_empty())
+            {
+                memory.highest = 0;
             }
             return Held {
                 memory,
@@ -108,7 +115,10 @@ pub fn hold(memory: &Memory, offer: Offer, now: u64) -> Held {
             Some(message) => problems.push(Problem::of_file(&bundle.path, message)),
             None => {
                 memory.highest = bundle.version;
-                memory.given_up = String::new();
+                for key in trusted.iter().chain([&bundle.signer]) {
+                    let floor = memory.floors.entry(key.clone()).or_default();
+                    *floor = bundle.version.max(*floor);
+                }
                 memory.accepted = Some(bundle);
             }
         },
@@ -141,14 +151,12 @@ pub fn hold(memory: &Memory, offer: Offer, now: u64) -> Held {
 /// Why a signed bundle does not take the place of what is in force; none when it does, or is it.
 pub fn refusal(memory: &Memory, bundle: &Bundle, now: u64) -> Option<String> {
     let version = bundle.version;
-    let of_another = memory.accepted.is_none()
-        && !memory.given_up.is_empty()
-        && memory.given_up != bundle.signer;
-    if version < memory.highest && !of_another {
+    let of_key = memory.floors.get(&bundle.signer).copied();
+    let floor = memory.highest.max(of_key.unwrap_or_default());
+    if version < floor {
         return Some(format!(
-            "the bundle is of version {version}, and version {} was in force here already: an older one \
-             never comes back. Give it a higher version and sign it again",
-            memory.highest
+            "the bundle is of version {version}, and version {floor} was in force here already: an older \
+             one never comes back. Give it a higher version and sign it again"
         ));
     }
     if let Some(accepted) = &memory.accepted
