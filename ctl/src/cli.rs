@@ -102,6 +102,8 @@ pub enum Command {
     Reauthenticate(reauthenticate::Reauthenticate),
     /// Sign out: check that every file is safe in the storage, then remove it from this device
     SignOut(sign_out::SignOut),
+    /// Drop an account whose storage is gone for good; every file stays where it is
+    Forget(crate::commands::forget::Forget),
     /// Set another password
     #[command(subcommand)]
     Password(new_password::NewPassword),
@@ -159,6 +161,7 @@ impl Command {
             | Self::Pause(_)
             | Self::Resume(_)
             | Self::Reauthenticate(_)
+            | Self::Forget(_)
             | Self::Password(_)
             | Self::Devices(_)
             | Self::Jobs(_)

@@ -201,6 +201,7 @@ async fn dispatch(
         Some(Command::Resume(args)) => terminal.patient(resume::run(context, args)).await,
         Some(Command::Reauthenticate(args)) => reauthenticate::run(context, args, password).await,
         Some(Command::SignOut(args)) => sign_out::run(context, args, password).await,
+        Some(Command::Forget(args)) => commands::forget::run(context, args).await,
         Some(Command::Password(args)) => new_password::run(context, args, password, further).await,
         Some(Command::Policy(args)) => terminal.patient(policy::run(context, args)).await,
         Some(Command::Report(args)) => terminal.patient(commands::report::run(context, args)).await,

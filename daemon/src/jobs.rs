@@ -303,15 +303,7 @@ impl Job {
             {
                 held.holder = Holder::Free;
             }
-            let ended = p.next_end();
-            if let Some(view) = p.jobs.get_mut(&self.number) {
-                view.ended = ended;
-                view.state = JobState::Finished;
-                view.blocked = Blocked::default();
-                view.cancellable = false;
-                view.outcome = outcome;
-            }
-            p.prune(keep);
+            p.end(self.number, outcome, keep);
         });
         self.broker.requests().remove(&self.number);
         // What could not be heeded while the job was under way.

@@ -18,6 +18,7 @@ pub mod diagnose;
 pub mod durable;
 pub mod failure;
 pub mod folders;
+mod forgetting;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
 mod health;

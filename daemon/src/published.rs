@@ -170,15 +170,39 @@ impl Published {
                 view.holder = holder;
                 Ok(view.account.clone())
             }
-            Holder::Look | Holder::Background => Err(Failure::Busy(format!(
-                "{} is being looked at; try again in a moment",
-                view.account.identity
-            ))),
-            Holder::Job(number) => Err(Failure::Busy(format!(
-                "job {number} of {} is under way; wait for it or cancel it",
-                view.account.identity
-            ))),
+            _ => Err(busy(view)),
         }
+    }
+
+    /// Takes the account of a job that waits and may take it off this device: then the job is over.
+    /// Answers its number; none where no job has the account.
+    ///
+    /// # Errors
+    /// [`Failure::Busy`] while it is at work, [`Failure::NotFound`] when there is no such account.
+    pub fn take_from_a_job(&mut self, id: &str) -> Result<Option<u64>, Failure> {
+        let view = self.accounts.get_mut(id).ok_or_else(|| missing(id))?;
+        let Holder::Job(number) = view.holder else {
+            return Ok(None);
+        };
+        let waits = |job: &JobView| job.state == JobState::Blocked && job.kind.ends_accounts();
+        if !self.jobs.get(&number).is_some_and(waits) {
+            return Err(busy(view));
+        }
+        view.holder = Holder::Look;
+        Ok(Some(number))
+    }
+
+    /// A job has ended.
+    pub fn end(&mut self, number: u64, outcome: JobOutcome, keep: usize) {
+        let ended = self.next_end();
+        if let Some(view) = self.jobs.get_mut(&number) {
+            view.ended = ended;
+            view.state = JobState::Finished;
+            view.blocked = Blocked::default();
+            view.cancellable = false;
+            view.outcome = outcome;
+        }
+        self.prune(keep);
     }
 
     /// Checks that one more job may begin.
@@ -219,6 +243,17 @@ impl Published {
             self.jobs.remove(number);
         }
     }
+}
+
+/// Why an account that is held cannot be taken.
+fn busy(view: &AccountView) -> Failure {
+    let identity = &view.account.identity;
+    Failure::Busy(match view.holder {
+        Holder::Job(number) => {
+            format!("job {number} of {identity} is under way; wait for it or cancel it")
+        }
+        _ => format!("{identity} is being looked at; try again in a moment"),
+    })
 }
 
 fn missing(id: &str) -> Failure {

@@ -8,7 +8,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use mooring_core::receipt::Receipt;
+use mooring_core::receipt::{FORGOTTEN, Receipt};
 
 use crate::account::Account;
 use crate::broker::Broker;
@@ -54,6 +54,8 @@ pub struct Summary {
     pub removed: u64,
     /// How many names were left.
     pub left: u64,
+    /// The account was forgotten, and not signed out.
+    pub forgotten: bool,
     /// Its file.
     pub path: PathBuf,
 }
@@ -63,6 +65,7 @@ impl Summary {
         Self {
             removed: receipt.collections.iter().map(|c| c.removed_files).sum(),
             left: receipt.left.len() as u64,
+            forgotten: receipt.proof.level == FORGOTTEN,
             id: receipt.id,
             identity: receipt.identity,
             storage_id: receipt.storage.id,
@@ -248,7 +251,9 @@ impl Broker {
     pub async fn left_with(&self, account: &Account) -> Result<String, Failure> {
         let newest_first = self.list_receipts().await?;
         let left = newest_first.into_iter().find(|receipt| {
-            receipt.storage_id == account.storage_id && receipt.identity == account.identity
+            receipt.storage_id == account.storage_id
+                && receipt.identity == account.identity
+                && !receipt.forgotten
         });
         Ok(left.map(|receipt| receipt.id).unwrap_or_default())
     }

@@ -284,6 +284,20 @@ impl Store {
         Ok(())
     }
 
+    /// Drops an account and its job without an end to remember.
+    ///
+    /// # Errors
+    /// When it cannot be written; nothing has changed then.
+    pub fn drop_account(&self, account: &str) -> Result<(), Error> {
+        self.commit(|t| {
+            rows::delete_account(t, account)?;
+            rows::delete_jobs_of(t, account)?;
+            finished::delete(t, account)
+        })?;
+        self.empty_journal();
+        Ok(())
+    }
+
     /// The journal beside the database still has the rows: empty it. A reader may keep us from
     /// that, and then the next start does it.
     pub fn empty_journal(&self) {

@@ -6,6 +6,7 @@ pub mod conflicts;
 pub mod copies;
 pub mod devices;
 pub mod doctor;
+pub mod forget;
 pub mod inhibit;
 pub mod jobs;
 pub mod monitor;

@@ -125,6 +125,11 @@ pub trait Account {
     #[zbus(allow_interactive_auth)]
     fn repair(&self, dry: bool) -> Result<String>;
 
+    /// Drops the account without a sign-out: every file stays where it is, nothing is proved and
+    /// nothing removed. Also while a job of it waits. Answers the receipt that says so.
+    #[zbus(allow_interactive_auth)]
+    fn forget(&self) -> Result<String>;
+
     /// Tells apps to save what is open: a sign-out begins, now that it is authorised (`true`), or
     /// will not happen after all (`false`).
     #[zbus(signal)]

@@ -7,6 +7,9 @@ use serde::{Deserialize, Serialize};
 /// The version of the format that is written.
 pub const VERSION: u32 = 1;
 
+/// The level of a receipt that proves nothing: the account was forgotten.
+pub const FORGOTTEN: &str = "none";
+
 /// What a sign-out did and left.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -67,7 +70,8 @@ pub struct Storage {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Proof {
-    /// `read-back`: every copy was read from the storage and compared.
+    /// `read-back`: every copy was read from the storage and compared. `none`: the account was
+    /// forgotten, nothing was proved, and nothing was removed for it.
     pub level: String,
     /// Whether programs that might have written to a file were excluded while it was removed.
     pub writers_excluded: bool,

@@ -128,6 +128,22 @@ impl AccountObject {
         Ok(said)
     }
 
+    async fn forget(
+        &self,
+        #[zbus(header)] header: Header<'_>,
+        #[zbus(connection)] connection: &Connection,
+    ) -> Result<String> {
+        let broker = &self.shared.broker;
+        let policy = |account: &Account| broker.expect_forgettable(account);
+        let shared = &self.shared;
+        let _caller = shared
+            .admit_by(&header, connection, &self.id, policy)
+            .await?;
+        let receipt = broker.forget_account(&self.id).await?;
+        self.shared.told().await;
+        Ok(receipt)
+    }
+
     #[zbus(property(emits_changed_signal = "const"))]
     fn id(&self) -> String {
         self.id.clone()

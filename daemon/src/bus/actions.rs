@@ -118,6 +118,7 @@ pub const ACTIONS: &[(&str, &str, Action)] = &[
     ),
     ("org.mooring1.Account", "Reauthenticate", Action::Sync),
     ("org.mooring1.Account", "Repair", Action::Sync),
+    ("org.mooring1.Account", "Forget", Action::Administer),
     ("org.mooring1.Account.Files", "Sync", Action::Sync),
     ("org.mooring1.Account.Files", "Backup", Action::Backup),
     ("org.mooring1.Account.Files", "Restore", Action::Restore),

@@ -98,6 +98,13 @@ pub struct SignOut {
     pub asked: Option<Asked>,
 }
 
+impl SignOut {
+    /// Whether files may have been removed.
+    pub fn began_to_remove(&self) -> bool {
+        self.removal != Removal::NotBegun
+    }
+}
+
 /// The device that asked for a sign-out, and with which request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Asked {

@@ -26,7 +26,7 @@ use super::{Error, Later, Launched, Launcher, Life, tell};
 /// Where workers come to.
 pub const SOCKET: &str = "/run/mooring/worker.sock";
 /// How long systemd and the worker together may take until it has connected.
-const START_TIMEOUT: Duration = Duration::from_secs(15);
+const START_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long systemd may take to say who a peer is.
 const ASK_TIMEOUT: Duration = Duration::from_secs(5);
 /// The first wait after a connection that could not be taken.

@@ -253,6 +253,11 @@ pub(super) fn delete_job(t: &Transaction<'_>, number: u64) -> Result<(), Error> 
     Ok(())
 }
 
+pub(super) fn delete_jobs_of(t: &Transaction<'_>, account: &str) -> Result<(), Error> {
+    t.execute("DELETE FROM job WHERE account = ?1", [account])?;
+    Ok(())
+}
+
 pub(super) fn policy(connection: &Connection) -> Result<Option<Vec<Source>>, Error> {
     let query = "SELECT sources FROM last_good_policy";
     let text: Option<String> = connection

@@ -568,6 +568,12 @@ impl Service {
         })
     }
 
+    async fn release(&self, spec: AccountSpec) -> Result<EraseReport> {
+        self.act("release").await?;
+        self.fake.state().epochs.remove(&spec.id);
+        Ok(EraseReport::default())
+    }
+
     async fn backup(&self, _account: String, to: Vec<u8>, name: String) -> Result<BackupReport> {
         self.act("backup").await?;
         let missing = std::mem::take(&mut self.fake.state().missing);

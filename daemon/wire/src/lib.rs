@@ -100,6 +100,11 @@ pub trait Worker {
     /// are empty, leaves every file where it is and forgets the state.
     fn abandon(&self, account: &str) -> Result<()>;
 
+    /// Gives an account up whose storage may be gone for good: markers go, every file stays where it
+    /// is, and what was on its way out goes back; forgets the state. Answers what could not be put
+    /// in order.
+    fn release(&self, spec: AccountSpec) -> Result<EraseReport>;
+
     /// Brings both sides in step, and with `read_back` reads new copies back from the storage.
     /// `Refused` once the account is leaving.
     fn sync(&self, account: &str, read_back: bool) -> Result<SyncReport>;

@@ -51,6 +51,41 @@ pub fn erase_roots<F: Files>(account: &Account<F>, keep: &[Collection]) -> Resul
     Ok(left)
 }
 
+/// Takes Mooring's own names out of the local roots of an account that is given up without a sign-out,
+/// whatever is with its storage; every file stays. Answers what could not be put in order.
+///
+/// # Errors
+/// When the state cannot be read.
+pub fn release<F: Files>(account: &Account<F>) -> Result<Vec<Left>> {
+    let (files, spec) = (&account.files, &account.spec);
+    let mut left = Vec::new();
+    let mut made = BTreeSet::new();
+    for (collection, root) in &spec.collections {
+        let tidied = match place::open(account, *collection) {
+            Ok(place) => staging::tidy(account, &place),
+            // Without the storage what was on its way out goes back all the same.
+            Err(_) => staging::bring_out_back(account, *collection),
+        };
+        let cleaned = tidied.and_then(|()| clean_root(files, spec, *collection, root));
+        if let Err(error) = cleaned {
+            left.push(Left {
+                path: root.join(STAGING).into_os_string().into_encoded_bytes(),
+                reason: format!("could not be put in order: {error}"),
+            });
+        }
+        made.extend(account.state.roots_made(*collection)?);
+    }
+    if let Err(error) = uploads::sweep_own(account) {
+        tracing::warn!(%error, "what was on its way into the storage stays there");
+    }
+    for path in made.iter().rev() {
+        if let Err(error) = remove_if_empty(files, path) {
+            tracing::warn!(%error, "a folder that was made stays");
+        }
+    }
+    Ok(left)
+}
+
 fn clean_root<F: Files>(files: &F, spec: &Spec, collection: Collection, path: &Path) -> Result<()> {
     let root = match files.open_root(path) {
         Ok(root) => root,

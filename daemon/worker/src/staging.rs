@@ -7,7 +7,9 @@ use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
+use mooring_core::collection::Collection;
 use mooring_core::receipt::readable;
 use mooring_core::sync::Hash;
 
@@ -19,7 +21,7 @@ use crate::durable;
 use crate::error::{Error, Result, about_one_file};
 use crate::files::{Files, seconds};
 use crate::hash::{self, Failed, Source};
-use crate::place::{End, Place, os, path};
+use crate::place::{End, Place, STAGING, os, path, read_marker};
 use crate::state::{Item, Key, Stamp, join};
 
 const OUT: &[u8] = b"out-";
@@ -101,12 +103,7 @@ fn put_back<F: Files>(
     })?;
     if way == Way::Down {
         // Their paths are not known any more. In the storage they may be of another collection.
-        let name = b"recovered".to_vec();
-        let unknown = Key {
-            collection: place.collection,
-            folder: Vec::new(),
-            name,
-        };
+        let unknown = unknown(place.collection);
         ways_back.extend(names.into_iter().map(|name| (name, unknown.clone())));
     }
     for (name, key) in &ways_back {
@@ -122,6 +119,51 @@ fn put_back<F: Files>(
         .sync_dir(staging)
         .map_err(|e| Error::io("make durable", &place.local_path, e))?;
     go_on(account, place, going)
+}
+
+/// Puts files that were on their way out back where they were, from this side alone: its storage may be
+/// gone for good.
+///
+/// # Errors
+/// When one cannot be put back; it then stays in the staging folder.
+pub fn bring_out_back<F: Files>(account: &Account<F>, collection: Collection) -> Result<()> {
+    let files = &account.files;
+    let path = account.spec.root(collection)?;
+    let fail = |e| Error::io("put back", path, e);
+    let root = match files.open_root(path) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+        root => root.map_err(fail)?,
+    };
+    let marker = read_marker(files, &root).map_err(fail)?;
+    if marker != Some(account.spec.marker(collection, true)) {
+        return Ok(());
+    }
+    let below = Path::new(STAGING);
+    let Some(staging) = durable::open_if_there(files, &root, below).map_err(fail)? else {
+        return Ok(());
+    };
+    let listed = files.list(&staging).map_err(fail)?;
+    let names = listed.into_iter().map(|entry| entry.name);
+    let mut names: BTreeSet<_> = names.filter(|n| n.as_bytes().starts_with(OUT)).collect();
+    let mut ways_back = Vec::new();
+    account.state.each_item(collection, |key, _| {
+        ways_back.extend(names.take(&out_name(&key.path())).map(|name| (name, key)));
+        Ok(())
+    })?;
+    ways_back.extend(names.into_iter().map(|name| (name, unknown(collection))));
+    for (name, key) in &ways_back {
+        restore_one(account, (&staging, name), &root, key).map_err(fail)?;
+    }
+    files.sync_dir(&staging).map_err(fail)
+}
+
+/// The place of a file whose path is not known any more.
+fn unknown(collection: Collection) -> Key {
+    Key {
+        collection,
+        folder: Vec::new(),
+        name: b"recovered".to_vec(),
+    }
 }
 
 /// A file whose deletion a death interrupted is the one that was to go: only its way out and back

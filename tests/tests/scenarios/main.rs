@@ -18,6 +18,7 @@ mod devices;
 mod disk;
 mod exits;
 mod fence;
+mod forgetting;
 mod gone_before;
 mod hostile;
 mod hostile_sign_in;

@@ -329,6 +329,16 @@ impl Service {
         Ok(EraseReport { left })
     }
 
+    async fn release(&self, spec: AccountSpec) -> Result<EraseReport> {
+        let id = spec.id.clone();
+        self.attach_spec(spec).await?;
+        let left = self
+            .on(&id, |attached| erase::release(&attached.account))
+            .await?;
+        self.destroy(&id).await?;
+        Ok(EraseReport { left })
+    }
+
     async fn backup(&self, account: String, to: Vec<u8>, name: String) -> Result<BackupReport> {
         let (to, fence) = (path(&to)?, self.fence.clone());
         self.on(&account, move |attached| {
