@@ -28,33 +28,30 @@ use crate::{random, receipts};
 const PATIENCE: Duration = Duration::from_secs(30);
 
 impl Broker {
-    /// Whether policy lets the person drop the account.
+    /// Whether policy would let the person drop the account, before anybody is asked for a password.
+    /// What it allows is told when it happens.
     ///
     /// # Errors
     /// [`Failure::PolicyDenied`] names who says so, where, why, and whom to ask.
-    pub fn expect_forgettable(&self, account: &Account) -> Result<(), Failure> {
+    pub fn expect_no_denial_of_forgetting(&self, account: &Account) -> Result<(), Failure> {
         let decision = self.decide(account, Verb::Forget, Actor::Person);
-        let subject = Subject {
-            account: &account.id,
-            identity: &account.identity,
-            provider: &account.provider,
-            verb: Verb::Forget,
-            actor: Actor::Person,
-        };
-        self.audit(subject, &decision);
-        not_denied(&decision)
+        not_denied(&decision).inspect_err(|_| self.audit(of_forgetting(account), &decision))
     }
 
     /// Drops an account that is free, or whose sign-in or sign-out waits. Answers the name of the
     /// receipt.
     ///
     /// # Errors
-    /// [`Failure::Busy`] while something is under way; when the receipt or the rows cannot be
-    /// written, and then the account is there still.
+    /// [`Failure::PolicyDenied`]; [`Failure::Busy`] while something is under way; when the receipt or the
+    /// rows cannot be written, and then the account is there still.
     pub async fn forget_account(&self, id: &str) -> Result<String, Failure> {
+        let account = self.published.borrow().account(id)?.account.clone();
+        let decision = self.decide(&account, Verb::Forget, Actor::Person);
+        self.audit(of_forgetting(&account), &decision);
+        not_denied(&decision)?;
         let job = self.take_from_a_job_that_waits(id)?;
         let account = match job {
-            Some(_) => self.published.borrow().account(id)?.account.clone(),
+            Some(_) => account,
             None => self.hold(id, Holder::Look).await?,
         };
         let forgotten = self.forget_held(&account, job).await;
@@ -208,6 +205,16 @@ impl Broker {
             collections: entries.unwrap_or_else(|| account.collections.iter().map(kept).collect()),
             left: stays.chain(left).collect(),
         }
+    }
+}
+
+fn of_forgetting(account: &Account) -> Subject<'_> {
+    Subject {
+        account: &account.id,
+        identity: &account.identity,
+        provider: &account.provider,
+        verb: Verb::Forget,
+        actor: Actor::Person,
     }
 }
 

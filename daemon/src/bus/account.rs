@@ -134,7 +134,7 @@ impl AccountObject {
         #[zbus(connection)] connection: &Connection,
     ) -> Result<String> {
         let broker = &self.shared.broker;
-        let policy = |account: &Account| broker.expect_forgettable(account);
+        let policy = |account: &Account| broker.expect_no_denial_of_forgetting(account);
         let shared = &self.shared;
         let _caller = shared
             .admit_by(&header, connection, &self.id, policy)

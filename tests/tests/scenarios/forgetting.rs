@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use mooring_tests::World;
+use mooring_tests::{Manifest, World};
 
 use crate::stage::*;
 
