@@ -67,6 +67,9 @@ pub enum Failure {
     /// The consent no longer fits.
     #[error("{0}")]
     PlanStale(String),
+    /// The job's account is being forgotten: it ends where it waits.
+    #[error("the account was forgotten")]
+    GivenUp,
     /// The job was cancelled.
     #[error("{0}")]
     Cancelled(String),

@@ -6,7 +6,7 @@
 mod authorise;
 pub mod copies;
 pub mod ended;
-mod forget;
+pub(crate) mod forget;
 pub mod journal;
 mod kind;
 pub mod sign_in;
@@ -53,6 +53,9 @@ pub enum Command {
     },
     /// The password.
     Authenticate(Password),
+    /// End without a trace: the account is being forgotten. Only a job that waits, and can neither
+    /// be undone nor go on, does; with the answer nothing of it is at work any more.
+    GiveUp,
 }
 
 /// A command and where its answer goes.
@@ -230,6 +233,7 @@ impl Job {
                     Command::Retry { .. } | Command::Authenticate(_) => {
                         request.answer(Err(waits_for_nothing()));
                     }
+                    Command::GiveUp => request.answer(Err(at_work())),
                 },
                 _ = again.tick(), if cancelled => broker.workers.interrupt(&account).await,
             }
@@ -250,7 +254,8 @@ impl Job {
     /// Blocks on a failure until a person wants to try again.
     ///
     /// # Errors
-    /// [`Failure::Cancelled`] when the person cancels instead and the job is `cancellable`.
+    /// [`Failure::Cancelled`] when the person cancels instead and the job is `cancellable`;
+    /// [`Failure::GivenUp`]: then the job returns at once, and touches nothing.
     pub async fn block(&mut self, blocked: Blocked, cancellable: bool) -> Result<bool, Failure> {
         self.show(|view| view.cancellable = cancellable);
         self.show_blocked(blocked);
@@ -264,6 +269,11 @@ impl Job {
                 }
                 Command::Cancel => request.answer(Err(too_late())),
                 Command::Authenticate(_) => request.answer(Err(waits_for_nothing())),
+                Command::GiveUp if cancellable => request.answer(Err(at_work())),
+                Command::GiveUp => {
+                    request.answer(Ok(()));
+                    return Err(Failure::GivenUp);
+                }
                 Command::Retry { keep_here } => {
                     self.show_running();
                     request.answer(Ok(()));
@@ -391,6 +401,13 @@ fn cancelled_by_person() -> Failure {
 
 fn too_late() -> Failure {
     Failure::Busy("this can no longer be taken back: it can only go on".to_owned())
+}
+
+fn at_work() -> Failure {
+    Failure::Busy(
+        "the job is under way: cancel it, or wait until it can neither be cancelled nor go on"
+            .to_owned(),
+    )
 }
 
 fn waits_for_nothing() -> Failure {

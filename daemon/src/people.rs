@@ -111,10 +111,11 @@ impl Many {
                 "{MAX_PEOPLE} people use this device already: that is the most"
             )));
         }
-        let folders = self.rules.folders().of_person(&self.base, uid);
-        if !folders.state.exists() {
+        // First: of nobody, nothing else is asked of the system.
+        if !self.base.join(uid.to_string()).exists() {
             expect_known(uid)?;
         }
+        let folders = self.rules.folders().of_person(&self.base, uid);
         let store = Arc::new(open(&self.base, &folders)?);
         self.expect_counted(uid, &store)?;
         let broker = self.make(uid, folders, store)?;

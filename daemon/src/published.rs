@@ -174,22 +174,23 @@ impl Published {
         }
     }
 
-    /// Takes the account of a job that waits and may take it off this device: then the job is over.
-    /// Answers its number; none where no job has the account.
+    /// The job of an account that can neither be undone nor go on: it may take the account off this
+    /// device, waits, and cannot be cancelled. None where no job has the account.
     ///
     /// # Errors
-    /// [`Failure::Busy`] while it is at work, [`Failure::NotFound`] when there is no such account.
-    pub fn take_from_a_job(&mut self, id: &str) -> Result<Option<u64>, Failure> {
-        let view = self.accounts.get_mut(id).ok_or_else(|| missing(id))?;
+    /// [`Failure::Busy`] when it is another one, [`Failure::NotFound`] when there is no such account.
+    pub fn stuck_job(&self, id: &str) -> Result<Option<u64>, Failure> {
+        let view = self.account(id)?;
         let Holder::Job(number) = view.holder else {
             return Ok(None);
         };
-        let waits = |job: &JobView| job.state == JobState::Blocked && job.kind.ends_accounts();
-        if !self.jobs.get(&number).is_some_and(waits) {
-            return Err(busy(view));
+        let is_stuck = |job: &JobView| {
+            job.state == JobState::Blocked && !job.cancellable && job.kind.ends_accounts()
+        };
+        match self.jobs.get(&number) {
+            Some(job) if is_stuck(job) => Ok(Some(number)),
+            _ => Err(busy(view)),
         }
-        view.holder = Holder::Look;
-        Ok(Some(number))
     }
 
     /// A job has ended.

@@ -81,21 +81,23 @@ async fn serve(mode: Mode) -> Result<(), Anything> {
     };
     let connect = bus.runtime(bus::pace::Paced::default()).build();
     // Held to the end: one broker a person, or a device.
-    let (people, _lock, folders, connection) = match mode {
+    let (people, _lock, watch, connection) = match mode {
         Mode::Session => {
             let folders = Folders::session(|name| std::env::var_os(name))?;
             folders.make()?;
             let lock = Lock::take(&folders.state)?;
+            let watch = watch(&folders);
             let broker = session(&folders).await?;
-            (People::One(broker), lock, folders, connect.await?)
+            (People::One(broker), lock, watch, connect.await?)
         }
         Mode::System => {
             let lock = Lock::take(Path::new(STATE))?;
+            let watch = watch(&Folders::system(ADMINISTRATOR));
             let connection = connect.await?;
             let launcher = UnitLauncher::listen(connection.clone(), Path::new(SOCKET))
                 .map_err(|e| format!("{SOCKET}: {e}"))?;
             let people = People::Many(Many::load(Arc::new(launcher))?);
-            (people, lock, Folders::system(ADMINISTRATOR), connection)
+            (people, lock, watch, connection)
         }
     };
     let people = Arc::new(people);
@@ -107,7 +109,7 @@ async fn serve(mode: Mode) -> Result<(), Anything> {
         "ready"
     );
     let ended = tokio::select! {
-        ended = until_told(&people, &folders, &manager, signals) => ended,
+        ended = until_told(&people, watch, &manager, signals) => ended,
         ended = serving.run() => ended.map_err(untold),
         never = manager.beat() => match never {},
         () = connection.closed() => Err(lost(None).into()),
@@ -175,6 +177,18 @@ fn lost(error: Option<&std::io::Error>) -> String {
     }
 }
 
+/// Watches the files of configuration and policy. From before they are read for the first time: what is
+/// written between the two is noticed.
+fn watch(folders: &Folders) -> Option<Watch> {
+    match Watch::start(folders) {
+        Ok(watch) => Some(watch),
+        Err(error) => {
+            tracing::warn!(%error, "changes of the configuration are not noticed by themselves");
+            None
+        }
+    }
+}
+
 /// The signals that mean something to the daemon.
 struct Signals {
     terminate: Signal,
@@ -195,17 +209,10 @@ impl Signals {
 /// Reloads when asked to, when files change or expire; ends when told to stop.
 async fn until_told(
     people: &People,
-    folders: &Folders,
+    mut watch: Option<Watch>,
     manager: &Manager,
     mut signals: Signals,
 ) -> Result<(), Anything> {
-    let mut watch = match Watch::start(folders) {
-        Ok(watch) => Some(watch),
-        Err(error) => {
-            tracing::warn!(%error, "changes of the configuration are not noticed by themselves");
-            None
-        }
-    };
     loop {
         tokio::select! {
             _ = signals.terminate.recv() => return Ok(()),

@@ -299,6 +299,20 @@ impl Workers {
         }
     }
 
+    /// Lets go of a worker that hangs, without a wait for it: whoever asked it something hears that it is
+    /// gone.
+    pub async fn drop_running(&self) {
+        let running = self.running().upgrade();
+        if let Some(live) = running {
+            // Ends every call, and the worker when it notices; then its place is free.
+            let _ = live.connection.clone().close().await;
+        }
+        let held = tokio::time::timeout(INTERRUPT_TIMEOUT, self.state.lock()).await;
+        if let Ok(mut state) = held {
+            state.bury();
+        }
+    }
+
     /// Ends the worker: closes the connection and waits, a bounded time, for the process.
     pub async fn stop(&self) {
         let Some(live) = self.state.lock().await.live.take() else {

@@ -8,7 +8,7 @@ use mooring_core::identity::{Password, Record};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::{Command, Job, Kind, blocked_by, cancelled_by_person, waits_for_nothing};
+use super::{Command, Job, Kind, at_work, blocked_by, cancelled_by_person, waits_for_nothing};
 use crate::failure::Failure;
 use crate::terms;
 
@@ -132,6 +132,7 @@ impl Job {
                     return Err(cancelled_by_person());
                 }
                 Command::Retry { .. } => request.answer(Err(waits_for_nothing())),
+                Command::GiveUp => request.answer(Err(at_work())),
             }
         }
     }

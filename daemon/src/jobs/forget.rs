@@ -15,9 +15,9 @@ use mooring_wire::reach::Use;
 use mooring_wire::{Counts, Left, RemoveReport};
 
 use super::Job;
-use super::journal::Removed;
+use super::journal::{Removed, SignOut};
 use super::sign_out::{Run, Turn};
-use crate::account::Chosen;
+use crate::account::{Account, Chosen};
 use crate::failure::Failure;
 
 impl Run {
@@ -193,6 +193,27 @@ impl Run {
             .as_ref()
             .ok_or_else(|| Failure::Internal("the journal says removed, but not what".to_owned()))
     }
+}
+
+/// The receipt of a sign-out that had removed everything and could not end: its account is given up, and
+/// what the worker left at last is named, too.
+///
+/// # Errors
+/// When the journal contradicts itself.
+pub fn receipt_of_given_up(
+    account: Account,
+    mut sign_out: SignOut,
+    of: (u64, u32),
+    last: Vec<LeftEntry>,
+) -> Result<Receipt, Failure> {
+    sign_out.erased.get_or_insert_default().extend(last);
+    let mut receipt = Run::new(account, sign_out, of.0, of.1, None).receipt()?;
+    receipt.remarks.push(
+        "The account was then forgotten, because its storage was gone: this receipt is not in the \
+         storage."
+            .to_owned(),
+    );
+    Ok(receipt)
 }
 
 fn left(left: Left) -> LeftEntry {

@@ -200,7 +200,7 @@ pub(super) struct Run {
 }
 
 impl Run {
-    fn new(
+    pub(in crate::jobs) fn new(
         account: Account,
         journaled: SignOut,
         number: u64,
@@ -256,6 +256,7 @@ impl Run {
             match self.turn(&mut job).await {
                 Ok(Turn::Again) => {}
                 Ok(Turn::Ended(outcome)) => return job.finish(*outcome),
+                Err(Failure::GivenUp) => return,
                 // Another job's doing, and no sign of trouble.
                 Err(Failure::WorkerReplaced) => {}
                 Err(failure) if failure.calls_for_another_worker() && self.deaths < MAX_DEATHS => {

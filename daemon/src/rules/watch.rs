@@ -20,16 +20,12 @@ const QUIET: Duration = Duration::from_millis(100);
 /// ...but not later than this after the first.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// How late it may be noticed that a bundle has expired.
-const EXPIRY: Duration = Duration::from_secs(3_600);
-
 /// How often the watches are set anew for folders that appear meanwhile.
 const MAX_ROUNDS: u32 = 8;
 
 /// Tells when the files may have changed.
 pub struct Watch {
     wanted: Vec<PathBuf>,
-    bundle: PathBuf,
     watched: BTreeSet<PathBuf>,
     watcher: RecommendedWatcher,
     events: mpsc::Receiver<()>,
@@ -55,7 +51,6 @@ impl Watch {
         })?;
         let mut watch = Self {
             wanted,
-            bundle: bundle::path(folders),
             watched: BTreeSet::new(),
             watcher,
             events,
@@ -66,14 +61,8 @@ impl Watch {
 
     /// Waits for a change, and then for quiet. Answers false when watching has ended.
     pub async fn changed(&mut self) -> bool {
-        loop {
-            match tokio::time::timeout(EXPIRY, self.events.recv()).await {
-                Ok(Some(())) => break,
-                Ok(None) => return false,
-                // Nothing changed but the time, which only a bundle is subject to.
-                Err(_) if self.bundle.exists() => return true,
-                Err(_) => {}
-            }
+        if self.events.recv().await.is_none() {
+            return false;
         }
         let quiet = async {
             while let Ok(Some(())) = tokio::time::timeout(QUIET, self.events.recv()).await {}

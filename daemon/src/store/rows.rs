@@ -226,11 +226,14 @@ pub(super) fn delete_account(t: &Transaction<'_>, id: &str) -> Result<(), Error>
 pub(super) fn put_job(t: &Transaction<'_>, job: &Entry) -> Result<(), Error> {
     let number = signed(job.number);
     // Of an account there is one job at a time: another row is that of one whose end could not be
-    // written down.
-    t.execute(
-        "DELETE FROM job WHERE account = ?1 AND number <> ?2",
-        params![job.account, number],
-    )?;
+    // written down. One that takes an account away is never taken for that.
+    for stale in jobs(t)?.iter().filter(|other| {
+        other.account == job.account
+            && other.number != job.number
+            && !other.work.kind().ends_accounts()
+    }) {
+        delete_job(t, stale.number)?;
+    }
     t.execute(
         "INSERT INTO job (number, account, data) VALUES (?1, ?2, ?3)
          ON CONFLICT (number) DO UPDATE SET data = excluded.data",

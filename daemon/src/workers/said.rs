@@ -22,9 +22,9 @@ pub const MAX_ANSWER_BYTES: usize = 4 * 1024 * 1024;
 pub const MAX_TEXT_BYTES: usize = 4 * 1024;
 /// The most bytes of what is named beside a total: it is kept with a job for a day.
 pub const MAX_ITEMS_BYTES: usize = 32 * 1024;
-/// The most bytes of what stays on a device: four times what a worker names, and a fraction of what a
-/// receipt may have.
-const MAX_LEFT_BYTES: usize = 1024 * 1024;
+/// The most bytes of what stays on a device: more than a worker names of all collections together, and a
+/// fraction of what a receipt may have.
+const MAX_LEFT_BYTES: usize = 3 * 1024 * 1024;
 /// What an entry of a list takes besides its texts, about.
 const ENTRY_BYTES: usize = 64;
 

@@ -6,6 +6,7 @@ mod copies;
 mod devices;
 mod diagnose;
 mod ended;
+mod forgetting;
 mod inhibitors;
 mod introspection;
 mod passwords;

@@ -51,8 +51,9 @@ pub fn erase_roots<F: Files>(account: &Account<F>, keep: &[Collection]) -> Resul
     Ok(left)
 }
 
-/// Takes Mooring's own names out of the local roots of an account that is given up without a sign-out,
-/// whatever is with its storage; every file stays. Answers what could not be put in order.
+/// Takes Mooring's own names out of the local roots of an account that is given up without a sign-out;
+/// every file stays, and what was on its way goes back. Nothing is asked of the storage: it may be gone
+/// for good, or never answer. Answers what could not be put in order.
 ///
 /// # Errors
 /// When the state cannot be read.
@@ -61,22 +62,24 @@ pub fn release<F: Files>(account: &Account<F>) -> Result<Vec<Left>> {
     let mut left = Vec::new();
     let mut made = BTreeSet::new();
     for (collection, root) in &spec.collections {
-        let tidied = match place::open(account, *collection) {
-            Ok(place) => staging::tidy(account, &place),
-            // Without the storage what was on its way out goes back all the same.
-            Err(_) => staging::bring_out_back(account, *collection),
-        };
-        let cleaned = tidied.and_then(|()| clean_root(files, spec, *collection, root));
+        made.extend(account.state.roots_made(*collection)?);
+        if matches!(files.open_root(root), Err(e) if e.kind() == io::ErrorKind::NotFound) {
+            left.push(Left {
+                path: root.clone().into_os_string().into_encoded_bytes(),
+                reason: format!(
+                    "not there now; if it comes back, {MARKER} and {STAGING} are in it"
+                ),
+            });
+            continue;
+        }
+        let cleaned = staging::bring_back(account, *collection)
+            .and_then(|()| clean_root(files, spec, *collection, root));
         if let Err(error) = cleaned {
             left.push(Left {
                 path: root.join(STAGING).into_os_string().into_encoded_bytes(),
                 reason: format!("could not be put in order: {error}"),
             });
         }
-        made.extend(account.state.roots_made(*collection)?);
-    }
-    if let Err(error) = uploads::sweep_own(account) {
-        tracing::warn!(%error, "what was on its way into the storage stays there");
     }
     for path in made.iter().rev() {
         if let Err(error) = remove_if_empty(files, path) {

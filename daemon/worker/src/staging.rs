@@ -80,25 +80,7 @@ fn put_back<F: Files>(
         if item.burying && names.contains(&out_name(&key.path())) {
             going.push((key.clone(), item));
         }
-        ways_back.extend(
-            names
-                .take(&out_name(&key.path()))
-                .map(|name| (name, key.clone())),
-        );
-        for waits in [Waits::Swap, Waits::Old] {
-            let start = beside::prefix_of(account, waits, &key);
-            let is_its = |name: &&OsString| name.as_bytes().starts_with(start.as_bytes());
-            let found = names
-                .range(OsString::from(&start)..)
-                .next()
-                .filter(is_its)
-                .cloned();
-            ways_back.extend(
-                found
-                    .and_then(|name| names.take(&name))
-                    .map(|n| (n, key.clone())),
-            );
-        }
+        take_its(account, &mut names, &key, &mut ways_back);
         Ok(())
     })?;
     if way == Way::Down {
@@ -121,12 +103,12 @@ fn put_back<F: Files>(
     go_on(account, place, going)
 }
 
-/// Puts files that were on their way out back where they were, from this side alone: its storage may be
-/// gone for good.
+/// Puts files that were on their way, out or in a swap, back where they were, from this side alone: the
+/// storage may be gone for good. Where a name is taken by now, both are kept.
 ///
 /// # Errors
 /// When one cannot be put back; it then stays in the staging folder.
-pub fn bring_out_back<F: Files>(account: &Account<F>, collection: Collection) -> Result<()> {
+pub fn bring_back<F: Files>(account: &Account<F>, collection: Collection) -> Result<()> {
     let files = &account.files;
     let path = account.spec.root(collection)?;
     let fail = |e| Error::io("put back", path, e);
@@ -143,11 +125,15 @@ pub fn bring_out_back<F: Files>(account: &Account<F>, collection: Collection) ->
         return Ok(());
     };
     let listed = files.list(&staging).map_err(fail)?;
+    let is_somebodys = |name: &OsString| match beside::known(account, name.as_bytes()) {
+        Some((waits, own)) => own && !waits.is_copy(),
+        None => name.as_bytes().starts_with(OUT),
+    };
     let names = listed.into_iter().map(|entry| entry.name);
-    let mut names: BTreeSet<_> = names.filter(|n| n.as_bytes().starts_with(OUT)).collect();
+    let mut names: BTreeSet<_> = names.filter(is_somebodys).collect();
     let mut ways_back = Vec::new();
     account.state.each_item(collection, |key, _| {
-        ways_back.extend(names.take(&out_name(&key.path())).map(|name| (name, key)));
+        take_its(account, &mut names, &key, &mut ways_back);
         Ok(())
     })?;
     ways_back.extend(names.into_iter().map(|name| (name, unknown(collection))));
@@ -155,6 +141,25 @@ pub fn bring_out_back<F: Files>(account: &Account<F>, collection: Collection) ->
         restore_one(account, (&staging, name), &root, key).map_err(fail)?;
     }
     files.sync_dir(&staging).map_err(fail)
+}
+
+/// Takes the names under which the file of a key waits.
+fn take_its<F: Files>(
+    account: &Account<F>,
+    names: &mut BTreeSet<OsString>,
+    key: &Key,
+    ways_back: &mut Vec<(OsString, Key)>,
+) {
+    let out = names.take(&out_name(&key.path()));
+    ways_back.extend(out.map(|name| (name, key.clone())));
+    for waits in [Waits::Swap, Waits::Old] {
+        let start = beside::prefix_of(account, waits, key);
+        let is_its = |name: &&OsString| name.as_bytes().starts_with(start.as_bytes());
+        let mut from_there = names.range(OsString::from(&start)..);
+        let found = from_there.next().filter(is_its).cloned();
+        let found = found.and_then(|name| names.take(&name));
+        ways_back.extend(found.map(|name| (name, key.clone())));
+    }
 }
 
 /// The place of a file whose path is not known any more.

@@ -11,7 +11,7 @@ use super::Run;
 use crate::devices::word;
 use crate::failure::Failure;
 use crate::inhibitors::Mode;
-use crate::jobs::{Command, Job, blocked_by, cancelled_by_person, waits_for_nothing};
+use crate::jobs::{Command, Job, at_work, blocked_by, cancelled_by_person, waits_for_nothing};
 
 /// What progress says while apps are waited for.
 const WAITING: &str = "waiting for apps";
@@ -83,6 +83,7 @@ impl Run {
                         Command::Retry { .. } | Command::Authenticate(_) => {
                             request.answer(Err(waits_for_nothing()));
                         }
+                        Command::GiveUp => request.answer(Err(at_work())),
                     }
                 }
             }

@@ -16,6 +16,7 @@ use super::convert::{collections, keep, path, spec, sync_report};
 use super::{Service, blocking};
 use crate::delete::Answer;
 use crate::files::real::RealFiles;
+use crate::state;
 use crate::{apart, backup, check, devices, restore, why};
 use crate::{erase, identity, leave, plan, remove, signin, storage, trash, verify};
 
@@ -331,10 +332,28 @@ impl Service {
 
     async fn release(&self, spec: AccountSpec) -> Result<EraseReport> {
         let id = spec.id.clone();
-        self.attach_spec(spec).await?;
-        let left = self
-            .on(&id, |attached| erase::release(&attached.account))
-            .await?;
+        let attached = match self.attach_spec(spec.clone()).await {
+            // Then nobody knows what was whose: what is on its way goes back as recovered.
+            Err(mooring_wire::Error::StateDamaged(why)) => {
+                tracing::warn!(account = id, why, "given up without its state");
+                let home = id.clone();
+                self.on_states(move |states| state::put_aside(&states.join(home)))
+                    .await?;
+                self.attach_spec(spec).await?
+            }
+            attached => attached?,
+        };
+        let (fence, called) = (self.fence.clone(), attached.call());
+        let left = blocking(move || {
+            let roots = attached.account.spec.collections.iter();
+            let roots: Vec<_> = roots.map(|(_, root)| root.as_path()).collect();
+            let left = fence.within(&roots, || {
+                attached.alone(|attached| erase::release(&attached.account))
+            });
+            drop(called);
+            left
+        })
+        .await?;
         self.destroy(&id).await?;
         Ok(EraseReport { left })
     }

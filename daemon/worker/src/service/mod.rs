@@ -154,12 +154,14 @@ impl Service {
 
     /// Lets go of an account and erases its state.
     async fn destroy(&self, id: &str) -> Result<()> {
-        let attached = self.accounts().remove(id);
-        let Some(attached) = attached else {
-            return Ok(());
-        };
-        let Some(attached) = Arc::into_inner(attached) else {
-            return Err(Error::Busy(format!("account {id} is still at work")));
+        let removed = self.accounts().remove(id).map(Arc::try_unwrap);
+        let attached = match removed {
+            None => return Ok(()),
+            Some(Ok(attached)) => attached,
+            Some(Err(in_use)) => {
+                self.accounts().insert(id.to_owned(), in_use);
+                return Err(Error::Busy(format!("account {id} is still at work")));
+            }
         };
         self.on_states(move |states| attached.destroy(states)).await
     }

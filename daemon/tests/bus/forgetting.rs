@@ -1,0 +1,85 @@
+//! Forgetting an account: what is at work is left alone, and what cannot be forgotten goes on.
+
+use mooring_wire::Error as Wire;
+use mooringd::published::JobState;
+
+use crate::worker::Act;
+use crate::world::*;
+
+/// A sign-out that has begun to remove and cannot go on.
+async fn stuck(world: &World) -> (Running, u64) {
+    let running = world.start().await;
+    running.signed_in().await;
+    for _ in 0..20 {
+        let gone = Act::Fail(Wire::StorageGone("unplugged".into()));
+        world.fake.next("removing", gone);
+    }
+    let number = running.sign_out(Some("right-password"), &[]).await;
+    let blocked = running.blocked(number, "Offline").await;
+    assert!(!blocked.cancellable);
+    (running, number)
+}
+
+#[tokio::test]
+async fn a_job_that_can_be_undone_is_no_reason_to_forget() {
+    let world = World::new();
+    let running = world.start().await;
+    running.signed_in().await;
+    let number = running.sign_out(None, &[]).await;
+    running.blocked(number, "ReauthRequired").await;
+    let refused = running.account().await.forget().await.unwrap_err();
+    assert_eq!(refused.kind(), "Busy", "{refused}");
+    running.job(number).await.cancel().await.unwrap();
+    running.ended(number).await;
+    let receipt = running.account().await.forget().await.unwrap();
+    assert!(running.broker.published.borrow().accounts.is_empty());
+    let text = running.manager.read_receipt(&receipt).await.unwrap();
+    assert!(text.contains("level = \"none\""), "{text}");
+    running.stop().await;
+    let running = world.start().await;
+    assert!(running.broker.published.borrow().accounts.is_empty());
+}
+
+#[tokio::test]
+async fn a_sign_out_that_can_never_end_ends_with_its_account() {
+    let world = World::new();
+    let (running, number) = stuck(&world).await;
+    let receipt = running.account().await.forget().await.unwrap();
+    let ended = running.ended(number).await;
+    assert_eq!(ended.outcome.receipt, receipt);
+    let text = running.manager.read_receipt(&receipt).await.unwrap();
+    assert!(text.contains("had begun to remove"), "{text}");
+    running.stop().await;
+    let running = world.start().await;
+    assert!(running.broker.published.borrow().accounts.is_empty());
+    // Nothing of the job was at work any more.
+    let effects = world.fake.effects();
+    let at = effects.iter().position(|e| e == "release").unwrap();
+    assert!(
+        !effects[at..].iter().any(|e| e.starts_with("remov")),
+        "{effects:?}"
+    );
+}
+
+#[tokio::test]
+async fn what_cannot_be_forgotten_goes_on_as_it_was() {
+    let world = World::new();
+    let (running, number) = stuck(&world).await;
+    let failed = Act::Fail(Wire::Failed("a folder cannot be read".into()));
+    world.fake.next("release", failed);
+    let refused = running.account().await.forget().await.unwrap_err();
+    assert!(refused.message().contains("cannot be read"), "{refused}");
+    running
+        .job_until(number, |job| job.state == JobState::Blocked)
+        .await;
+    world.fake.state().acts.remove("removing");
+    running
+        .job(number)
+        .await
+        .retry(Default::default())
+        .await
+        .unwrap();
+    // A password that was given before a sign-out began to remove is not asked for again.
+    let outcome = running.ended(number).await.outcome;
+    assert!(outcome.success, "{outcome:?}");
+}

@@ -1,0 +1,83 @@
+//! An account that is given up while its storage is gone: wherever a sign-out or a sync died before,
+//! nothing of Mooring stays, and every file that was here is here.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod stage;
+
+use std::path::Path;
+
+use mooring_worker::{erase, signin};
+use stage::{PHOTOS, STORAGE, Stage};
+
+const STORED: &str = "/mnt/nas/Photos";
+
+/// Gives the account up without its storage, which comes back after that.
+fn give_up(stage: &Stage, when: &str) {
+    stage.twin.unmount(STORAGE).unwrap();
+    let left = erase::release(&stage.account()).unwrap_or_else(|e| panic!("{when}: {e}"));
+    assert_eq!(left, [], "{when}");
+    for own in [".mooring-collection", ".mooring-staging"] {
+        assert!(
+            !stage.twin.exists(format!("{PHOTOS}/{own}")),
+            "{when}: {own}"
+        );
+    }
+    stage.twin.mount(stage.nas, STORAGE).unwrap();
+}
+
+#[test]
+fn every_point_of_death_of_a_sign_out() {
+    for at in 1.. {
+        let mut stage = Stage::in_step(&["a.jpg", "trip/b.jpg"]);
+        stage.twin.fuse().reset();
+        stage.twin.fuse().set(Some(at));
+        if stage.sign_out().is_ok() {
+            assert!(at > 10, "it has effects");
+            break;
+        }
+        let when = format!("effect {at}");
+        stage.twin.restart(1);
+        give_up(&stage, &when);
+        for name in ["a.jpg", "trip/b.jpg"] {
+            let content = format!("content of {name}").into_bytes();
+            let here = stage.contents(PHOTOS).get(Path::new(name)) == Some(&content);
+            let there = stage.contents(STORED).get(Path::new(name)) == Some(&content);
+            assert!(there, "{when}: {name} is not in the storage");
+            let names: Vec<_> = stage.contents(PHOTOS).into_keys().collect();
+            assert!(
+                here || !names.iter().any(|n| n.ends_with(name)),
+                "{when}: {names:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn every_point_of_death_of_a_sync_that_replaces() {
+    for at in 1.. {
+        let mut stage = Stage::in_step(&["a.jpg"]);
+        let there = Path::new(STORED).join("a.jpg");
+        stage.twin.write_durable(&there, "edited there").unwrap();
+        stage.twin.fuse().reset();
+        stage.twin.fuse().set(Some(at));
+        if signin::sync_now(&stage.account(), true).is_ok() {
+            assert!(at > 3, "it has effects");
+            break;
+        }
+        let when = format!("effect {at}");
+        stage.twin.restart(1);
+        give_up(&stage, &when);
+        let photos = stage.contents(PHOTOS);
+        let all: Vec<&[u8]> = photos.values().map(Vec::as_slice).collect();
+        let known: [&[u8]; 2] = [b"content of a.jpg", b"edited there"];
+        assert!(
+            photos.contains_key(Path::new("a.jpg")),
+            "{when}: {photos:?}"
+        );
+        assert!(
+            all.iter().all(|content| known.contains(content)),
+            "{when}: {photos:?}"
+        );
+    }
+}
