@@ -51,12 +51,17 @@ pub async fn sign_in(machine: &Machine) -> String {
 
 /// What a call printed that should have come to its end.
 pub fn expect(machine: &Machine, told: Output) -> String {
+    let units = || {
+        let look = format!("systemctl status {WORKER}; systemctl list-jobs; uptime; true");
+        machine.run(&["sh", "-c", &look])
+    };
     assert_eq!(
         told.code,
         0,
-        "{told:?}\n{}\n{}",
+        "{told:?}\n{}\n{}\n{}",
         machine.journal(DAEMON),
-        machine.journal(WORKER)
+        machine.journal(WORKER),
+        units()
     );
     told.stdout
 }
