@@ -25,6 +25,8 @@ use super::{Error, Later, Launched, Launcher, Life, tell};
 
 /// Where workers come to.
 pub const SOCKET: &str = "/run/mooring/worker.sock";
+/// How long it is waited before the start of a worker is asked for once more.
+const AGAIN: Duration = Duration::from_secs(8);
 /// How long systemd and the worker together may take until it has connected.
 const START_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long systemd may take to say who a peer is.
@@ -41,6 +43,7 @@ const MAX_PEERS: usize = 32;
 )]
 trait Systemd {
     fn restart_unit(&self, name: &str, mode: &str) -> zbus::Result<OwnedObjectPath>;
+    fn start_unit(&self, name: &str, mode: &str) -> zbus::Result<OwnedObjectPath>;
     fn stop_unit(&self, name: &str, mode: &str) -> zbus::Result<OwnedObjectPath>;
     #[zbus(name = "GetUnitByPID")]
     fn get_unit_by_pid(&self, pid: u32) -> zbus::Result<OwnedObjectPath>;
@@ -146,8 +149,14 @@ impl UnitLauncher {
         let started = async {
             let mut wait = self.waiting.wait(uid);
             begun.await.map_err(|e| fail(e.to_string()))?;
-            let connected = (&mut wait.connected).await;
-            connected.map_err(|_| fail("it was started anew meanwhile".to_owned()))
+            loop {
+                tokio::select! {
+                    connected = &mut wait.connected => {
+                        return connected.map_err(|_| fail("it was started anew meanwhile".to_owned()));
+                    }
+                    () = tokio::time::sleep(AGAIN) => self.start_again(&unit).await,
+                }
+            }
         };
         let late = |_| {
             fail(format!(
@@ -165,6 +174,21 @@ impl UnitLauncher {
                 unit,
             }),
         })
+    }
+}
+
+impl UnitLauncher {
+    /// Asks for the start once more: a unit that ended at the very moment may have taken the first wish
+    /// with it. Of one that runs or is being started this changes nothing.
+    async fn start_again(&self, unit: &str) {
+        tracing::warn!(unit, "no worker came; its start is asked for once more");
+        let asked = async {
+            let systemd = SystemdProxy::new(&self.bus).await?;
+            systemd.start_unit(unit, "replace").await
+        };
+        if let Err(error) = asked.await {
+            tracing::warn!(unit, %error, "the unit is not started");
+        }
     }
 }
 
