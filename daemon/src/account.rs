@@ -5,6 +5,7 @@ use std::path::Path;
 use mooring_core::account::{Event, State, transition};
 use mooring_core::collection::Collection;
 use mooring_core::identity::{Record, Standing};
+use mooring_core::receipt::LeftEntry;
 use mooring_wire::reach::{Place, Use, kept_from};
 use serde::{Deserialize, Serialize};
 
@@ -81,6 +82,20 @@ pub struct Account {
     /// Unix epoch: the next one's folder needs another name.
     #[serde(default)]
     pub backup_begun: u64,
+    /// Set once it is being forgotten, and nothing keeps it from that any more.
+    #[serde(default)]
+    pub forgetting: Option<Forgetting>,
+}
+
+/// An account that is being forgotten: what was on its way is back, and its markers go.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Forgetting {
+    /// The name of the receipt.
+    pub receipt: String,
+    /// Its number.
+    pub sequence: u64,
+    /// What could not be put in order.
+    pub left: Vec<LeftEntry>,
 }
 
 impl Account {

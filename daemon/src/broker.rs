@@ -1,6 +1,6 @@
 //! The broker: what all parts of it share, and how it comes to life.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -172,7 +172,18 @@ impl Broker {
     /// When the journal cannot be read.
     pub fn resume(self: &Arc<Self>) -> Result<Vec<Later<'static, ()>>, Failure> {
         let mut work = Vec::new();
-        for entry in self.store.jobs()? {
+        let forgetting: BTreeSet<String> = {
+            let published = self.published.borrow();
+            let accounts = published.accounts.values();
+            let marked = accounts.filter(|view| view.account.forgetting.is_some());
+            marked.map(|view| view.account.id.clone()).collect()
+        };
+        for id in &forgetting {
+            tracing::info!(account = id, "is forgotten");
+            work.push(self.resume_forgetting(id)?);
+        }
+        let entries = self.store.jobs()?.into_iter();
+        for entry in entries.filter(|entry| !forgetting.contains(&entry.account)) {
             tracing::info!(job = entry.number, account = entry.account, "goes on");
             work.push(jobs::resume(self, entry)?);
         }

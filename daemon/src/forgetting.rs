@@ -1,36 +1,56 @@
 //! Forgetting an account without a sign-out: the way out when its storage is gone for good. Nothing is
 //! proved, and so nothing is removed: every file stays where it is, and a receipt says so.
 //!
-//! A draft of the receipt first, then the worker, the receipt, and the rows last: whoever dies in between
-//! finds the account, and forgets it again.
+//! First the worker puts the folders in order, after which the account could still go on as it was. Then
+//! a mark is made durable, and from there on it is forgotten, by whoever comes after a death if need be:
+//! markers and state, receipt, and the rows last.
+
+mod receipt;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use mooring_api::JobOutcome;
 use mooring_core::policy::{Actor, Verb};
-use mooring_core::receipt::{
-    self, Backup, CollectionEntry, GoneBefore, LeftEntry, Proof, Receipt, Revocation, Storage,
-    readable, timestamp,
-};
-use mooring_wire::Left;
+use mooring_core::receipt::{LeftEntry, readable};
+use mooring_wire::{EraseReport, Left};
+use tokio::sync::oneshot;
 
-use crate::account::{Account, Chosen};
+use crate::account::{Account, Forgetting};
 use crate::audit::Subject;
 use crate::broker::Broker;
 use crate::failure::Failure;
-use crate::folders::Mode;
-use crate::jobs::forget::receipt_of_given_up;
+use crate::jobs::Command;
 use crate::jobs::journal::{Entry, SignOut, Work};
-use crate::jobs::{Command, resume};
+use crate::launch::Later;
 use crate::published::Holder;
 use crate::questions::not_denied;
+use crate::workers::Live;
 use crate::{random, receipts};
 
 /// How long a worker may take to be there and to put the folders in order.
 const PATIENCE: Duration = Duration::from_secs(120);
-/// How long the storage may take to take the device's name out, if it answers at all.
-const WITHDRAWAL: Duration = Duration::from_secs(10);
+/// How long a job that was cancelled may take to stop.
+const STOPPING: Duration = Duration::from_secs(20);
+/// How long the storage may take for anything, if it answers at all.
+const STORAGE_PATIENCE: Duration = Duration::from_secs(10);
+/// The wait before what failed halfway is tried again.
+const AGAIN: Duration = Duration::from_secs(60);
+
+/// A job that stands still, and hears whether its account is forgotten.
+struct Halted {
+    entry: Entry,
+    forgotten: Option<oneshot::Sender<()>>,
+}
+
+impl Halted {
+    fn sign_out(&self) -> Option<&SignOut> {
+        match &self.entry.work {
+            Work::SignOut(sign_out) => Some(sign_out.as_ref()),
+            _ => None,
+        }
+    }
+}
 
 impl Broker {
     /// Whether policy would let the person drop the account, before anybody is asked for a password.
@@ -47,227 +67,265 @@ impl Broker {
     /// receipt.
     ///
     /// # Errors
-    /// [`Failure::PolicyDenied`]; [`Failure::Busy`] while something is under way; when the receipt or the
-    /// rows cannot be written, and then the account is there still.
+    /// [`Failure::PolicyDenied`]; [`Failure::Busy`] while something is under way; when the folders cannot
+    /// be put in order, and then the account is as it was; when the receipt or the rows cannot be written,
+    /// which is then tried until it can be done.
     pub async fn forget_account(self: &Arc<Self>, id: &str) -> Result<String, Failure> {
         let account = self.published.borrow().account(id)?.account.clone();
         let decision = self.decide(&account, Verb::Forget, Actor::Person);
         self.audit(of_forgetting(&account), &decision);
         not_denied(&decision)?;
-        let job = self.take_from_a_job(id).await?;
+        self.end_what_was_cancelled(id).await;
+        let job = self.halt_a_job(id).await?;
         if job.is_none() {
             self.take_from_whoever_hangs(id).await?;
         }
-        let forgotten = self.forget_held(&account, job.as_ref()).await;
-        if forgotten.is_err() {
-            self.give_back(id, job);
+        if let Err(failure) = self.prepare_to_forget(id, job.as_ref()).await {
+            // A job hears it by itself.
+            self.free_from(Holder::Forget, id);
+            return Err(failure);
         }
-        forgotten
+        match self.finish_forgetting(id, job.as_ref()).await {
+            Ok((name, account)) => {
+                self.leave(&account, job).await;
+                Ok(name)
+            }
+            Err(failure) => {
+                let (broker, id) = (self.clone(), id.to_owned());
+                self.spawn(async move { broker.go_on_forgetting(&id, job, AGAIN).await });
+                Err(Failure::Internal(format!(
+                    "the account is forgotten as soon as that can be written down: {failure}"
+                )))
+            }
+        }
     }
 
-    /// Has the job end that can neither be undone nor go on, if there is one. Answers what the journal has
-    /// of it.
-    async fn take_from_a_job(&self, id: &str) -> Result<Option<Entry>, Failure> {
+    /// Goes on with what a process before began to forget; the account is held for that from now on.
+    ///
+    /// # Errors
+    /// When the journal cannot be read.
+    pub fn resume_forgetting(self: &Arc<Self>, id: &str) -> Result<Later<'static, ()>, Failure> {
+        let entry = self.store.jobs()?.into_iter().find(|e| e.account == id);
+        let job = entry.map(|entry| Halted {
+            entry,
+            forgotten: None,
+        });
+        self.change_account(id, |view| view.holder = Holder::Forget);
+        let (broker, id) = (self.clone(), id.to_owned());
+        Ok(Box::pin(async move {
+            broker.go_on_forgetting(&id, job, Duration::ZERO).await;
+        }))
+    }
+
+    async fn go_on_forgetting(&self, id: &str, job: Option<Halted>, wait: Duration) {
+        let mut wait = wait;
+        loop {
+            tokio::time::sleep(wait).await;
+            match self.finish_forgetting(id, job.as_ref()).await {
+                Ok((_, account)) => return self.leave(&account, job).await,
+                Err(failure) => {
+                    tracing::error!(account = id, %failure, "not forgotten yet; tried again");
+                }
+            }
+            wait = AGAIN;
+        }
+    }
+
+    /// Has the job end that was cancelled and hangs: a storage that never answers hears of nothing.
+    async fn end_what_was_cancelled(&self, id: &str) {
+        let Some(number) = self.published.borrow().stopping_job(id) else {
+            return;
+        };
+        let mut changes = self.published.subscribe();
+        let mut stopped = async || {
+            let stopped = changes.wait_for(|p| p.stopping_job(id) != Some(number));
+            tokio::time::timeout(STOPPING, stopped).await.is_ok()
+        };
+        if stopped().await {
+            return;
+        }
+        tracing::warn!(
+            account = id,
+            job = number,
+            "it hangs, and is ended with its worker"
+        );
+        self.workers.give_up(id, true);
+        self.workers.drop_running().await;
+        if !stopped().await {
+            tracing::error!(account = id, job = number, "it does not end");
+        }
+        self.workers.give_up(id, false);
+    }
+
+    /// Has the job stand still that can neither be undone nor go on, if there is one.
+    async fn halt_a_job(&self, id: &str) -> Result<Option<Halted>, Failure> {
         let Some(number) = self.published.borrow().stuck_job(id)? else {
             return Ok(None);
         };
-        let entries = self.store.jobs()?;
-        let entry = entries.into_iter().find(|entry| entry.number == number);
+        let (forgotten, told) = oneshot::channel();
+        self.ask(number, Command::GiveUp(told)).await?;
+        let entry = self.store.jobs()?.into_iter().find(|e| e.number == number);
         let entry =
             entry.ok_or_else(|| Failure::Internal("the job is in no journal".to_owned()))?;
-        // With its answer nothing of it is at work any more.
-        self.ask(number, Command::GiveUp).await?;
-        self.requests().remove(&number);
-        self.change_account(id, |view| view.holder = Holder::Look);
-        Ok(Some(entry))
+        Ok(Some(Halted {
+            entry,
+            forgotten: Some(forgotten),
+        }))
     }
 
     /// Takes an account that is free, or that something looks at which hangs: a storage that never
     /// answers must not keep anybody from giving it up.
     async fn take_from_whoever_hangs(&self, id: &str) -> Result<(), Failure> {
-        match self.hold(id, Holder::Look).await {
+        match self.hold(id, Holder::Forget).await {
             Err(Failure::Busy(why)) if self.published.borrow().is_looked_at(id) => {
                 tracing::warn!(
                     account = id,
                     why,
                     "whatever looks at it is ended with its worker"
                 );
+                self.workers.give_up(id, true);
                 self.workers.drop_running().await;
-                self.hold(id, Holder::Look).await.map(drop)
+                let held = self.hold(id, Holder::Forget).await;
+                self.workers.give_up(id, false);
+                held.map(drop)
             }
             held => held.map(drop),
         }
     }
 
-    /// What could not be forgotten goes on as it was.
-    fn give_back(self: &Arc<Self>, id: &str, job: Option<Entry>) {
-        self.change_account(id, |view| view.holder = Holder::Free);
-        let Some(entry) = job else {
-            return;
-        };
-        match resume(self, entry) {
-            Ok(job) => self.spawn(job),
-            Err(error) => tracing::error!(account = id, %error, "the job goes on after a restart"),
-        }
+    fn free_from(&self, holder: Holder, id: &str) {
+        self.change_account(id, |view| {
+            if view.holder == holder {
+                view.holder = Holder::Free;
+            }
+        });
     }
 
-    async fn forget_held(&self, account: &Account, job: Option<&Entry>) -> Result<String, Failure> {
-        let sign_out = job.and_then(|entry| match &entry.work {
-            Work::SignOut(sign_out) => Some((entry, sign_out.as_ref())),
-            _ => None,
-        });
-        let name = match sign_out {
-            Some((_, sign_out)) => sign_out.receipt.clone(),
+    /// Puts the folders in order, and makes the mark after which there is no way back.
+    async fn prepare_to_forget(&self, id: &str, job: Option<&Halted>) -> Result<(), Failure> {
+        let mut account = self.published.borrow().account(id)?.account.clone();
+        let sign_out = job.and_then(Halted::sign_out);
+        let receipt = match sign_out {
+            Some(sign_out) => sign_out.receipt.clone(),
             None => receipts::new_id(self.clock.now(), &account.identity, random::bytes()?),
         };
-        let sequence = self.receipt_number().await?;
-        let write = |left: Vec<LeftEntry>| -> Result<String, Failure> {
-            let receipt = match sign_out {
-                Some((entry, sign_out)) if sign_out.removed.is_some() => receipt_of_given_up(
-                    account.clone(),
-                    sign_out.clone(),
-                    (entry.number, entry.uid),
-                    left,
-                )?,
-                sign_out => self.receipt_of(account, sign_out.map(|(_, s)| s), left, &name),
-            };
-            let receipt = Receipt {
-                sequence,
-                ..receipt
-            };
-            receipt.to_toml().map_err(|error| {
-                Failure::Internal(format!("the receipt cannot be written: {error}"))
-            })
+        let sequence = match sign_out.map_or(0, |sign_out| sign_out.sequence) {
+            0 => self.receipt_number().await?,
+            taken => taken,
         };
-        // First of all a draft: from here on the device knows what happens.
-        self.receipts.write_draft(&name, &write(Vec::new())?)?;
-        let left = self.release(account).await?;
-        self.receipts.write_final(&name, &write(left)?)?;
-        // First what everybody sees: nobody writes down again what is about to go.
-        let view = self.update(|p| p.accounts.remove(&account.id));
-        if let Err(error) = self.store.drop_account(&account.id) {
-            self.update(|p| {
-                p.accounts
-                    .extend(view.map(|view| (account.id.clone(), view)))
-            });
-            return Err(error.into());
-        }
-        tracing::warn!(
-            account = account.id,
-            receipt = name,
-            "the account is forgotten"
-        );
-        if let Some(entry) = job {
-            let outcome = JobOutcome {
-                error: "Cancelled".to_owned(),
-                message: "the account was forgotten".to_owned(),
-                receipt: name.clone(),
-                ..JobOutcome::default()
-            };
-            let keep = usize::from(self.rules.in_force().settings.keep_finished);
-            self.update(|p| p.end(entry.number, outcome, keep));
-        }
-        self.withdraw(account).await;
-        Ok(name)
+        // Where a sign-out has erased already, nothing is there any more.
+        let left = match sign_out.is_some_and(|sign_out| sign_out.erased.is_some()) {
+            true => Vec::new(),
+            false => self.put_in_order(&account).await?,
+        };
+        let forgetting = Forgetting {
+            receipt,
+            sequence,
+            left,
+        };
+        account.forgetting = Some(forgetting.clone());
+        self.store.save_account(&account)?;
+        self.change_account(id, |view| view.account.forgetting = Some(forgetting));
+        Ok(())
     }
 
-    /// Has the worker put the folders in order. Answers what it could not.
-    async fn release(&self, account: &Account) -> Result<Vec<LeftEntry>, Failure> {
+    async fn put_in_order(&self, account: &Account) -> Result<Vec<LeftEntry>, Failure> {
         let spec = account.spec();
-        let _reaching = self.workers.reach(account.ways());
-        let releasing = self.workers.call(|live| {
+        let report = self.on_folders(account, |live| {
             let spec = spec.clone();
             Box::pin(async move { Ok(live.proxy().release(spec).await?) })
         });
-        let report = tokio::time::timeout(PATIENCE, releasing)
-            .await
-            .map_err(|_| {
-                Failure::Busy(
-                    "a folder of the account does not answer: nothing was changed".to_owned(),
-                )
-            })??;
-        let entry = |left: Left| LeftEntry {
-            path: readable(&left.path),
-            reason: left.reason,
-        };
-        Ok(report.left.into_iter().map(entry).collect())
+        let left = report.await?;
+        let settling = self.workers.call(|live| {
+            let spec = spec.clone();
+            Box::pin(async move { Ok(live.proxy().settle(spec).await?) })
+        });
+        match tokio::time::timeout(STORAGE_PATIENCE, settling).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::info!(account = account.id, %error, "no storage to settle"),
+            Err(_) => {
+                tracing::info!(account = account.id, "the storage does not answer");
+                self.workers.drop_running().await;
+            }
+        }
+        Ok(left)
     }
 
-    /// Whoever still has the storage sees this device go, where that can be.
-    async fn withdraw(&self, account: &Account) {
+    /// Everything after the mark; each step can be done again. Answers the receipt's name, and the account
+    /// as it was.
+    async fn finish_forgetting(
+        &self,
+        id: &str,
+        job: Option<&Halted>,
+    ) -> Result<(String, Account), Failure> {
+        let account = self.published.borrow().account(id)?.account.clone();
+        let marked = account.forgetting.clone();
+        let forgetting = marked.ok_or_else(|| Failure::Internal("there is no mark".to_owned()))?;
+        let spec = account.spec();
+        let mut left = forgetting.left.clone();
+        let discarding = self.on_folders(&account, |live| {
+            let spec = spec.clone();
+            Box::pin(async move { Ok(live.proxy().discard(spec).await?) })
+        });
+        left.extend(discarding.await?);
+        let text = self.receipt_of_forgotten(&account, job, &forgetting, left)?;
+        self.receipts.write_final(&forgetting.receipt, &text)?;
+        // First what everybody sees: nobody writes down again what is about to go.
+        let view = self.update(|p| p.accounts.remove(id));
+        if let Err(error) = self.store.drop_account(id) {
+            let back = view.map(|view| (id.to_owned(), view));
+            self.update(|p| p.accounts.extend(back));
+            return Err(error.into());
+        }
+        let receipt = forgetting.receipt;
+        tracing::warn!(account = id, receipt, "the account is forgotten");
+        Ok((receipt, account))
+    }
+
+    /// Ends the job of an account that is forgotten, and has whoever has the storage see this device go.
+    async fn leave(&self, account: &Account, job: Option<Halted>) {
+        if let Some(job) = job {
+            self.requests().remove(&job.entry.number);
+            // Nobody hears it where the job did not begin again after a death.
+            let _ = job.forgotten.map(|forgotten| forgotten.send(()));
+            let forgetting = account.forgetting.clone();
+            let outcome = JobOutcome {
+                error: "Cancelled".to_owned(),
+                message: "the account was forgotten".to_owned(),
+                receipt: forgetting.map(|f| f.receipt).unwrap_or_default(),
+                ..JobOutcome::default()
+            };
+            let keep = usize::from(self.rules.in_force().settings.keep_finished);
+            self.update(|p| p.end(job.entry.number, outcome, keep));
+        }
         let withdrawing = self.workers.call(|live| {
             let (storage, sign_in) = (account.storage.clone(), account.sign_in_id.clone());
             Box::pin(async move { Ok(live.proxy().withdraw(&storage, &sign_in).await?) })
         });
-        match tokio::time::timeout(WITHDRAWAL, withdrawing).await {
+        match tokio::time::timeout(STORAGE_PATIENCE, withdrawing).await {
             Ok(Ok(())) => {}
             _ => tracing::info!(account = account.id, "the storage still lists this device"),
         }
     }
 
-    fn receipt_of(
+    /// Works on an account's folders, up to a bound: nothing of it is at work after that.
+    async fn on_folders(
         &self,
         account: &Account,
-        sign_out: Option<&SignOut>,
-        left: Vec<LeftEntry>,
-        name: &str,
-    ) -> Receipt {
-        let now = self.clock.now();
-        let stays = account.collections.iter().map(|chosen| LeftEntry {
-            path: readable(&chosen.root),
-            reason: "every file in it stays: the account was forgotten".to_owned(),
-        });
-        let mut remarks = vec![
-            "The account was forgotten without a sign-out: nothing was proved, and nothing was \
-             removed for it."
-                .to_owned(),
-        ];
-        if sign_out.is_some_and(SignOut::began_to_remove) {
-            remarks.push(
-                "A sign-out had begun to remove files whose copies it had read back; how many is not \
-                 known."
-                    .to_owned(),
-            );
-        }
-        let decision = self.decide(account, Verb::Forget, Actor::Person);
-        Receipt {
-            version: receipt::VERSION,
-            id: name.to_owned(),
-            identity: account.identity.clone(),
-            provider: account.provider.clone(),
-            device: account.device.clone(),
-            signed_out_at: timestamp(now),
-            sequence: 0,
-            authorised_by: match self.mode {
-                Mode::Session => "whoever runs the daemon".to_owned(),
-                Mode::System => "whoever may administer this device".to_owned(),
-            },
-            policy: decision.explanation.join(" "),
-            remarks,
-            storage: Storage {
-                path: readable(&account.storage),
-                id: account.storage_id.clone(),
-            },
-            proof: Proof {
-                level: receipt::FORGOTTEN.to_owned(),
-                writers_excluded: false,
-                base: String::new(),
-                base_blake3: String::new(),
-            },
-            backup: account.last_backup.as_ref().map(|last| Backup {
-                taken_at: timestamp(last.when),
-                path: readable(&last.path),
-                files: last.files,
-                missing: last.missing,
-            }),
-            revocation: Revocation {
-                state: "not-needed".to_owned(),
-                detail: "a local account has no session at a provider".to_owned(),
-            },
-            gone_before: GoneBefore::default(),
-            collections: account.collections.iter().map(kept).collect(),
-            left: stays.chain(left).collect(),
-        }
+        call: impl Fn(Arc<Live>) -> Later<'static, Result<EraseReport, Failure>> + Sync,
+    ) -> Result<Vec<LeftEntry>, Failure> {
+        let _reaching = self.workers.reach(account.ways());
+        let calling = self.workers.call(call);
+        let Ok(report) = tokio::time::timeout(PATIENCE, calling).await else {
+            self.workers.drop_running().await;
+            let why = "a folder of the account does not answer: see to its disk, and try again";
+            return Err(Failure::Busy(why.to_owned()));
+        };
+        let entry = |left: Left| LeftEntry {
+            path: readable(&left.path),
+            reason: left.reason,
+        };
+        Ok(report?.left.into_iter().map(entry).collect())
     }
 }
 
@@ -278,16 +336,5 @@ fn of_forgetting(account: &Account) -> Subject<'_> {
         provider: &account.provider,
         verb: Verb::Forget,
         actor: Actor::Person,
-    }
-}
-
-fn kept(chosen: &Chosen) -> CollectionEntry {
-    CollectionEntry {
-        name: chosen.collection.name().to_owned(),
-        root: readable(&chosen.root),
-        removed_files: 0,
-        removed_bytes: 0,
-        kept_files: 0,
-        kept_bytes: 0,
     }
 }

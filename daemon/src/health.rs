@@ -34,7 +34,7 @@ impl Broker {
         let spec = account.spec();
         let (facts, last_sync) = self
             .workers
-            .call(|live| {
+            .call_about(&account.id, |live| {
                 let spec = spec.clone();
                 Box::pin(async move {
                     let id = spec.id.clone();

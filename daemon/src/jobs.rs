@@ -53,9 +53,10 @@ pub enum Command {
     },
     /// The password.
     Authenticate(Password),
-    /// End without a trace: the account is being forgotten. Only a job that waits, and can neither
-    /// be undone nor go on, does; with the answer nothing of it is at work any more.
-    GiveUp,
+    /// Stand still, for the account is being forgotten. Only a job that waits, and can neither be undone
+    /// nor go on, does; with the answer nothing of it is at work any more. Once that has happened it
+    /// is told here, and ends without a trace; it waits on when nobody can tell it any more.
+    GiveUp(oneshot::Receiver<()>),
 }
 
 /// A command and where its answer goes.
@@ -153,6 +154,7 @@ impl Job {
             progress: Progress::default(),
             blocked: Blocked::default(),
             cancellable: true,
+            stopping: false,
             outcome: JobOutcome::default(),
             ended: 0,
         };
@@ -221,11 +223,13 @@ impl Job {
         loop {
             tokio::select! {
                 done = &mut work => {
+                    self.show(|view| view.stopping = false);
                     return if cancelled { Err(cancelled_by_person()) } else { done };
                 }
                 Some(request) = self.requests.recv() => match request.command {
                     Command::Cancel if cancellable => {
                         cancelled = true;
+                        self.show(|view| view.stopping = true);
                         again.reset_immediately();
                         request.answer(Ok(()));
                     }
@@ -233,7 +237,7 @@ impl Job {
                     Command::Retry { .. } | Command::Authenticate(_) => {
                         request.answer(Err(waits_for_nothing()));
                     }
-                    Command::GiveUp => request.answer(Err(at_work())),
+                    Command::GiveUp(_) => request.answer(Err(at_work())),
                 },
                 _ = again.tick(), if cancelled => broker.workers.interrupt(&account).await,
             }
@@ -269,15 +273,30 @@ impl Job {
                 }
                 Command::Cancel => request.answer(Err(too_late())),
                 Command::Authenticate(_) => request.answer(Err(waits_for_nothing())),
-                Command::GiveUp if cancellable => request.answer(Err(at_work())),
-                Command::GiveUp => {
-                    request.answer(Ok(()));
-                    return Err(Failure::GivenUp);
+                Command::GiveUp(_) if cancellable => request.answer(Err(at_work())),
+                Command::GiveUp(forgotten) => {
+                    let _ = request.reply.send(Ok(()));
+                    if self.stands_still(forgotten).await {
+                        return Err(Failure::GivenUp);
+                    }
                 }
                 Command::Retry { keep_here } => {
                     self.show_running();
                     request.answer(Ok(()));
                     return Ok(keep_here);
+                }
+            }
+        }
+    }
+
+    /// Stands still until it is known whether the account is forgotten.
+    async fn stands_still(&mut self, mut forgotten: oneshot::Receiver<()>) -> bool {
+        loop {
+            tokio::select! {
+                told = &mut forgotten => return told.is_ok(),
+                Some(request) = self.requests.recv() => {
+                    let why = "the account of the job is being forgotten".to_owned();
+                    request.answer(Err(Failure::Busy(why)));
                 }
             }
         }

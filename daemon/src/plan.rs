@@ -79,7 +79,7 @@ impl Broker {
         let record_word = self.renew_record(&account.id).await;
         let (facts, last_sync) = self
             .workers
-            .call(|live| {
+            .call_about(&account.id, |live| {
                 let (spec, names) = (spec.clone(), names.clone());
                 Box::pin(async move {
                     let id = spec.id.clone();

@@ -26,6 +26,8 @@ pub enum Holder {
     Background,
     /// A job, by number.
     Job(u64),
+    /// Whoever forgets it.
+    Forget,
 }
 
 /// An account as clients see it.
@@ -103,6 +105,8 @@ pub struct JobView {
     pub blocked: Blocked,
     /// Whether it can still be undone.
     pub cancellable: bool,
+    /// Whether it was cancelled over what it is at, and stops as soon as it hears of it.
+    pub stopping: bool,
     /// How it ended.
     pub outcome: JobOutcome,
     /// The how-manieth it was to end; 0 while it goes on.
@@ -175,7 +179,7 @@ impl Published {
     }
 
     /// The job of an account that can neither be undone nor go on: it may take the account off this
-    /// device, waits, and cannot be cancelled. None where no job has the account.
+    /// device, waits, and cannot be cancelled. None where no job has the account. A look is no job.
     ///
     /// # Errors
     /// [`Failure::Busy`] when it is another one, [`Failure::NotFound`] when there is no such account.
@@ -193,6 +197,14 @@ impl Published {
         }
     }
 
+    /// The job of an account that was cancelled, and has not stopped.
+    pub fn stopping_job(&self, id: &str) -> Option<u64> {
+        match self.accounts.get(id)?.holder {
+            Holder::Job(number) => self.jobs.get(&number)?.stopping.then_some(number),
+            _ => None,
+        }
+    }
+
     /// A job has ended.
     pub fn end(&mut self, number: u64, outcome: JobOutcome, keep: usize) {
         let ended = self.next_end();
@@ -201,6 +213,7 @@ impl Published {
             view.state = JobState::Finished;
             view.blocked = Blocked::default();
             view.cancellable = false;
+            view.stopping = false;
             view.outcome = outcome;
         }
         self.prune(keep);
@@ -253,6 +266,7 @@ fn busy(view: &AccountView) -> Failure {
         Holder::Job(number) => {
             format!("job {number} of {identity} is under way; wait for it or cancel it")
         }
+        Holder::Forget => format!("{identity} is being forgotten"),
         _ => format!("{identity} is being looked at; try again in a moment"),
     })
 }

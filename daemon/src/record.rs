@@ -163,7 +163,7 @@ impl Broker {
     /// When the storage cannot be reached in time, or has none.
     pub(crate) async fn stored_record(&self, account: &Account) -> Result<String, Failure> {
         let gone = |what: &str| Failure::from(WireError::StorageGone(what.to_owned()));
-        let looking = self.workers.call(|live| {
+        let looking = self.workers.call_about(&account.id, |live| {
             let storage = account.storage.clone();
             Box::pin(async move { Ok(live.proxy().inspect(&storage, Vec::new()).await?.record) })
         });

@@ -25,7 +25,7 @@ impl Broker {
         let spec = looking.account.spec();
         let said = self
             .workers
-            .call(|live| {
+            .call_about(id, |live| {
                 let spec = spec.clone();
                 Box::pin(async move { Ok(live.proxy().repair(spec, dry).await?) })
             })

@@ -171,7 +171,7 @@ impl Broker {
         if !asks_where(wish, self.published.borrow().surroundings) {
             return false;
         }
-        let asked = self.workers.call(|live| {
+        let asked = self.workers.call_about(id, |live| {
             let storage = storage.to_vec();
             Box::pin(async move { Ok(live.proxy().is_remote(&storage).await?) })
         });

@@ -8,8 +8,9 @@ mod rest;
 mod said;
 mod start;
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use mooring_wire::reach::Reach;
@@ -133,6 +134,8 @@ pub struct Workers {
     running: std::sync::Mutex<Weak<Live>>,
     kept: Arc<Kept>,
     used: rest::Used,
+    /// The accounts about which no call is made once more.
+    given_up: std::sync::Mutex<BTreeSet<String>>,
 }
 
 impl Workers {
@@ -154,6 +157,7 @@ impl Workers {
             running: std::sync::Mutex::default(),
             kept,
             used: rest::Used::default(),
+            given_up: std::sync::Mutex::default(),
         }
     }
 
@@ -216,7 +220,7 @@ impl Workers {
     /// # Errors
     /// When no worker can be started, or the worker refuses.
     pub async fn attach(&self, spec: &AccountSpec) -> Result<(Arc<Live>, Attached), Failure> {
-        self.call(|live| {
+        self.call_about(&spec.id, |live| {
             let spec = spec.clone();
             Box::pin(async move { Ok((live.clone(), live.attach(spec).await?)) })
         })
@@ -237,7 +241,8 @@ impl Workers {
         + Sync
         + 'static,
     ) -> Result<T, Failure> {
-        self.call(|live| {
+        let id = spec.id.clone();
+        self.call_about(&id, |live| {
             let (spec, ask) = (spec.clone(), ask.clone());
             Box::pin(async move {
                 let id = spec.id.clone();
@@ -256,6 +261,18 @@ impl Workers {
         &self,
         call: impl Fn(Arc<Live>) -> Later<'static, Result<T, Failure>> + Sync,
     ) -> Result<T, Failure> {
+        self.call_about("", call).await
+    }
+
+    /// The same about an account; not again once that is given up.
+    ///
+    /// # Errors
+    /// As [`Workers::call`]; [`Failure::GivenUp`].
+    pub async fn call_about<T: Said>(
+        &self,
+        account: &str,
+        call: impl Fn(Arc<Live>) -> Later<'static, Result<T, Failure>> + Sync,
+    ) -> Result<T, Failure> {
         let (mut deaths, mut replacements) = (0, 0);
         loop {
             let live = self.live().await?;
@@ -269,6 +286,9 @@ impl Workers {
                 Err(failure) if failure.calls_for_another_worker() => failure,
                 Err(failure) => return Err(failure),
             };
+            if self.given_up().contains(account) {
+                return Err(Failure::GivenUp);
+            }
             if live.is_replaced() && replacements < MAX_REPLACEMENTS {
                 replacements += 1;
                 continue;
@@ -299,17 +319,33 @@ impl Workers {
         }
     }
 
+    fn given_up(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        self.given_up.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes no call about an account once more, or does so again.
+    pub fn give_up(&self, account: &str, given_up: bool) {
+        let mut all = self.given_up();
+        match given_up {
+            true => all.insert(account.to_owned()),
+            false => all.remove(account),
+        };
+    }
+
     /// Lets go of a worker that hangs, without a wait for it: whoever asked it something hears that it is
     /// gone.
     pub async fn drop_running(&self) {
-        let running = self.running().upgrade();
-        if let Some(live) = running {
-            // Ends every call, and the worker when it notices; then its place is free.
-            let _ = live.connection.clone().close().await;
-        }
+        let Some(live) = self.running().upgrade() else {
+            return;
+        };
+        // Ends every call, and the worker when it notices; then its place is free.
+        let _ = live.connection.clone().close().await;
         let held = tokio::time::timeout(INTERRUPT_TIMEOUT, self.state.lock()).await;
         if let Ok(mut state) = held {
-            state.bury();
+            let current = state.live.as_ref();
+            if current.is_some_and(|current| current.generation == live.generation) {
+                state.bury();
+            }
         }
     }
 

@@ -183,7 +183,7 @@ impl AccountObject {
     fn job(&self) -> fdo::Result<OwnedObjectPath> {
         self.view(|view| match view.holder {
             Holder::Job(number) => job_path(number),
-            Holder::Free | Holder::Look | Holder::Background => OwnedObjectPath::default(),
+            _ => OwnedObjectPath::default(),
         })
     }
 

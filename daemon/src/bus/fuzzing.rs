@@ -205,6 +205,7 @@ fn account() -> Account {
         paused: false,
         last_backup: None,
         backup_begun: 0,
+        forgetting: None,
     }
 }
 

@@ -132,7 +132,7 @@ impl Job {
                     return Err(cancelled_by_person());
                 }
                 Command::Retry { .. } => request.answer(Err(waits_for_nothing())),
-                Command::GiveUp => request.answer(Err(at_work())),
+                Command::GiveUp(_) => request.answer(Err(at_work())),
             }
         }
     }

@@ -45,6 +45,7 @@ impl Ended {
             progress: Progress::default(),
             blocked: Blocked::default(),
             cancellable: false,
+            stopping: false,
             outcome: self.outcome,
             ended: 0,
         })

@@ -150,6 +150,7 @@ impl Broker {
             paused: false,
             last_backup: None,
             backup_begun: 0,
+            forgetting: None,
         };
         if let Some(record) = &found.record {
             account.record = record.to_toml()?;

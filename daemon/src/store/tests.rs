@@ -31,6 +31,7 @@ pub(crate) fn account() -> Account {
         paused: false,
         last_backup: None,
         backup_begun: 0,
+        forgetting: None,
     }
 }
 

@@ -83,3 +83,85 @@ async fn what_cannot_be_forgotten_goes_on_as_it_was() {
     let outcome = running.ended(number).await.outcome;
     assert!(outcome.success, "{outcome:?}");
 }
+
+/// Also a look that never ends: a call to a storage that is not there may not return.
+#[tokio::test]
+async fn whatever_hangs_keeps_no_account_from_being_forgotten() {
+    let world = World::new();
+    let running = world.start().await;
+    running.signed_in().await;
+    for _ in 0..8 {
+        world.fake.next("conflicts", Act::Deaf);
+    }
+    let account = running.account().await;
+    let looking = {
+        let account = running.files().await;
+        tokio::spawn(async move { account.list_conflicts().await })
+    };
+    world.fake.hanging().await;
+    account.forget().await.unwrap();
+    assert!(running.broker.published.borrow().accounts.is_empty());
+    // It was not made once more on another worker.
+    let failed = looking.await.unwrap().unwrap_err();
+    assert_eq!(failed.kind(), "Cancelled", "{failed}");
+    let asked = world.fake.effects();
+    assert_eq!(asked.iter().filter(|e| *e == "conflicts").count(), 1);
+}
+
+/// From its mark on, an account is forgotten by whoever comes after; its job does not begin again.
+#[tokio::test]
+async fn what_was_begun_is_ended_after_a_restart() {
+    let world = World::new();
+    let (running, number) = stuck(&world).await;
+    let failed = Act::Fail(Wire::Failed("a disk fails".into()));
+    world.fake.next("discard", failed);
+    let account = running.account().await;
+    let failed = account.forget().await.unwrap_err();
+    assert!(
+        failed.message().contains("as soon as") && failed.message().contains("a disk fails"),
+        "{failed}"
+    );
+    let refused = account.forget().await.unwrap_err();
+    assert_eq!(refused.kind(), "Busy", "{refused}");
+    let retried = running.job(number).await.retry(Default::default()).await;
+    assert_eq!(retried.unwrap_err().kind(), "Busy");
+    running.stop().await;
+    world.fake.state().calls.clear();
+    let running = world.start().await;
+    running
+        .until("the account is gone", |p| p.accounts.is_empty())
+        .await;
+    let effects = world.fake.effects();
+    assert!(
+        !effects
+            .iter()
+            .any(|e| e.starts_with("remov") || e == "release"),
+        "{effects:?}"
+    );
+    let receipts = running.manager.list_receipts().await.unwrap();
+    assert_eq!(receipts.len(), 1, "{receipts:?}");
+    let text = running.manager.read_receipt(&receipts[0].id).await.unwrap();
+    assert!(text.contains("had begun to remove"), "{text}");
+}
+
+/// A person cancels a job that hangs; it hears nothing of it, and ends with its worker.
+#[tokio::test]
+async fn a_job_that_was_cancelled_and_hangs_keeps_no_account_either() {
+    let world = World::new();
+    let running = world.start().await;
+    running.signed_in().await;
+    for _ in 0..8 {
+        world.fake.next("sync", Act::Deaf);
+    }
+    let number = number(&running.files().await.sync().await.unwrap());
+    world.fake.hanging().await;
+    let account = running.account().await;
+    assert_eq!(account.forget().await.unwrap_err().kind(), "Busy");
+    running.job(number).await.cancel().await.unwrap();
+    account.forget().await.unwrap();
+    assert!(running.broker.published.borrow().accounts.is_empty());
+    assert_eq!(running.ended(number).await.outcome.error, "Cancelled");
+    running.stop().await;
+    let running = world.start().await;
+    assert!(running.broker.published.borrow().accounts.is_empty());
+}

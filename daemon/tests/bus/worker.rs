@@ -24,6 +24,8 @@ pub enum Act {
     Die,
     /// Waits to be interrupted, and answers `Cancelled`.
     Hang,
+    /// Never answers, and hears nothing: a storage's system call that does not return.
+    Deaf,
 }
 
 #[derive(Default)]
@@ -216,6 +218,10 @@ impl Service {
             Some(Act::Fail(error)) => Err(error),
             Some(Act::Die) => {
                 self.death.send_replace(true);
+                std::future::pending().await
+            }
+            Some(Act::Deaf) => {
+                self.fake.hanging.send_modify(|count| *count += 1);
                 std::future::pending().await
             }
             Some(Act::Hang) => {
@@ -570,6 +576,17 @@ impl Service {
 
     async fn release(&self, spec: AccountSpec) -> Result<EraseReport> {
         self.act("release").await?;
+        let is_known = self.fake.state().epochs.contains_key(&spec.id);
+        assert!(is_known, "what is discarded is not released again");
+        Ok(EraseReport::default())
+    }
+
+    async fn settle(&self, _spec: AccountSpec) -> Result<()> {
+        self.act("settle").await
+    }
+
+    async fn discard(&self, spec: AccountSpec) -> Result<EraseReport> {
+        self.act("discard").await?;
         self.fake.state().epochs.remove(&spec.id);
         Ok(EraseReport::default())
     }

@@ -100,10 +100,17 @@ pub trait Worker {
     /// are empty, leaves every file where it is and forgets the state.
     fn abandon(&self, account: &str) -> Result<()>;
 
-    /// Gives an account up whose storage may be gone for good: markers go, every file stays where it
-    /// is, and what was on its way out goes back; forgets the state. Answers what could not be put
+    /// Puts the folders in order of an account that is given up, whose storage may be gone for good:
+    /// what was on its way goes back. The account can go on as it was. Answers what could not be put
     /// in order.
     fn release(&self, spec: AccountSpec) -> Result<EraseReport>;
+
+    /// Puts back what waits in the storage of an account that is given up, if it is there.
+    fn settle(&self, spec: AccountSpec) -> Result<()>;
+
+    /// After `release`: markers go, every file stays where it is, and the state is forgotten. Answers
+    /// what stays besides.
+    fn discard(&self, spec: AccountSpec) -> Result<EraseReport>;
 
     /// Brings both sides in step, and with `read_back` reads new copies back from the storage.
     /// `Refused` once the account is leaving.

@@ -51,45 +51,16 @@ pub fn erase_roots<F: Files>(account: &Account<F>, keep: &[Collection]) -> Resul
     Ok(left)
 }
 
-/// Takes Mooring's own names out of the local roots of an account that is given up without a sign-out;
-/// every file stays, and what was on its way goes back. Nothing is asked of the storage: it may be gone
-/// for good, or never answer. Answers what could not be put in order.
+/// Takes Mooring's own names out of a root, if it is the account's.
 ///
 /// # Errors
-/// When the state cannot be read.
-pub fn release<F: Files>(account: &Account<F>) -> Result<Vec<Left>> {
-    let (files, spec) = (&account.files, &account.spec);
-    let mut left = Vec::new();
-    let mut made = BTreeSet::new();
-    for (collection, root) in &spec.collections {
-        made.extend(account.state.roots_made(*collection)?);
-        if matches!(files.open_root(root), Err(e) if e.kind() == io::ErrorKind::NotFound) {
-            left.push(Left {
-                path: root.clone().into_os_string().into_encoded_bytes(),
-                reason: format!(
-                    "not there now; if it comes back, {MARKER} and {STAGING} are in it"
-                ),
-            });
-            continue;
-        }
-        let cleaned = staging::bring_back(account, *collection)
-            .and_then(|()| clean_root(files, spec, *collection, root));
-        if let Err(error) = cleaned {
-            left.push(Left {
-                path: root.join(STAGING).into_os_string().into_encoded_bytes(),
-                reason: format!("could not be put in order: {error}"),
-            });
-        }
-    }
-    for path in made.iter().rev() {
-        if let Err(error) = remove_if_empty(files, path) {
-            tracing::warn!(%error, "a folder that was made stays");
-        }
-    }
-    Ok(left)
-}
-
-fn clean_root<F: Files>(files: &F, spec: &Spec, collection: Collection, path: &Path) -> Result<()> {
+/// [`Error::Refused`] while a file that is somebody's is in the staging folder; when the root fails.
+pub fn clean_root<F: Files>(
+    files: &F,
+    spec: &Spec,
+    collection: Collection,
+    path: &Path,
+) -> Result<()> {
     let root = match files.open_root(path) {
         Ok(root) => root,
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -139,7 +110,11 @@ fn clean_root<F: Files>(files: &F, spec: &Spec, collection: Collection, path: &P
     files.sync_dir(&root).map_err(fail)
 }
 
-fn remove_if_empty<F: Files>(files: &F, path: &Path) -> Result<()> {
+/// Removes a folder that Mooring made; one with something in it stays.
+///
+/// # Errors
+/// When it cannot be removed although it is empty.
+pub fn remove_if_empty<F: Files>(files: &F, path: &Path) -> Result<()> {
     let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
         return Ok(());
     };

@@ -22,6 +22,7 @@ pub mod fence;
 pub mod files;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
+pub mod giving_up;
 mod hash;
 pub mod identity;
 pub mod ignored;

@@ -12,6 +12,7 @@ use std::path::Path;
 use mooring_core::collection::Collection;
 use mooring_core::receipt::readable;
 use mooring_core::sync::Hash;
+use mooring_wire::Left;
 
 use crate::account::Account;
 use crate::beside::{self, Waits, half};
@@ -21,7 +22,7 @@ use crate::durable;
 use crate::error::{Error, Result, about_one_file};
 use crate::files::{Files, seconds};
 use crate::hash::{self, Failed, Source};
-use crate::place::{End, Place, STAGING, os, path, read_marker};
+use crate::place::{End, Place, STAGING, os, path};
 use crate::state::{Item, Key, Stamp, join};
 
 const OUT: &[u8] = b"out-";
@@ -104,25 +105,19 @@ fn put_back<F: Files>(
 }
 
 /// Puts files that were on their way, out or in a swap, back where they were, from this side alone: the
-/// storage may be gone for good. Where a name is taken by now, both are kept.
+/// storage may be gone for good. Where a name is taken by now, both are kept. Answers those that cannot
+/// be put back: they stay in the staging folder.
 ///
 /// # Errors
-/// When one cannot be put back; it then stays in the staging folder.
-pub fn bring_back<F: Files>(account: &Account<F>, collection: Collection) -> Result<()> {
+/// When the folder fails as a whole.
+pub fn bring_back<F: Files>(account: &Account<F>, collection: Collection) -> Result<Vec<Left>> {
     let files = &account.files;
     let path = account.spec.root(collection)?;
     let fail = |e| Error::io("put back", path, e);
-    let root = match files.open_root(path) {
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
-        root => root.map_err(fail)?,
-    };
-    let marker = read_marker(files, &root).map_err(fail)?;
-    if marker != Some(account.spec.marker(collection, true)) {
-        return Ok(());
-    }
+    let root = files.open_root(path).map_err(fail)?;
     let below = Path::new(STAGING);
     let Some(staging) = durable::open_if_there(files, &root, below).map_err(fail)? else {
-        return Ok(());
+        return Ok(Vec::new());
     };
     let listed = files.list(&staging).map_err(fail)?;
     let is_somebodys = |name: &OsString| match beside::known(account, name.as_bytes()) {
@@ -131,16 +126,35 @@ pub fn bring_back<F: Files>(account: &Account<F>, collection: Collection) -> Res
     };
     let names = listed.into_iter().map(|entry| entry.name);
     let mut names: BTreeSet<_> = names.filter(is_somebodys).collect();
+    if names.is_empty() {
+        return Ok(Vec::new());
+    }
     let mut ways_back = Vec::new();
     account.state.each_item(collection, |key, _| {
         take_its(account, &mut names, &key, &mut ways_back);
         Ok(())
     })?;
     ways_back.extend(names.into_iter().map(|name| (name, unknown(collection))));
+    let mut left = Vec::new();
     for (name, key) in &ways_back {
-        restore_one(account, (&staging, name), &root, key).map_err(fail)?;
+        let Err(error) = restore_one(account, (&staging, name), &root, key) else {
+            continue;
+        };
+        let Some(trouble) = about_one_file(&error) else {
+            return Err(fail(error));
+        };
+        let waits = path.join(STAGING).join(name);
+        left.push(Left {
+            path: waits.into_os_string().into_encoded_bytes(),
+            reason: format!(
+                "could not be put back as {}: {}",
+                readable(&key.path()),
+                trouble.0
+            ),
+        });
     }
-    files.sync_dir(&staging).map_err(fail)
+    files.sync_dir(&staging).map_err(fail)?;
+    Ok(left)
 }
 
 /// Takes the names under which the file of a key waits.

@@ -7,7 +7,8 @@ mod stage;
 
 use std::path::Path;
 
-use mooring_worker::{erase, signin};
+use mooring_worker::files::Files;
+use mooring_worker::{giving_up, signin};
 use stage::{PHOTOS, STORAGE, Stage};
 
 const STORED: &str = "/mnt/nas/Photos";
@@ -15,10 +16,12 @@ const STORED: &str = "/mnt/nas/Photos";
 /// Gives the account up without its storage, which comes back after that.
 fn give_up(stage: &Stage, when: &str) {
     stage.twin.unmount(STORAGE).unwrap();
-    let left = erase::release(&stage.account()).unwrap_or_else(|e| panic!("{when}: {e}"));
-    // A sign-out that had come to its very end took the folders that it had made.
-    let gone = |path: &[u8]| !stage.twin.exists(String::from_utf8_lossy(path).as_ref());
-    assert!(left.iter().all(|left| gone(&left.path)), "{when}: {left:?}");
+    let left =
+        giving_up::release(&stage.account(), false).unwrap_or_else(|e| panic!("{when}: {e}"));
+    assert!(left.is_empty(), "{when}: {left:?}");
+    assert!(giving_up::settle(&stage.account()).is_err(), "{when}");
+    let left = giving_up::discard(&stage.account()).unwrap_or_else(|e| panic!("{when}: {e}"));
+    assert!(left.is_empty(), "{when}: {left:?}");
     for own in [".mooring-collection", ".mooring-staging"] {
         assert!(
             !stage.twin.exists(format!("{PHOTOS}/{own}")),
@@ -82,4 +85,34 @@ fn every_point_of_death_of_a_sync_that_replaces() {
             "{when}: {photos:?}"
         );
     }
+}
+
+/// A disk that is not mounted leaves an empty folder behind: what Mooring has on it is named, and nothing
+/// that is another account's is touched.
+#[test]
+fn folders_that_are_not_the_accounts_are_named_and_left_alone() {
+    let stage = Stage::in_step(&["a.jpg"]);
+    let marker = Path::new(PHOTOS).join(".mooring-collection");
+    let others = stage.contents(STORED);
+    let root = stage.twin.open_root(Path::new(PHOTOS)).unwrap();
+    stage
+        .twin
+        .unlink(&root, marker.file_name().unwrap())
+        .unwrap();
+    for again in 0..2 {
+        let left = giving_up::release(&stage.account(), false).unwrap();
+        assert_eq!(left.len(), 1, "{again}: {left:?}");
+        assert_eq!(left[0].path, PHOTOS.as_bytes());
+        assert!(left[0].reason.contains("not mounted"), "{left:?}");
+    }
+    stage.twin.write_durable(&marker, "version = 1\n").unwrap();
+    let left = giving_up::release(&stage.account(), false).unwrap();
+    assert!(
+        left.len() == 1 && left[0].reason.contains("not this account's"),
+        "{left:?}"
+    );
+    let left = giving_up::discard(&stage.account()).unwrap();
+    assert_eq!(left.len(), 1, "{left:?}");
+    assert!(stage.twin.exists(&marker), "it may be somebody else's");
+    assert_eq!(others, stage.contents(STORED));
 }

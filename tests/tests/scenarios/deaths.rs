@@ -36,6 +36,8 @@ async fn through_death(world: &World, verb: Verb, point: &str) -> (Daemon, Optio
             fault.struck(),
             "{verb:?}: {point} is never reached\n{told:?}"
         );
+        // Its name is gone from the bus a moment before its lock is free.
+        let _ = daemon.wait().await;
         daemon = world.daemon().await;
         match told {
             Some(told) => told,

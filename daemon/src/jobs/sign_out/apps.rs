@@ -83,7 +83,7 @@ impl Run {
                         Command::Retry { .. } | Command::Authenticate(_) => {
                             request.answer(Err(waits_for_nothing()));
                         }
-                        Command::GiveUp => request.answer(Err(at_work())),
+                        Command::GiveUp(_) => request.answer(Err(at_work())),
                     }
                 }
             }

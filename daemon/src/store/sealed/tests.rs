@@ -34,6 +34,7 @@ fn account(id: &str) -> Account {
         paused: false,
         last_backup: None,
         backup_begun: 0,
+        forgetting: None,
     }
 }
 

@@ -16,9 +16,8 @@ use super::convert::{collections, keep, path, spec, sync_report};
 use super::{Service, blocking};
 use crate::delete::Answer;
 use crate::files::real::RealFiles;
-use crate::state;
 use crate::{apart, backup, check, devices, restore, why};
-use crate::{erase, identity, leave, plan, remove, signin, storage, trash, verify};
+use crate::{erase, giving_up, identity, leave, plan, remove, signin, storage, trash, verify};
 
 #[zbus::interface(name = "org.mooring1.Worker")]
 impl Service {
@@ -331,31 +330,18 @@ impl Service {
     }
 
     async fn release(&self, spec: AccountSpec) -> Result<EraseReport> {
+        self.give_back(spec).await
+    }
+
+    async fn settle(&self, spec: AccountSpec) -> Result<()> {
         let id = spec.id.clone();
-        let attached = match self.attach_spec(spec.clone()).await {
-            // Then nobody knows what was whose: what is on its way goes back as recovered.
-            Err(mooring_wire::Error::StateDamaged(why)) => {
-                tracing::warn!(account = id, why, "given up without its state");
-                let home = id.clone();
-                self.on_states(move |states| state::put_aside(&states.join(home)))
-                    .await?;
-                self.attach_spec(spec).await?
-            }
-            attached => attached?,
-        };
-        let (fence, called) = (self.fence.clone(), attached.call());
-        let left = blocking(move || {
-            let roots = attached.account.spec.collections.iter();
-            let roots: Vec<_> = roots.map(|(_, root)| root.as_path()).collect();
-            let left = fence.within(&roots, || {
-                attached.alone(|attached| erase::release(&attached.account))
-            });
-            drop(called);
-            left
-        })
-        .await?;
-        self.destroy(&id).await?;
-        Ok(EraseReport { left })
+        self.attach_spec(spec).await?;
+        self.on(&id, |attached| giving_up::settle(&attached.account))
+            .await
+    }
+
+    async fn discard(&self, spec: AccountSpec) -> Result<EraseReport> {
+        self.give_away(spec).await
     }
 
     async fn backup(&self, account: String, to: Vec<u8>, name: String) -> Result<BackupReport> {

@@ -6,6 +6,7 @@ mod attached;
 mod calls;
 mod convert;
 mod following;
+mod giving;
 mod handing;
 
 use std::collections::HashMap;
