@@ -52,6 +52,12 @@ pub enum Lost {
         "there are more folders than can be watched (see /proc/sys/fs/inotify/max_user_watches)"
     )]
     TooMany,
+    /// The system allows this person no more watchers: each account has one.
+    #[error(
+        "there are more accounts and programs than may watch folders (see \
+         /proc/sys/fs/inotify/max_user_instances)"
+    )]
+    TooManyWatchers,
     /// What is ignored changed, and so what is to be watched.
     #[error("{0:?} changed, and with it what is watched")]
     Rules(PathBuf),
@@ -126,7 +132,7 @@ impl Tree {
     pub fn new(roots: &[PathBuf]) -> Result<(Self, bool), Lost> {
         let flags = CreateFlags::NONBLOCK | CreateFlags::CLOEXEC;
         let inotify = init(flags).map_err(|errno| match errno {
-            Errno::MFILE => Lost::TooMany,
+            Errno::MFILE => Lost::TooManyWatchers,
             other => Lost::Io(PathBuf::new(), other.into()),
         })?;
         let mut tree = Self {
