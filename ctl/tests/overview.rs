@@ -86,7 +86,11 @@ fn attention_is_drawn_to_what_waits_for_the_person() {
     script.policy.state = "invalid".into();
     let run = Fake::start(script).run(&[]);
     assert!(run.out.contains("2 files held"), "{}", run.out);
-    assert!(run.out.contains("signing out is refused"), "{}", run.out);
+    assert!(
+        run.out.contains("signing in and out is refused"),
+        "{}",
+        run.out
+    );
 }
 
 #[test]

@@ -70,6 +70,9 @@ pub enum Failure {
     /// The job's account is being forgotten: it ends where it waits.
     #[error("the account was forgotten")]
     GivenUp,
+    /// Not done once more, because the account is being forgotten and its storage hangs.
+    #[error("ended, because the account is being forgotten")]
+    Ended,
     /// The job was cancelled.
     #[error("{0}")]
     Cancelled(String),

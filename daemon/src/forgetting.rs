@@ -11,9 +11,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mooring_api::JobOutcome;
+use mooring_core::account::State;
 use mooring_core::policy::{Actor, Verb};
 use mooring_core::receipt::{LeftEntry, readable};
-use mooring_wire::{EraseReport, Left};
+use mooring_wire::{EraseReport, Error as WireError, Left};
 use tokio::sync::oneshot;
 
 use crate::account::{Account, Forgetting};
@@ -23,15 +24,15 @@ use crate::failure::Failure;
 use crate::jobs::Command;
 use crate::jobs::journal::{Entry, SignOut, Work};
 use crate::launch::Later;
-use crate::published::Holder;
+use crate::published::{Holder, Published};
 use crate::questions::not_denied;
 use crate::workers::Live;
 use crate::{random, receipts};
 
 /// How long a worker may take to be there and to put the folders in order.
 const PATIENCE: Duration = Duration::from_secs(120);
-/// How long a job that was cancelled may take to stop.
-const STOPPING: Duration = Duration::from_secs(20);
+/// How long a job may be at the same thing before it counts as one that hangs.
+const HANGS: Duration = Duration::from_secs(20);
 /// How long the storage may take for anything, if it answers at all.
 const STORAGE_PATIENCE: Duration = Duration::from_secs(10);
 /// The wait before what failed halfway is tried again.
@@ -75,7 +76,7 @@ impl Broker {
         let decision = self.decide(&account, Verb::Forget, Actor::Person);
         self.audit(of_forgetting(&account), &decision);
         not_denied(&decision)?;
-        self.end_what_was_cancelled(id).await;
+        self.end_what_hangs(id).await;
         let job = self.halt_a_job(id).await?;
         if job.is_none() {
             self.take_from_whoever_hangs(id).await?;
@@ -131,28 +132,33 @@ impl Broker {
         }
     }
 
-    /// Has the job end that was cancelled and hangs: a storage that never answers hears of nothing.
-    async fn end_what_was_cancelled(&self, id: &str) {
-        let Some(number) = self.published.borrow().stopping_job(id) else {
+    /// Has a job end that nobody can stop and that hangs: a storage that never answers hears of nothing.
+    /// One that gets on is left alone.
+    async fn end_what_hangs(&self, id: &str) {
+        let seen = |p: &Published| {
+            let job = p.unstoppable_job(id);
+            job.map(|(number, stage, progress)| (number, stage, progress.clone()))
+        };
+        let before = seen(&self.published.borrow());
+        let Some((job, stage, _)) = before else {
             return;
         };
         let mut changes = self.published.subscribe();
-        let mut stopped = async || {
-            let stopped = changes.wait_for(|p| p.stopping_job(id) != Some(number));
-            tokio::time::timeout(STOPPING, stopped).await.is_ok()
-        };
-        if stopped().await {
+        let gets_on = changes.wait_for(|p| seen(p) != before);
+        if tokio::time::timeout(HANGS, gets_on).await.is_ok() {
             return;
         }
         tracing::warn!(
             account = id,
-            job = number,
+            job,
+            stage,
             "it hangs, and is ended with its worker"
         );
         self.workers.give_up(id, true);
         self.workers.drop_running().await;
-        if !stopped().await {
-            tracing::error!(account = id, job = number, "it does not end");
+        let ended = changes.wait_for(|p| p.unstoppable_job(id).is_none());
+        if tokio::time::timeout(HANGS, ended).await.is_err() {
+            tracing::error!(account = id, job, "it does not end");
         }
         self.workers.give_up(id, false);
     }
@@ -216,7 +222,10 @@ impl Broker {
         // Where a sign-out has erased already, nothing is there any more.
         let left = match sign_out.is_some_and(|sign_out| sign_out.erased.is_some()) {
             true => Vec::new(),
-            false => self.put_in_order(&account).await?,
+            false => {
+                let erasing = sign_out.is_some_and(|sign_out| sign_out.removed.is_some());
+                self.put_in_order(&account, erasing).await?
+            }
         };
         let forgetting = Forgetting {
             receipt,
@@ -229,25 +238,36 @@ impl Broker {
         Ok(())
     }
 
-    async fn put_in_order(&self, account: &Account) -> Result<Vec<LeftEntry>, Failure> {
+    async fn put_in_order(
+        &self,
+        account: &Account,
+        erasing: bool,
+    ) -> Result<Vec<LeftEntry>, Failure> {
         let spec = account.spec();
+        let brought = account.state != State::SigningIn;
         let report = self.on_folders(account, |live| {
             let spec = spec.clone();
-            Box::pin(async move { Ok(live.proxy().release(spec).await?) })
+            Box::pin(async move { Ok(live.proxy().release(spec, erasing, brought).await?) })
         });
-        let left = report.await?;
+        let mut left = report.await?;
         let settling = self.workers.call(|live| {
             let spec = spec.clone();
             Box::pin(async move { Ok(live.proxy().settle(spec).await?) })
         });
-        match tokio::time::timeout(STORAGE_PATIENCE, settling).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::info!(account = account.id, %error, "no storage to settle"),
+        let why = match tokio::time::timeout(STORAGE_PATIENCE, settling).await {
+            Ok(Ok(()) | Err(Failure::Worker(WireError::StorageGone(_)))) => return Ok(left),
+            Ok(Err(failure)) => failure.to_string(),
             Err(_) => {
-                tracing::info!(account = account.id, "the storage does not answer");
                 self.workers.drop_running().await;
+                "it does not answer".to_owned()
             }
-        }
+        };
+        let mut uploads = account.storage.clone();
+        uploads.extend(b"/.mooring/uploads");
+        left.push(LeftEntry {
+            path: readable(&uploads),
+            reason: format!("a file that was being replaced may wait there: {why}"),
+        });
         Ok(left)
     }
 

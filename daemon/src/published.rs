@@ -197,12 +197,17 @@ impl Published {
         }
     }
 
-    /// The job of an account that was cancelled, and has not stopped.
-    pub fn stopping_job(&self, id: &str) -> Option<u64> {
-        match self.accounts.get(id)?.holder {
-            Holder::Job(number) => self.jobs.get(&number)?.stopping.then_some(number),
-            _ => None,
-        }
+    /// The job of an account that is at something which a person cannot stop: that it was cancelled over,
+    /// or that may take the account off this device and cannot be cancelled any more. With it, what
+    /// changes while it gets on.
+    pub fn unstoppable_job(&self, id: &str) -> Option<(u64, &'static str, &Progress)> {
+        let Holder::Job(number) = self.accounts.get(id)?.holder else {
+            return None;
+        };
+        let job = self.jobs.get(&number)?;
+        let goes_on = !job.cancellable && job.kind.ends_accounts();
+        let is_at_it = job.state == JobState::Running && (job.stopping || goes_on);
+        is_at_it.then_some((number, job.stage, &job.progress))
     }
 
     /// A job has ended.

@@ -267,7 +267,7 @@ impl Workers {
     /// The same about an account; not again once that is given up.
     ///
     /// # Errors
-    /// As [`Workers::call`]; [`Failure::GivenUp`].
+    /// As [`Workers::call`]; [`Failure::Ended`].
     pub async fn call_about<T: Said>(
         &self,
         account: &str,
@@ -286,12 +286,12 @@ impl Workers {
                 Err(failure) if failure.calls_for_another_worker() => failure,
                 Err(failure) => return Err(failure),
             };
-            if self.given_up().contains(account) {
-                return Err(Failure::GivenUp);
-            }
             if live.is_replaced() && replacements < MAX_REPLACEMENTS {
                 replacements += 1;
                 continue;
+            }
+            if self.is_given_up(account) {
+                return Err(Failure::Ended);
             }
             let generation = live.generation;
             tracing::warn!(error = %failure, generation, "another worker is needed");
@@ -321,6 +321,11 @@ impl Workers {
 
     fn given_up(&self) -> MutexGuard<'_, BTreeSet<String>> {
         self.given_up.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether no call about an account is to be made once more.
+    pub fn is_given_up(&self, account: &str) -> bool {
+        self.given_up().contains(account)
     }
 
     /// Makes no call about an account once more, or does so again.

@@ -27,7 +27,7 @@ pub fn to_api(failure: &Failure) -> Error {
         }
         Failure::ReauthRequired(_) => Error::ReauthRequired(message),
         Failure::PlanStale(_) => Error::PlanStale(message),
-        Failure::Cancelled(_) | Failure::GivenUp => Error::Cancelled(message),
+        Failure::Cancelled(_) | Failure::GivenUp | Failure::Ended => Error::Cancelled(message),
         Failure::Inhibited(_) => Error::Inhibited(message),
         Failure::Worker(worker) => match worker {
             Worker::StorageGone(_) => Error::Offline(message),

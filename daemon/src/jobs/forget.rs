@@ -61,7 +61,7 @@ impl Run {
 
     /// Makes the receipt durable everywhere and erases what is left of the account.
     pub(super) async fn forget(&mut self, job: &mut Job) -> Result<Turn, Failure> {
-        let broker = job.broker.clone();
+        let (broker, account) = (job.broker.clone(), job.account.clone());
         let id = self.journaled.receipt.clone();
         if self.journaled.sequence == 0 {
             self.journaled.sequence = broker.receipt_number().await?;
@@ -74,7 +74,7 @@ impl Run {
             let kept = self.account.kept(&broker.folders.home, Use::Source);
             let ways = self.account.ways().into_iter().chain([kept]);
             let _reaching = broker.workers.reach(ways.collect());
-            let erasing = broker.workers.call(|live| {
+            let erasing = broker.workers.call_about(&account, |live| {
                 let (spec, keep) = (spec.clone(), keep.clone());
                 Box::pin(async move { Ok(live.proxy().erase(spec, keep).await?) })
             });
@@ -85,7 +85,7 @@ impl Run {
         let text = self.receipt_text()?;
         let storage = self.account.storage.clone();
         let sign_in_id = self.account.sign_in_id.clone();
-        let storing = broker.workers.call(|live| {
+        let storing = broker.workers.call_about(&account, |live| {
             let (storage, id, text) = (storage.clone(), id.clone(), text.clone());
             let sign_in_id = sign_in_id.clone();
             Box::pin(async move {

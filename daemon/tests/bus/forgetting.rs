@@ -165,3 +165,23 @@ async fn a_job_that_was_cancelled_and_hangs_keeps_no_account_either() {
     let running = world.start().await;
     assert!(running.broker.published.borrow().accounts.is_empty());
 }
+
+/// The same where it cannot be cancelled any more; one that only gets on slowly is left alone.
+#[tokio::test]
+async fn a_removal_that_hangs_keeps_no_account_either() {
+    let world = World::new();
+    let running = world.start().await;
+    running.signed_in().await;
+    for _ in 0..8 {
+        world.fake.next("removing", Act::Deaf);
+    }
+    let number = running.sign_out(Some("right-password"), &[]).await;
+    world.fake.hanging().await;
+    let job = running.job(number).await;
+    assert_eq!(job.cancel().await.unwrap_err().kind(), "Busy");
+    let receipt = running.account().await.forget().await.unwrap();
+    assert!(running.broker.published.borrow().accounts.is_empty());
+    assert_eq!(running.ended(number).await.outcome.receipt, receipt);
+    let text = running.manager.read_receipt(&receipt).await.unwrap();
+    assert!(text.contains("had begun to remove"), "{text}");
+}

@@ -574,7 +574,13 @@ impl Service {
         })
     }
 
-    async fn release(&self, spec: AccountSpec) -> Result<EraseReport> {
+    async fn release(
+        &self,
+        spec: AccountSpec,
+        _erasing: bool,
+        brought: bool,
+    ) -> Result<EraseReport> {
+        assert!(brought, "no test forgets a sign-in");
         self.act("release").await?;
         let is_known = self.fake.state().epochs.contains_key(&spec.id);
         assert!(is_known, "what is discarded is not released again");

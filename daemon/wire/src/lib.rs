@@ -102,8 +102,9 @@ pub trait Worker {
 
     /// Puts the folders in order of an account that is given up, whose storage may be gone for good:
     /// what was on its way goes back. The account can go on as it was. Answers what could not be put
-    /// in order.
-    fn release(&self, spec: AccountSpec) -> Result<EraseReport>;
+    /// in order. A folder that lacks a marker is named, unless its sign-out was `erasing`, or nothing had
+    /// been `brought` to it yet.
+    fn release(&self, spec: AccountSpec, erasing: bool, brought: bool) -> Result<EraseReport>;
 
     /// Puts back what waits in the storage of an account that is given up, if it is there.
     fn settle(&self, spec: AccountSpec) -> Result<()>;

@@ -12,7 +12,7 @@ use mooring_core::collection::Collection;
 use mooring_wire::Left;
 
 use crate::account::Account;
-use crate::durable;
+use crate::conflict::rename_on;
 use crate::erase::{clean_root, remove_if_empty};
 use crate::error::{Error, Result};
 use crate::files::Files;
@@ -21,39 +21,56 @@ use crate::staging;
 use crate::state::Epoch;
 use crate::uploads;
 
+/// The name of a folder with what could not be put back, and how many there may be.
+const APART: &str = "Not put back by Mooring";
+const MAX_APART: u32 = 100;
+
+/// What became of the account before it is given up, as the broker knows.
+#[derive(Debug, Clone, Copy)]
+pub struct Before {
+    /// A sign-out had removed everything: the markers, and the folders that it made, may be gone.
+    pub erasing: bool,
+    /// A sign-in had come to its end: each folder had a marker.
+    pub brought: bool,
+}
+
 /// Puts back what was on its way in the local roots. Nothing is asked of the storage: it may be gone for
 /// good, or never answer. Answers what could not be put in order, and where something may be that is not
-/// within reach now; with `lost` nothing is known of what is where.
+/// within reach now.
 ///
 /// Repeating it is harmless, and the account can go on as it was.
 ///
 /// # Errors
 /// When the state cannot be read, or a root fails as a whole: its disk is full, for example.
-pub fn release<F: Files>(account: &Account<F>, lost: bool) -> Result<Vec<Left>> {
+pub fn release<F: Files>(account: &Account<F>, before: Before) -> Result<Vec<Left>> {
     let mut left = Vec::new();
     let epoch = account.state.epoch()?;
     for (collection, root) in &account.spec.collections {
-        match standing(account, *collection, root)? {
-            Standing::Ours => left.extend(staging::bring_back(account, *collection)?),
-            // It has no names of ours yet, or not any more.
-            _ if epoch == Epoch::New && !lost => {}
-            Standing::Gone if account.state.roots_made(*collection)?.contains(root) => {
-                // Where a sign-out removed, it took this one itself.
-                if epoch != Epoch::Removing {
-                    left.push(absent(root, "not there now"));
-                }
+        let how = match standing(account, *collection, root)? {
+            Standing::Ours => {
+                left.extend(staging::bring_back(account, *collection)?);
+                continue;
             }
-            Standing::Gone => left.push(absent(root, "not there now")),
-            Standing::Unmarked if epoch == Epoch::Removing => {}
-            Standing::Unmarked => left.push(absent(
-                root,
-                "there is no marker in it now, as if its disk were not mounted",
-            )),
-            Standing::Others => left.push(Left {
-                path: bytes(root),
-                reason: format!("{MARKER} in it is not this account's: left as it is"),
-            }),
-        }
+            // It has no names of ours yet.
+            _ if epoch == Epoch::New && !before.brought => continue,
+            Standing::Gone | Standing::Unmarked if before.erasing => continue,
+            Standing::Gone => "not there now",
+            Standing::Unmarked => "there is no marker in it now, as if its disk were not mounted",
+            Standing::Others => {
+                left.push(Left {
+                    path: bytes(root),
+                    reason: format!(
+                        "{MARKER} in it is another account's, or damaged: left as it is, and {STAGING} \
+                         too, if it is there"
+                    ),
+                });
+                continue;
+            }
+        };
+        left.push(Left {
+            path: bytes(root),
+            reason: format!("{how}; if it comes back, {MARKER} and {STAGING} are in it"),
+        });
     }
     Ok(left)
 }
@@ -62,12 +79,15 @@ pub fn release<F: Files>(account: &Account<F>, lost: bool) -> Result<Vec<Left>> 
 /// not finish there. For a storage that may be there still.
 ///
 /// # Errors
-/// When it is not there, or fails.
+/// The first, when it is not there, or fails; the other collections are looked at all the same.
 pub fn settle<F: Files>(account: &Account<F>) -> Result<()> {
+    let mut settled = Ok(());
     for (collection, _) in &account.spec.collections {
-        staging::tidy(account, &place::open(account, *collection)?)?;
+        let tidied =
+            place::open(account, *collection).and_then(|place| staging::tidy(account, &place));
+        settled = settled.and(tidied);
     }
-    uploads::sweep_own(account)
+    settled.and(uploads::sweep_own(account))
 }
 
 /// Takes Mooring's own names out of the local roots. Answers what stays.
@@ -83,22 +103,20 @@ pub fn discard<F: Files>(account: &Account<F>) -> Result<Vec<Left>> {
     for (collection, root) in &spec.collections {
         made.extend(account.state.roots_made(*collection)?);
         let cleaned = match clean_root(files, spec, *collection, root) {
-            // What could not be put back was named. The folder is free for another account all the same.
+            // Under a name that is seen and synced, so that the next account there can have the folder.
             Err(Error::Refused(_)) => {
-                left.push(Left {
-                    path: bytes(&root.join(STAGING)),
-                    reason: "a file that could not be put back is in it".to_owned(),
-                });
-                take_marker(files, root)
+                set_apart(files, root).and_then(|()| clean_root(files, spec, *collection, root))
             }
             cleaned => cleaned,
         };
         if let Err(error) = cleaned {
             left.push(Left {
                 path: bytes(&root.join(MARKER)),
-                reason: format!("could not be taken away: {error}"),
+                reason: format!("it and {STAGING} could not be taken away: {error}"),
             });
         }
+        // Also what was set apart before a death.
+        left.extend(set_apart_in(files, root));
     }
     for path in made.iter().rev() {
         if let Err(error) = remove_if_empty(files, path) {
@@ -140,18 +158,35 @@ fn standing<F: Files>(
     })
 }
 
-fn take_marker<F: Files>(files: &F, path: &Path) -> Result<()> {
-    let fail = |e| Error::io("clean up", path, e);
+/// Gives the staging folder of a root a name of its own.
+fn set_apart<F: Files>(files: &F, path: &Path) -> Result<()> {
+    let fail = |e| Error::io("set apart what is left in", path, e);
     let root = files.open_root(path).map_err(fail)?;
-    durable::remove_if_there(files, &root, os(MARKER.as_bytes())).map_err(fail)?;
-    files.sync_dir(&root).map_err(fail)
+    let staging = os(STAGING.as_bytes());
+    for n in 1..=MAX_APART {
+        let name = format!("{APART} {n}");
+        match rename_on(files, (&root, staging), (&root, os(name.as_bytes()))) {
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
+            renamed => {
+                renamed.map_err(fail)?;
+                return files.sync_dir(&root).map_err(fail);
+            }
+        }
+    }
+    Err(fail(io::ErrorKind::AlreadyExists.into()))
 }
 
-fn absent(root: &Path, how: &str) -> Left {
-    Left {
-        path: bytes(root),
-        reason: format!("{how}; if it comes back, {MARKER} and {STAGING} are in it"),
-    }
+fn set_apart_in<F: Files>(files: &F, path: &Path) -> Vec<Left> {
+    let Ok(listed) = files.open_root(path).and_then(|root| files.list(&root)) else {
+        return Vec::new();
+    };
+    let names = listed.into_iter().map(|entry| entry.name);
+    let apart = names.filter(|name| name.as_encoded_bytes().starts_with(APART.as_bytes()));
+    let left = apart.map(|name| Left {
+        path: bytes(&path.join(name)),
+        reason: "what could not be put back under its name is in it".to_owned(),
+    });
+    left.collect()
 }
 
 fn bytes(path: &Path) -> Vec<u8> {

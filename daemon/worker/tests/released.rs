@@ -8,16 +8,26 @@ mod stage;
 use std::path::Path;
 
 use mooring_worker::files::Files;
-use mooring_worker::{giving_up, signin};
+use mooring_worker::giving_up::{self, Before};
+use mooring_worker::signin;
 use stage::{PHOTOS, STORAGE, Stage};
 
+const IN_USE: Before = Before {
+    erasing: false,
+    brought: true,
+};
 const STORED: &str = "/mnt/nas/Photos";
 
 /// Gives the account up without its storage, which comes back after that.
 fn give_up(stage: &Stage, when: &str) {
     stage.twin.unmount(STORAGE).unwrap();
+    let erasing = !stage.twin.exists(format!("{PHOTOS}/.mooring-collection"));
+    let before = Before {
+        erasing,
+        brought: true,
+    };
     let left =
-        giving_up::release(&stage.account(), false).unwrap_or_else(|e| panic!("{when}: {e}"));
+        giving_up::release(&stage.account(), before).unwrap_or_else(|e| panic!("{when}: {e}"));
     assert!(left.is_empty(), "{when}: {left:?}");
     assert!(giving_up::settle(&stage.account()).is_err(), "{when}");
     let left = giving_up::discard(&stage.account()).unwrap_or_else(|e| panic!("{when}: {e}"));
@@ -100,19 +110,44 @@ fn folders_that_are_not_the_accounts_are_named_and_left_alone() {
         .unlink(&root, marker.file_name().unwrap())
         .unwrap();
     for again in 0..2 {
-        let left = giving_up::release(&stage.account(), false).unwrap();
+        let left = giving_up::release(&stage.account(), IN_USE).unwrap();
         assert_eq!(left.len(), 1, "{again}: {left:?}");
         assert_eq!(left[0].path, PHOTOS.as_bytes());
         assert!(left[0].reason.contains("not mounted"), "{left:?}");
     }
     stage.twin.write_durable(&marker, "version = 1\n").unwrap();
-    let left = giving_up::release(&stage.account(), false).unwrap();
+    let left = giving_up::release(&stage.account(), IN_USE).unwrap();
     assert!(
-        left.len() == 1 && left[0].reason.contains("not this account's"),
+        left.len() == 1 && left[0].reason.contains("another account's"),
         "{left:?}"
     );
     let left = giving_up::discard(&stage.account()).unwrap();
     assert_eq!(left.len(), 1, "{left:?}");
     assert!(stage.twin.exists(&marker), "it may be somebody else's");
     assert_eq!(others, stage.contents(STORED));
+}
+
+/// What cannot go back under its name gets one that is seen, and is named; a repetition names it again, and
+/// the folder is free for the next account.
+#[test]
+fn what_cannot_be_put_back_is_set_apart() {
+    let stage = Stage::in_step(&["a.jpg"]);
+    let staging = Path::new(PHOTOS).join(".mooring-staging");
+    let lost = staging.join("of somebody.jpg");
+    stage.twin.write_durable(&lost, "lost").unwrap();
+    assert!(
+        giving_up::release(&stage.account(), IN_USE)
+            .unwrap()
+            .is_empty()
+    );
+    for again in 0..2 {
+        let left = giving_up::discard(&stage.account()).unwrap();
+        assert_eq!(left.len(), 1, "{again}: {left:?}");
+        assert!(left[0].path.ends_with(b"/Not put back by Mooring 1"));
+        let apart = Path::new("Not put back by Mooring 1/of somebody.jpg");
+        assert_eq!(stage.contents(PHOTOS).get(apart).unwrap(), b"lost");
+        for own in [".mooring-collection", ".mooring-staging"] {
+            assert!(!stage.twin.exists(format!("{PHOTOS}/{own}")), "{own}");
+        }
+    }
 }

@@ -164,6 +164,9 @@ impl Run {
                 "the worker is gone"
             );
             job.broker.workers.retire(live, failure).await;
+            if job.broker.workers.is_given_up(&job.account) {
+                return Err(Failure::Ended);
+            }
         }
         called
     }
@@ -177,7 +180,8 @@ impl Run {
         // Before the person proved who they are, no worker was asked to do anything.
         if self.journaled.authorised {
             let spec = self.account.spec();
-            let stay = broker.workers.call(|live| {
+            let id = job.account.clone();
+            let stay = broker.workers.call_about(&id, |live| {
                 let spec = spec.clone();
                 Box::pin(async move {
                     let id = spec.id.clone();

@@ -16,6 +16,7 @@ use super::convert::{collections, keep, path, spec, sync_report};
 use super::{Service, blocking};
 use crate::delete::Answer;
 use crate::files::real::RealFiles;
+use crate::giving_up::Before;
 use crate::{apart, backup, check, devices, restore, why};
 use crate::{erase, giving_up, identity, leave, plan, remove, signin, storage, trash, verify};
 
@@ -329,8 +330,13 @@ impl Service {
         Ok(EraseReport { left })
     }
 
-    async fn release(&self, spec: AccountSpec) -> Result<EraseReport> {
-        self.give_back(spec).await
+    async fn release(
+        &self,
+        spec: AccountSpec,
+        erasing: bool,
+        brought: bool,
+    ) -> Result<EraseReport> {
+        self.give_back(spec, Before { erasing, brought }).await
     }
 
     async fn settle(&self, spec: AccountSpec) -> Result<()> {

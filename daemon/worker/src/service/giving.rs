@@ -5,43 +5,50 @@ use mooring_wire::{AccountSpec, EraseReport, Error, Left, Result};
 
 use super::attached::Attached;
 use super::{Service, blocking};
-use crate::{giving_up, state};
+use crate::giving_up::{self, Before};
+use crate::state;
 
 impl Service {
-    /// Puts the folders in order. A state that is damaged is put aside: then nobody knows what was whose,
-    /// and what is on its way goes back as recovered.
+    /// Puts the folders in order.
     ///
     /// # Errors
     /// When a folder cannot be put in order.
-    pub(super) async fn give_back(&self, spec: AccountSpec) -> Result<EraseReport> {
-        let released = self.on_folders(spec.clone(), |attached| {
-            giving_up::release(&attached.account, false)
-        });
-        let left = match released.await {
-            Err(Error::StateDamaged(why)) => {
-                tracing::warn!(account = spec.id, why, "given up without its state");
-                self.let_go(&spec.id)?;
-                let id = spec.id.clone();
-                self.on_states(move |states| state::put_aside(&states.join(id)))
-                    .await?;
-                let release = |attached: &Attached| giving_up::release(&attached.account, true);
-                self.on_folders(spec, release).await?
-            }
-            left => left?,
-        };
+    pub(super) async fn give_back(&self, spec: AccountSpec, before: Before) -> Result<EraseReport> {
+        let release = move |attached: &Attached| giving_up::release(&attached.account, before);
+        let left = self.with_any_state(spec, release).await?;
         Ok(EraseReport { left })
     }
 
     /// Takes Mooring's names away, and forgets the state.
     ///
     /// # Errors
-    /// When the state cannot be read or removed.
+    /// When the state cannot be removed.
     pub(super) async fn give_away(&self, spec: AccountSpec) -> Result<EraseReport> {
         let id = spec.id.clone();
         let discard = |attached: &Attached| giving_up::discard(&attached.account);
-        let left = self.on_folders(spec, discard).await?;
+        let left = self.with_any_state(spec, discard).await?;
         self.destroy(&id).await?;
         Ok(EraseReport { left })
+    }
+
+    /// Does some work, with a new state if there is none to be read: it is put aside then, nobody knows
+    /// what was whose, and what is on its way goes back as recovered.
+    async fn with_any_state(
+        &self,
+        spec: AccountSpec,
+        work: impl Fn(&Attached) -> crate::error::Result<Vec<Left>> + Clone + Send + 'static,
+    ) -> Result<Vec<Left>> {
+        let id = spec.id.clone();
+        match self.on_folders(spec.clone(), work.clone()).await {
+            Err(Error::StateDamaged(why)) => {
+                tracing::warn!(account = id, why, "given up without its state");
+                self.let_go(&id)?;
+                self.on_states(move |states| state::put_aside(&states.join(id)))
+                    .await?;
+                self.on_folders(spec, work).await
+            }
+            done => done,
+        }
     }
 
     async fn on_folders(
