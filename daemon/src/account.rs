@@ -5,7 +5,7 @@ use std::path::Path;
 use mooring_core::account::{Event, State, transition};
 use mooring_core::collection::Collection;
 use mooring_core::identity::{Record, Standing};
-use mooring_core::receipt::LeftEntry;
+use mooring_core::receipt::{Backup, LeftEntry, readable, timestamp};
 use mooring_wire::reach::{Place, Use, kept_from};
 use serde::{Deserialize, Serialize};
 
@@ -38,6 +38,18 @@ pub struct LastBackup {
     pub bytes: u64,
     /// Files that could not be taken.
     pub missing: u64,
+}
+
+impl LastBackup {
+    /// As a receipt tells it.
+    pub fn in_receipt(&self) -> Backup {
+        Backup {
+            taken_at: timestamp(self.when),
+            path: readable(&self.path),
+            files: self.files,
+            missing: self.missing,
+        }
+    }
 }
 
 /// An account on this device. The durable part; what only lives in the process is in `published`.

@@ -2,12 +2,12 @@
 
 use mooring_core::policy::{Actor, Verb};
 use mooring_core::receipt::{
-    self, Backup, CollectionEntry, GoneBefore, LeftEntry, Proof, Receipt, Revocation, Storage,
-    readable, timestamp,
+    self, CollectionEntry, GoneBefore, LeftEntry, Proof, Receipt, Revocation, Storage, readable,
+    timestamp,
 };
 
 use super::Halted;
-use crate::account::{Account, Chosen, Forgetting};
+use crate::account::{Account, Chosen, Forgetting, LastBackup};
 use crate::broker::Broker;
 use crate::failure::Failure;
 use crate::folders::Mode;
@@ -101,12 +101,7 @@ impl Broker {
                 base: String::new(),
                 base_blake3: String::new(),
             },
-            backup: account.last_backup.as_ref().map(|last| Backup {
-                taken_at: timestamp(last.when),
-                path: readable(&last.path),
-                files: last.files,
-                missing: last.missing,
-            }),
+            backup: account.last_backup.as_ref().map(LastBackup::in_receipt),
             revocation: Revocation {
                 state: "not-needed".to_owned(),
                 detail: "a local account has no session at a provider".to_owned(),

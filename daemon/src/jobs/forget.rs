@@ -8,8 +8,8 @@ use std::collections::BTreeSet;
 use mooring_api::JobOutcome;
 use mooring_core::account::Event;
 use mooring_core::receipt::{
-    self, Backup, CollectionEntry, GoneBefore, LeftEntry, Proof, Receipt, Revocation, Storage,
-    readable, timestamp,
+    self, CollectionEntry, GoneBefore, LeftEntry, Proof, Receipt, Revocation, Storage, readable,
+    timestamp,
 };
 use mooring_wire::reach::Use;
 use mooring_wire::{Counts, Left, RemoveReport};
@@ -17,7 +17,7 @@ use mooring_wire::{Counts, Left, RemoveReport};
 use super::Job;
 use super::journal::{Removed, SignOut};
 use super::sign_out::{Run, Turn};
-use crate::account::{Account, Chosen};
+use crate::account::{Account, Chosen, LastBackup};
 use crate::failure::Failure;
 
 impl Run {
@@ -160,12 +160,11 @@ impl Run {
                 base: format!("{id}.base"),
                 base_blake3: self.journaled.base_blake3.clone(),
             },
-            backup: self.account.last_backup.as_ref().map(|last| Backup {
-                taken_at: timestamp(last.when),
-                path: readable(&last.path),
-                files: last.files,
-                missing: last.missing,
-            }),
+            backup: self
+                .account
+                .last_backup
+                .as_ref()
+                .map(LastBackup::in_receipt),
             revocation: Revocation {
                 state: "not-needed".to_owned(),
                 detail: "a local account has no session at a provider".to_owned(),

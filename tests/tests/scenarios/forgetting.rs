@@ -15,6 +15,14 @@ async fn forget(world: &World) -> mooring_tests::Output {
     world.ctl(&["forget", ALICE, "--yes"]).run().await
 }
 
+async fn last_receipt(world: &World) -> String {
+    let receipts = world.ctl(&["receipts", "--json"]).run().await;
+    let receipts = receipts.expect_code(0).json();
+    let id = receipts["receipts"][0]["id"].as_str().unwrap();
+    let shown = world.ctl(&["receipts", "show", id]).run().await;
+    shown.expect_code(0).stdout
+}
+
 #[tokio::test]
 async fn an_account_whose_storage_is_lost_is_forgotten_and_every_file_stays() {
     let world = World::new();
@@ -37,19 +45,7 @@ async fn an_account_whose_storage_is_lost_is_forgotten_and_every_file_stays() {
             .unwrap()
             .any(|_| true)
     );
-    let receipts = world
-        .ctl(&["receipts", "--json"])
-        .run()
-        .await
-        .expect_code(0)
-        .json();
-    let id = receipts["receipts"][0]["id"].as_str().unwrap();
-    let receipt = world
-        .ctl(&["receipts", "show", id])
-        .run()
-        .await
-        .expect_code(0)
-        .stdout;
+    let receipt = last_receipt(&world).await;
     assert!(
         receipt.contains("level = \"none\"") && receipt.contains("nothing was proved"),
         "{receipt}"
@@ -98,19 +94,7 @@ async fn a_sign_out_that_can_never_end_is_forgotten() {
     for job in jobs["jobs"].as_array().unwrap() {
         assert_eq!(job["state"], "finished", "{jobs}");
     }
-    let receipts = world
-        .ctl(&["receipts", "--json"])
-        .run()
-        .await
-        .expect_code(0)
-        .json();
-    let id = receipts["receipts"][0]["id"].as_str().unwrap();
-    let receipt = world
-        .ctl(&["receipts", "show", id])
-        .run()
-        .await
-        .expect_code(0)
-        .stdout;
+    let receipt = last_receipt(&world).await;
     assert!(receipt.contains("had begun to remove"), "{receipt}");
     // It is found again after all: nothing of it was ever in danger.
     fs::rename(&lost, world.storage()).unwrap();
