@@ -12,6 +12,7 @@ use std::path::Path;
 use mooring_core::policy::bundle::Bundle;
 use mooring_core::policy::{Actor, Decision, Denial, Verb};
 
+use crate::account::Account;
 use crate::broker::Broker;
 
 /// Policy let something happen.
@@ -108,6 +109,19 @@ pub struct Subject<'a> {
     pub verb: Verb,
     /// Who wants it.
     pub actor: Actor,
+}
+
+impl<'a> Subject<'a> {
+    /// A verb about an account.
+    pub fn of(account: &'a Account, verb: Verb, actor: Actor) -> Self {
+        Self {
+            account: &account.id,
+            identity: &account.identity,
+            provider: &account.provider,
+            verb,
+            actor,
+        }
+    }
 }
 
 fn decided(uid: u32, version: u64, about: Subject<'_>, decision: &Decision) -> Entry {

@@ -17,6 +17,7 @@ use crate::clock::Clock;
 use crate::failure::Failure;
 use crate::folders::{Folders, Mode};
 use crate::inhibitors::Inhibitors;
+use crate::jobs::journal::Entry;
 use crate::jobs::{self, Request};
 use crate::keys;
 use crate::launch::{Later, Launcher};
@@ -178,12 +179,16 @@ impl Broker {
             let marked = accounts.filter(|view| view.account.forgetting.is_some());
             marked.map(|view| view.account.id.clone()).collect()
         };
+        let is_its = |entry: &Entry| forgetting.contains(&entry.account);
+        let (mut halted, entries): (Vec<_>, Vec<_>) =
+            self.store.jobs()?.into_iter().partition(is_its);
         for id in &forgetting {
             tracing::info!(account = id, "is forgotten");
-            work.push(self.resume_forgetting(id)?);
+            let job = halted.iter().position(|entry| entry.account == *id);
+            let job = job.map(|at| halted.swap_remove(at));
+            work.push(self.resume_forgetting(id.clone(), job));
         }
-        let entries = self.store.jobs()?.into_iter();
-        for entry in entries.filter(|entry| !forgetting.contains(&entry.account)) {
+        for entry in entries {
             tracing::info!(job = entry.number, account = entry.account, "goes on");
             work.push(jobs::resume(self, entry)?);
         }

@@ -14,15 +14,15 @@ use mooring_api::JobOutcome;
 use mooring_core::account::State;
 use mooring_core::policy::{Actor, Verb};
 use mooring_core::receipt::{LeftEntry, readable};
-use mooring_wire::{EraseReport, Error as WireError, Left};
+use mooring_wire::{EraseReport, Error as WireError};
 use tokio::sync::oneshot;
 
 use crate::account::{Account, Forgetting};
 use crate::audit::Subject;
 use crate::broker::Broker;
 use crate::failure::Failure;
-use crate::jobs::Command;
 use crate::jobs::journal::{Entry, SignOut, Work};
+use crate::jobs::{self, Command};
 use crate::launch::Later;
 use crate::published::{Holder, Published};
 use crate::questions::not_denied;
@@ -61,7 +61,9 @@ impl Broker {
     /// [`Failure::PolicyDenied`] names who says so, where, why, and whom to ask.
     pub fn expect_no_denial_of_forgetting(&self, account: &Account) -> Result<(), Failure> {
         let decision = self.decide(account, Verb::Forget, Actor::Person);
-        not_denied(&decision).inspect_err(|_| self.audit(of_forgetting(account), &decision))
+        not_denied(&decision).inspect_err(|_| {
+            self.audit(Subject::of(account, Verb::Forget, Actor::Person), &decision)
+        })
     }
 
     /// Drops an account that is free, or whose sign-in or sign-out waits. Answers the name of the
@@ -74,7 +76,10 @@ impl Broker {
     pub async fn forget_account(self: &Arc<Self>, id: &str) -> Result<String, Failure> {
         let account = self.published.borrow().account(id)?.account.clone();
         let decision = self.decide(&account, Verb::Forget, Actor::Person);
-        self.audit(of_forgetting(&account), &decision);
+        self.audit(
+            Subject::of(&account, Verb::Forget, Actor::Person),
+            &decision,
+        );
         not_denied(&decision)?;
         self.end_what_hangs(id).await;
         let job = self.halt_a_job(id).await?;
@@ -101,25 +106,23 @@ impl Broker {
         }
     }
 
-    /// Goes on with what a process before began to forget; the account is held for that from now on.
-    ///
-    /// # Errors
-    /// When the journal cannot be read.
-    pub fn resume_forgetting(self: &Arc<Self>, id: &str) -> Result<Later<'static, ()>, Failure> {
-        let entry = self.store.jobs()?.into_iter().find(|e| e.account == id);
-        let job = entry.map(|entry| Halted {
+    /// Goes on with what a process before began to forget, with its job, which does not begin again; the
+    /// account is held for that from now on.
+    pub fn resume_forgetting(
+        self: &Arc<Self>,
+        id: String,
+        job: Option<Entry>,
+    ) -> Later<'static, ()> {
+        let job = job.map(|entry| Halted {
             entry,
             forgotten: None,
         });
-        self.change_account(id, |view| view.holder = Holder::Forget);
-        let (broker, id) = (self.clone(), id.to_owned());
-        Ok(Box::pin(async move {
-            broker.go_on_forgetting(&id, job, Duration::ZERO).await;
-        }))
+        self.change_account(&id, |view| view.holder = Holder::Forget);
+        let broker = self.clone();
+        Box::pin(async move { broker.go_on_forgetting(&id, job, Duration::ZERO).await })
     }
 
-    async fn go_on_forgetting(&self, id: &str, job: Option<Halted>, wait: Duration) {
-        let mut wait = wait;
+    async fn go_on_forgetting(&self, id: &str, job: Option<Halted>, mut wait: Duration) {
         loop {
             tokio::time::sleep(wait).await;
             match self.finish_forgetting(id, job.as_ref()).await {
@@ -154,13 +157,13 @@ impl Broker {
             stage,
             "it hangs, and is ended with its worker"
         );
-        self.workers.give_up(id, true);
-        self.workers.drop_running().await;
-        let ended = changes.wait_for(|p| p.unstoppable_job(id).is_none());
-        if tokio::time::timeout(HANGS, ended).await.is_err() {
+        let ended = async {
+            let ended = changes.wait_for(|p| p.unstoppable_job(id).is_none());
+            tokio::time::timeout(HANGS, ended).await.is_ok()
+        };
+        if !self.workers.give_up_until(id, ended).await {
             tracing::error!(account = id, job, "it does not end");
         }
-        self.workers.give_up(id, false);
     }
 
     /// Has the job stand still that can neither be undone nor go on, if there is one.
@@ -189,22 +192,11 @@ impl Broker {
                     why,
                     "whatever looks at it is ended with its worker"
                 );
-                self.workers.give_up(id, true);
-                self.workers.drop_running().await;
-                let held = self.hold(id, Holder::Forget).await;
-                self.workers.give_up(id, false);
-                held.map(drop)
+                let held = self.hold(id, Holder::Forget);
+                self.workers.give_up_until(id, held).await.map(drop)
             }
             held => held.map(drop),
         }
-    }
-
-    fn free_from(&self, holder: Holder, id: &str) {
-        self.change_account(id, |view| {
-            if view.holder == holder {
-                view.holder = Holder::Free;
-            }
-        });
     }
 
     /// Puts the folders in order, and makes the mark after which there is no way back.
@@ -341,20 +333,6 @@ impl Broker {
             let why = "a folder of the account does not answer: see to its disk, and try again";
             return Err(Failure::Busy(why.to_owned()));
         };
-        let entry = |left: Left| LeftEntry {
-            path: readable(&left.path),
-            reason: left.reason,
-        };
-        Ok(report?.left.into_iter().map(entry).collect())
-    }
-}
-
-fn of_forgetting(account: &Account) -> Subject<'_> {
-    Subject {
-        account: &account.id,
-        identity: &account.identity,
-        provider: &account.provider,
-        verb: Verb::Forget,
-        actor: Actor::Person,
+        Ok(report?.left.into_iter().map(jobs::forget::left).collect())
     }
 }

@@ -19,11 +19,7 @@ pub struct Looking<'a> {
 
 impl Drop for Looking<'_> {
     fn drop(&mut self) {
-        self.broker.change_account(&self.account.id, |view| {
-            if view.holder == Holder::Look {
-                view.holder = Holder::Free;
-            }
-        });
+        self.broker.free_from(Holder::Look, &self.account.id);
     }
 }
 
@@ -38,6 +34,15 @@ impl Broker {
             broker: self,
             account,
         })
+    }
+
+    /// Frees an account, if this still has it.
+    pub(crate) fn free_from(&self, holder: Holder, id: &str) {
+        self.change_account(id, |view| {
+            if view.holder == holder {
+                view.holder = Holder::Free;
+            }
+        });
     }
 
     /// Takes an account that is free for a look.

@@ -26,7 +26,7 @@ impl Broker {
         keep: &[Collection],
     ) -> Result<Decision, Failure> {
         let decision = self.decide_sign_out(account, actor, keep, true);
-        self.audit(of_sign_out(account, actor), &decision);
+        self.audit(Subject::of(account, Verb::SignOut, actor), &decision);
         permitted(decision, account, keep)
     }
 
@@ -44,7 +44,7 @@ impl Broker {
         let decision = self.decide_sign_out(account, actor, keep, true);
         let permitted = permitted(decision.clone(), account, keep).map(drop);
         permitted.inspect_err(|failure| {
-            self.audit(of_sign_out(account, actor), &decision);
+            self.audit(Subject::of(account, Verb::SignOut, actor), &decision);
             self.count_refusal(failure);
         })
     }
@@ -63,7 +63,7 @@ impl Broker {
         let permitted = permitted(decision.clone(), account, keep);
         // Each step asks again: what it was let begin was told when it began.
         if permitted.is_err() {
-            self.audit(of_sign_out(account, actor), &decision);
+            self.audit(Subject::of(account, Verb::SignOut, actor), &decision);
         }
         permitted
     }
@@ -131,16 +131,6 @@ impl Broker {
             ),
             last_sync,
         })
-    }
-}
-
-fn of_sign_out(account: &Account, actor: Actor) -> Subject<'_> {
-    Subject {
-        account: &account.id,
-        identity: &account.identity,
-        provider: &account.provider,
-        verb: Verb::SignOut,
-        actor,
     }
 }
 

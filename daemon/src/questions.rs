@@ -104,13 +104,7 @@ impl Broker {
     /// As [`Broker::expect_sign_in`].
     pub fn expect_sign_in_goes_on(&self, account: &Account) -> Result<(), Failure> {
         let decision = self.decide(account, Verb::SignIn, Actor::Person);
-        let subject = Subject {
-            account: &account.id,
-            identity: &account.identity,
-            provider: &account.provider,
-            verb: Verb::SignIn,
-            actor: Actor::Person,
-        };
+        let subject = Subject::of(account, Verb::SignIn, Actor::Person);
         // What it allows was told when it began.
         not_denied(&decision).inspect_err(|_| self.audit(subject, &decision))
     }

@@ -102,7 +102,7 @@ impl Live {
     fn take_life(&self) -> Option<Box<dyn Life>> {
         self.life
             .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .unwrap_or_else(PoisonError::into_inner)
             .take()
     }
 }
@@ -196,10 +196,8 @@ impl Workers {
         }
     }
 
-    fn running(&self) -> std::sync::MutexGuard<'_, Weak<Live>> {
-        self.running
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
+    fn running(&self) -> MutexGuard<'_, Weak<Live>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Puts a worker away that failed a call; the next [`Workers::live`] starts another.
@@ -328,13 +326,14 @@ impl Workers {
         self.given_up().contains(account)
     }
 
-    /// Makes no call about an account once more, or does so again.
-    pub fn give_up(&self, account: &str, given_up: bool) {
-        let mut all = self.given_up();
-        match given_up {
-            true => all.insert(account.to_owned()),
-            false => all.remove(account),
-        };
+    /// Lets go of the worker, which hangs over an account, and makes no call about that one once more until
+    /// something is done.
+    pub async fn give_up_until<T>(&self, account: &str, done: impl Future<Output = T>) -> T {
+        self.given_up().insert(account.to_owned());
+        self.drop_running().await;
+        let done = done.await;
+        self.given_up().remove(account);
+        done
     }
 
     /// Lets go of a worker that hangs, without a wait for it: whoever asked it something hears that it is

@@ -215,7 +215,8 @@ pub fn receipt_of_given_up(
     Ok(receipt)
 }
 
-fn left(left: Left) -> LeftEntry {
+/// What stays, as a receipt names it.
+pub fn left(left: Left) -> LeftEntry {
     LeftEntry {
         path: readable(&left.path),
         reason: left.reason,

@@ -6,7 +6,7 @@ use mooring_core::attempts::Attempts;
 use mooring_core::policy::Source;
 use mooring_core::seal;
 use mooring_core::session::Session;
-use rusqlite::{Connection, OptionalExtension, Transaction, params};
+use rusqlite::{Connection, OptionalExtension, Params, Transaction, params};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -99,9 +99,14 @@ fn unseal(connection: &Connection, sealing: &Sealing, account: &mut Account) -> 
 
 /// The jobs, oldest first.
 pub(super) fn jobs(connection: &Connection) -> Result<Vec<Entry>, Error> {
-    let mut statement =
-        connection.prepare("SELECT number, account, data FROM job ORDER BY number")?;
-    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+    entries(connection, "1 ORDER BY number", [])
+}
+
+/// The journaled jobs of which something is so.
+fn entries(connection: &Connection, so: &str, of: impl Params) -> Result<Vec<Entry>, Error> {
+    let query = format!("SELECT number, account, data FROM job WHERE {so}");
+    let mut statement = connection.prepare(&query)?;
+    let rows = statement.query_map(of, |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
     rows.map(|row| {
         let (number, account, data): (i64, String, String) = row?;
         read(JOB, &job_key(number, &account), &data)
@@ -227,11 +232,12 @@ pub(super) fn put_job(t: &Transaction<'_>, job: &Entry) -> Result<(), Error> {
     let number = signed(job.number);
     // Of an account there is one job at a time: another row is that of one whose end could not be
     // written down. One that takes an account away is never taken for that.
-    for stale in jobs(t)?.iter().filter(|other| {
-        other.account == job.account
-            && other.number != job.number
-            && !other.work.kind().ends_accounts()
-    }) {
+    let so = "account = ?1 AND number <> ?2";
+    let others = entries(t, so, params![job.account, number])?;
+    for stale in others
+        .iter()
+        .filter(|other| !other.work.kind().ends_accounts())
+    {
         delete_job(t, stale.number)?;
     }
     t.execute(

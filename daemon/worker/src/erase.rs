@@ -7,7 +7,8 @@ use std::path::Path;
 use mooring_core::collection::Collection;
 use mooring_wire::Left;
 
-use crate::account::{Account, Spec};
+use crate::account::Account;
+use crate::beside;
 use crate::durable;
 use crate::error::{Error, Result, about_one_file};
 use crate::files::Files;
@@ -35,7 +36,7 @@ pub fn erase_roots<F: Files>(account: &Account<F>, keep: &[Collection]) -> Resul
         }
     }
     for (collection, root) in &account.spec.collections {
-        clean_root(&account.files, &account.spec, *collection, root)?;
+        clean_root(account, *collection, root)?;
         made.extend(account.state.roots_made(*collection)?);
     }
     uploads::sweep_own(account)?;
@@ -56,11 +57,11 @@ pub fn erase_roots<F: Files>(account: &Account<F>, keep: &[Collection]) -> Resul
 /// # Errors
 /// [`Error::Refused`] while a file that is somebody's is in the staging folder; when the root fails.
 pub fn clean_root<F: Files>(
-    files: &F,
-    spec: &Spec,
+    account: &Account<F>,
     collection: Collection,
     path: &Path,
 ) -> Result<()> {
+    let files = &account.files;
     let root = match files.open_root(path) {
         Ok(root) => root,
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -68,7 +69,7 @@ pub fn clean_root<F: Files>(
     };
     let fail = |e| Error::io("clean up", path, e);
     match read_marker(files, &root).map_err(fail)? {
-        Some(marker) if marker == spec.marker(collection, true) => {}
+        Some(marker) if marker == account.spec.marker(collection, true) => {}
         Some(_) => return Ok(()),
         // Erased already, or taken away by somebody: an empty staging folder may still be there.
         None => {
@@ -85,11 +86,10 @@ pub fn clean_root<F: Files>(
     }
     match files.open_dir(&root, Path::new(STAGING)) {
         Ok(staging) => {
-            let own = ["new", "part"].map(|what| format!("{what}-{}-", spec.id));
             for entry in files.list(&staging).map_err(fail)? {
                 // Only what was on its way here, and only by this account, can come again.
-                let name = entry.name.as_encoded_bytes();
-                if !own.iter().any(|own| name.starts_with(own.as_bytes())) {
+                let known = beside::known(account, entry.name.as_encoded_bytes());
+                if !known.is_some_and(|(waits, own)| own && waits.is_copy()) {
                     return Err(Error::Refused(format!(
                         "a file is still in {}/{STAGING}: it was neither removed nor put back; \
                          try again",

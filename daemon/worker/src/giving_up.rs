@@ -102,10 +102,10 @@ pub fn discard<F: Files>(account: &Account<F>) -> Result<Vec<Left>> {
     let mut made = BTreeSet::new();
     for (collection, root) in &spec.collections {
         made.extend(account.state.roots_made(*collection)?);
-        let cleaned = match clean_root(files, spec, *collection, root) {
+        let cleaned = match clean_root(account, *collection, root) {
             // Under a name that is seen and synced, so that the next account there can have the folder.
             Err(Error::Refused(_)) => {
-                set_apart(files, root).and_then(|()| clean_root(files, spec, *collection, root))
+                set_apart(files, root).and_then(|()| clean_root(account, *collection, root))
             }
             cleaned => cleaned,
         };

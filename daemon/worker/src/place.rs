@@ -112,6 +112,11 @@ impl<F: Files> Place<F> {
         }
     }
 
+    /// On which sides, this device's first, an inode is the same at each mount.
+    pub fn stable(&self) -> [bool; 2] {
+        [self.here.known_good, self.there.known_good]
+    }
+
     /// The absolute local path of an item, for messages.
     pub fn shown(&self, folder: &[u8], name: &[u8]) -> Vec<u8> {
         join(self.local_path.as_os_str().as_bytes(), &join(folder, name))

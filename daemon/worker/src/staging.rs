@@ -48,13 +48,10 @@ pub fn tidy<F: Files>(account: &Account<F>, place: &Place<F>) -> Result<()> {
         let fail = |e| Error::io("tidy up in", shown, e);
         let mut waiting = BTreeSet::new();
         for entry in files.list(dir).map_err(fail)? {
-            match beside::known(account, entry.name.as_bytes()) {
-                Some((Waits::New, true)) => {
-                    durable::remove_if_there(files, dir, &entry.name).map_err(fail)?;
-                }
-                Some((Waits::Swap | Waits::Old, true)) => drop(waiting.insert(entry.name)),
-                None if entry.name.as_bytes().starts_with(OUT) => drop(waiting.insert(entry.name)),
-                _ => {}
+            if is_somebodys(account, &entry.name) {
+                waiting.insert(entry.name);
+            } else if beside::known(account, entry.name.as_bytes()) == Some((Waits::New, true)) {
+                durable::remove_if_there(files, dir, &entry.name).map_err(fail)?;
             }
         }
         if !waiting.is_empty() {
@@ -62,6 +59,14 @@ pub fn tidy<F: Files>(account: &Account<F>, place: &Place<F>) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Whether what waits under a name is no copy: a file on its way out, or one in a swap of this account.
+fn is_somebodys<F: Files>(account: &Account<F>, name: &OsStr) -> bool {
+    match beside::known(account, name.as_bytes()) {
+        Some((waits, own)) => own && !waits.is_copy(),
+        None => name.as_bytes().starts_with(OUT),
+    }
 }
 
 fn put_back<F: Files>(
@@ -120,12 +125,8 @@ pub fn bring_back<F: Files>(account: &Account<F>, collection: Collection) -> Res
         return Ok(Vec::new());
     };
     let listed = files.list(&staging).map_err(fail)?;
-    let is_somebodys = |name: &OsString| match beside::known(account, name.as_bytes()) {
-        Some((waits, own)) => own && !waits.is_copy(),
-        None => name.as_bytes().starts_with(OUT),
-    };
     let names = listed.into_iter().map(|entry| entry.name);
-    let mut names: BTreeSet<_> = names.filter(is_somebodys).collect();
+    let mut names: BTreeSet<_> = names.filter(|name| is_somebodys(account, name)).collect();
     if names.is_empty() {
         return Ok(Vec::new());
     }

@@ -252,10 +252,10 @@ fn decided<F: Files>(
         name: key.name.clone(),
         local,
         remote,
-        item: account.state.item(key)?.filter(|item| {
-            let stable = [place.here.known_good, place.there.known_good];
-            !item.came_back(local.as_ref(), remote.as_ref(), stable)
-        }),
+        item: account
+            .state
+            .item(key)?
+            .filter(|item| !item.came_back(local.as_ref(), remote.as_ref(), place.stable())),
     };
     let known = seen.item.is_some();
     let needed = local.map_or(0, |stat| sparse::space(&stat));

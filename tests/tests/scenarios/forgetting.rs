@@ -15,14 +15,6 @@ async fn forget(world: &World) -> mooring_tests::Output {
     world.ctl(&["forget", ALICE, "--yes"]).run().await
 }
 
-async fn last_receipt(world: &World) -> String {
-    let receipts = world.ctl(&["receipts", "--json"]).run().await;
-    let receipts = receipts.expect_code(0).json();
-    let id = receipts["receipts"][0]["id"].as_str().unwrap();
-    let shown = world.ctl(&["receipts", "show", id]).run().await;
-    shown.expect_code(0).stdout
-}
-
 #[tokio::test]
 async fn an_account_whose_storage_is_lost_is_forgotten_and_every_file_stays() {
     let world = World::new();

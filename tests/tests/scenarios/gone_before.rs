@@ -11,7 +11,8 @@ use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 
 use crate::stage::{
-    ALICE, PASSWORD, belongings, copies, everything_comes_back, sign_in, sign_out, signed_in,
+    ALICE, PASSWORD, belongings, copies, everything_comes_back, last_receipt, sign_in, sign_out,
+    signed_in,
 };
 
 /// A worker that, once `fault` has killed the one before, waits at a gate until it is let in. Later ones
@@ -77,11 +78,7 @@ async fn what_somebody_else_takes_during_the_removal_is_not_claimed() {
         before.files() - 1
     );
     assert!(told.contains(&said), "{told}");
-    let listed = world.ctl(&["receipts", "--json"]).run().await;
-    let listed = listed.expect_code(0).json();
-    let id = listed["receipts"][0]["id"].as_str().unwrap().to_owned();
-    let receipt = world.ctl(&["receipts", "show", &id]).run().await;
-    let receipt = receipt.expect_code(0).stdout;
+    let receipt = last_receipt(&world).await;
     let (_, gone) = receipt.split_once("\n[gone-before]\n").unwrap();
     let (gone, _) = gone.split_once("\n[").unwrap();
     assert!(gone.contains("files = 1\n"), "{receipt}");

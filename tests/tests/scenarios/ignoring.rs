@@ -6,20 +6,11 @@ use std::path::Path;
 
 use mooring_tests::World;
 
-use crate::stage::{ALICE, belongings, copies, sign_out, signed_in, sync, write};
+use crate::stage::{ALICE, belongings, copies, last_receipt, sign_out, signed_in, sync, write};
 
 async fn why(world: &World, file: &Path) -> serde_json::Value {
     let told = world.ctl(&["why", file.to_str().unwrap(), "--json"]);
     told.run().await.expect_code(0).json()
-}
-
-/// The lines of the last receipt that name what was left.
-async fn receipt(world: &World) -> String {
-    let listed = world.ctl(&["receipts", "--json"]).run().await;
-    let listed = listed.expect_code(0).json();
-    let id = listed["receipts"][0]["id"].as_str().unwrap().to_owned();
-    let shown = world.ctl(&["receipts", "show", &id]).run().await;
-    shown.expect_code(0).stdout
 }
 
 #[tokio::test]
@@ -82,7 +73,7 @@ async fn what_is_ignored_is_carried_nowhere_and_outlives_the_sign_out() {
         b"made anew"
     );
     assert_eq!(belongings(&world).files(), 3);
-    let receipt = receipt(&world).await;
+    let receipt = last_receipt(&world).await;
     for name in ["Documents/draft.tmp", "Documents/script", "Documents/build"] {
         assert!(receipt.contains(name), "{name}: {receipt}");
     }

@@ -266,3 +266,12 @@ impl Drop for Stopped {
         let _ = kill(self.0, Signal::SIGCONT);
     }
 }
+
+/// The text of the last receipt, as a person reads it.
+pub async fn last_receipt(world: &World) -> String {
+    let receipts = world.ctl(&["receipts", "--json"]).run().await;
+    let receipts = receipts.expect_code(0).json();
+    let id = receipts["receipts"][0]["id"].as_str().unwrap();
+    let shown = world.ctl(&["receipts", "show", id]).run().await;
+    shown.expect_code(0).stdout
+}

@@ -111,8 +111,7 @@ pub(crate) fn look_at<F: Files>(
         Err(e) => return Err(Error::io("read", path(&shown_rules(place, &look.path)), e)),
     };
     let items = account.state.items(place.collection, &look.path)?;
-    let stable = [place.here.known_good, place.there.known_good];
-    let below = sort_out(&mut look, listed, items, stable, &rules);
+    let below = sort_out(&mut look, listed, items, place.stable(), &rules);
     let below = below.into_iter().map(|folder| (folder, rules.clone()));
     Ok((look, below.collect()))
 }

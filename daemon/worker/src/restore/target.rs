@@ -114,12 +114,10 @@ pub(super) fn remove_waiting<F: Files>(
         files.remove_dir(&dir, STAGING.as_ref()).map_err(fail)?;
     }
     for target in targets.iter().filter(|target| target.made) {
-        if files.list(&target.dir).map_err(fail)?.is_empty() {
-            match files.remove_dir(&dir, target.collection.folder().as_ref()) {
-                // Somebody was faster.
-                Err(e) if is_no_matter(&e) => {}
-                result => result.map_err(fail)?,
-            }
+        match files.remove_dir(&dir, target.collection.folder().as_ref()) {
+            // Something came into it, or somebody was faster.
+            Err(e) if is_no_matter(&e) => {}
+            result => result.map_err(fail)?,
         }
     }
     files.sync_dir(&dir).map_err(fail)

@@ -24,6 +24,7 @@ use crate::state::{Item, Key, Stamp};
 const TRIES: u32 = 10_000;
 /// Under how many of them the copy of an earlier try is looked for.
 const FIRST_NAMES: usize = 2;
+
 /// Why a file is put into the trash.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Why {
