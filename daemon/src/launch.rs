@@ -57,6 +57,9 @@ pub enum Error {
         /// What it said, or did not say.
         why: String,
     },
+    /// The worker was gone before it had said anything.
+    #[error("the worker ended as it started: {0}")]
+    Died(String),
     /// The worker does not speak, or not our language.
     #[error("the worker {0}")]
     Handshake(String),
@@ -168,7 +171,7 @@ async fn tell(launched: Launched, reach: &[u8]) -> Result<Launched, Error> {
     stream.set_nonblocking(true)?;
     let mut stream = tokio::net::UnixStream::from_std(stream)?;
     match tokio::time::timeout(TELL_TIMEOUT, stream.write_all(reach)).await {
-        Ok(told) => told.map_err(|e| Error::Handshake(format!("does not listen: {e}")))?,
+        Ok(told) => told.map_err(|e| Error::Died(e.to_string()))?,
         Err(_) => return Err(Error::Handshake("does not listen".to_owned())),
     }
     let stream = stream.into_std()?;

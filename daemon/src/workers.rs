@@ -19,7 +19,7 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use crate::failure::Failure;
-use crate::launch::{Later, Launcher, Life};
+use crate::launch::{self, Later, Launcher, Life};
 
 use kept::Kept;
 pub use reach::{Accounts, Reaching};
@@ -176,24 +176,31 @@ impl Workers {
             Some(_) => self.replace(&mut state).await,
             None => {}
         }
+        match self.begin(&mut state, wanted.clone()).await {
+            // One that was killed just then is like one that is killed a moment later: no reason for a job
+            // to wait for a person. One that dies so again is.
+            Err(launch::Error::Died(why)) => {
+                tracing::warn!(why, "a worker died as it started; another one is started");
+                Ok(self.begin(&mut state, wanted).await?)
+            }
+            begun => Ok(begun?),
+        }
+    }
+
+    async fn begin(&self, state: &mut State, wanted: Reach) -> Result<Arc<Live>, launch::Error> {
         if let Some(wait) = backoff(state.early_deaths) {
             tokio::time::sleep(wait).await;
         }
         state.generation += 1;
         state.started = Some(Instant::now());
-        match self.start(state.generation, wanted).await {
-            Ok(live) => {
-                let live = Arc::new(live);
-                state.live = Some(live.clone());
-                *self.running() = Arc::downgrade(&live);
-                self.used.started();
-                Ok(live)
-            }
-            Err(error) => {
-                state.early_deaths = state.early_deaths.saturating_add(1);
-                Err(error.into())
-            }
-        }
+        let started = self.start(state.generation, wanted).await;
+        let live = Arc::new(started.inspect_err(|_| {
+            state.early_deaths = state.early_deaths.saturating_add(1);
+        })?);
+        state.live = Some(live.clone());
+        *self.running() = Arc::downgrade(&live);
+        self.used.started();
+        Ok(live)
     }
 
     fn running(&self) -> MutexGuard<'_, Weak<Live>> {

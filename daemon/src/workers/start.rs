@@ -52,7 +52,7 @@ impl Workers {
         let (connection, proxy, mut progress, mut changes, fenced) =
             match tokio::time::timeout(START_TIMEOUT, talk).await {
                 Ok(Ok(talked)) => talked,
-                Ok(Err(error)) => return Err(handshake(format!("does not answer: {error}"))),
+                Ok(Err(error)) => return Err(launch::Error::Died(error.to_string())),
                 Err(_) => return Err(handshake("does not answer in time".to_owned())),
             };
         let fenced = fenced.map_err(|version| {

@@ -403,6 +403,33 @@ async fn trouble_blocks_a_sign_in_and_a_refusal_ends_it() {
     assert!(world.fake.effects().ends_with(&["abandon".to_owned()]));
 }
 
+/// Without an account nothing but the sign-in starts a worker.
+#[tokio::test]
+async fn a_worker_that_dies_as_it_starts_is_followed_by_another() {
+    let world = World::new();
+    let running = world.start().await;
+    world.fake.next("hello", Act::Die);
+    running.signed_in().await;
+}
+
+#[tokio::test]
+async fn a_worker_that_never_starts_is_told() {
+    let world = World::new();
+    let running = world.start().await;
+    world.fake.next("hello", Act::Die);
+    world.fake.next("hello", Act::Die);
+    let (_code, options) = new_identity("right-password");
+    let told = running
+        .manager
+        .sign_in("local", "alice", options)
+        .await
+        .unwrap_err();
+    let Error::Failed(message) = told else {
+        panic!("{told}");
+    };
+    assert!(message.starts_with("the worker ended as"), "{message}");
+}
+
 #[tokio::test]
 async fn an_identity_that_a_dying_worker_made_is_recognised() {
     let world = World::new();
