@@ -9,6 +9,8 @@ use mooring_core::receipt::{Backup, LeftEntry, readable, timestamp};
 use mooring_wire::reach::{Place, Use, kept_from};
 use serde::{Deserialize, Serialize};
 
+use crate::bus::error::sayable;
+
 /// A collection that an account brings.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Chosen {
@@ -178,7 +180,7 @@ impl Account {
                     tracing::info!(account = self.id, from = %self.state, to = %state, message);
                 }
                 self.state = state;
-                self.message = message.to_owned();
+                self.message = sayable(message.to_owned());
             }
             Err(error) => tracing::error!(account = self.id, %error, "illegal change of state"),
         }

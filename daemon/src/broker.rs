@@ -122,7 +122,7 @@ impl Broker {
             keys::mark(&store, &mut account)?;
             published
                 .accounts
-                .insert(account.id.clone(), AccountView::new(account));
+                .insert(account.id.clone(), AccountView::new(account).into());
         }
         for ended in store.ended(clock.now())? {
             let (number, turn) = (ended.number, published.next_end());
@@ -130,7 +130,9 @@ impl Broker {
                 ended: turn,
                 ..view
             });
-            published.jobs.extend(view.map(|view| (number, view)));
+            published
+                .jobs
+                .extend(view.map(|view| (number, view.into())));
         }
         published.prune(usize::from(rules.in_force().settings.keep_finished));
         let published = Arc::new(watch::Sender::new(published));
@@ -288,7 +290,7 @@ impl Broker {
         change: impl FnOnce(&mut AccountView),
     ) -> Option<Account> {
         self.update(|p| {
-            let view = p.accounts.get_mut(id)?;
+            let view = p.account_mut(id)?;
             let record = view.account.record.clone();
             change(view);
             view.account.keep_newer_record(&record);
@@ -327,7 +329,7 @@ fn accounts(published: &Arc<watch::Sender<Published>>) -> Accounts {
     Box::new(move || {
         let published = published.borrow();
         let accounts = published.accounts.values();
-        let places = |view: &AccountView| {
+        let places = |view: &Arc<AccountView>| {
             let account = &view.account;
             (account.id.clone(), account.places())
         };
@@ -355,7 +357,7 @@ fn show_progress(p: &mut Published, account: &str, progress: mooring_wire::Progr
     let Some(Holder::Job(number)) = p.accounts.get(account).map(|view| view.holder) else {
         return false;
     };
-    let Some(job) = p.jobs.get_mut(&number) else {
+    let Some(job) = p.job_mut(number) else {
         return false;
     };
     job.progress = mooring_api::Progress {

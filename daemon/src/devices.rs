@@ -181,7 +181,12 @@ pub async fn run(broker: Arc<Broker>) {
         due.extend(over(&broker, &mut waiting));
         let free: Vec<String> = {
             let published = published.borrow_and_update();
-            due.retain(|id| published.accounts.get(id).is_some_and(is_in_use));
+            due.retain(|id| {
+                published
+                    .accounts
+                    .get(id)
+                    .is_some_and(|view| is_in_use(view))
+            });
             let free = |id: &&String| {
                 let view = published.accounts.get(*id);
                 view.is_some_and(|view| view.holder == Holder::Free)
@@ -237,7 +242,7 @@ fn poll(broker: &Broker) -> Option<Duration> {
         view.account.state == State::Active && !view.account.paused && view.rest.is_none()
     };
     let published = broker.published.borrow();
-    let all = settings.continuous && published.accounts.values().all(syncs);
+    let all = settings.continuous && published.accounts.values().all(|view| syncs(view));
     (!all).then(|| Duration::from_secs(60 * u64::from(settings.poll_minutes)))
 }
 

@@ -91,7 +91,7 @@ impl Broker {
             .borrow()
             .accounts
             .get(id)
-            .is_some_and(attention)
+            .is_some_and(|view| attention(view))
         {
             self.event(id, Event::Recovered, "");
         }

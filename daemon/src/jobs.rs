@@ -159,10 +159,10 @@ impl Job {
             ended: 0,
         };
         broker.update(|p| {
-            if let Some(held) = p.accounts.get_mut(&account) {
+            if let Some(held) = p.account_mut(&account) {
                 held.holder = Holder::Job(number);
             }
-            p.jobs.insert(number, view);
+            p.jobs.insert(number, view.into());
         });
         tracing::info!(job = number, kind = kind.name(), account, "begins");
         Self {
@@ -176,7 +176,7 @@ impl Job {
     /// Changes the job as clients see it.
     pub fn show(&self, change: impl FnOnce(&mut JobView)) {
         self.broker.update(|p| {
-            if let Some(view) = p.jobs.get_mut(&self.number) {
+            if let Some(view) = p.job_mut(self.number) {
                 change(view);
             }
         });
@@ -327,7 +327,7 @@ impl Job {
         );
         let keep = usize::from(self.broker.rules.in_force().settings.keep_finished);
         self.broker.update(|p| {
-            if let Some(held) = p.accounts.get_mut(&self.account)
+            if let Some(held) = p.account_mut(&self.account)
                 && held.holder == Holder::Job(self.number)
             {
                 held.holder = Holder::Free;

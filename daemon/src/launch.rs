@@ -13,6 +13,7 @@ use std::pin::Pin;
 use std::process::Stdio;
 use std::time::Duration;
 
+use mooring_core::receipt::readable;
 use mooring_wire::reach::Reach;
 use tokio::io::AsyncWriteExt;
 use tokio::process::{Child, Command};
@@ -57,8 +58,8 @@ pub enum Error {
         /// What it said, or did not say.
         why: String,
     },
-    /// The worker was gone before it had said anything.
-    #[error("the worker ended as it started: {0}")]
+    /// The worker was gone before it had said anything that makes sense.
+    #[error("the worker ended as it started: {}", readable(_0.as_bytes()))]
     Died(String),
     /// The worker does not speak, or not our language.
     #[error("the worker {0}")]

@@ -4,11 +4,13 @@
 //! and tells the difference. Nothing here is durable: what is, is in `store`.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use mooring_api::{Blocked, CollectionStatus, JobOutcome, Progress};
 use mooring_core::rest::{Rest, Surroundings};
 
 use crate::account::Account;
+use crate::bus::error::sayable;
 use crate::failure::Failure;
 use crate::jobs::Kind;
 
@@ -53,7 +55,11 @@ impl AccountView {
     /// An account that nothing is known of but what is durable.
     pub fn new(account: Account) -> Self {
         Self {
-            account,
+            account: Account {
+                // An earlier version may have kept what no bus carries.
+                message: sayable(account.message),
+                ..account
+            },
             holder: Holder::Free,
             wanted: false,
             collections: Vec::new(),
@@ -113,15 +119,15 @@ pub struct JobView {
     pub ended: u64,
 }
 
-/// Everything that clients can see.
+/// Everything that clients can see. A copy shares what does not change.
 #[derive(Clone, Default)]
 pub struct Published {
     /// Counts the changes.
     pub version: u64,
     /// Accounts by ID.
-    pub accounts: BTreeMap<String, AccountView>,
+    pub accounts: BTreeMap<String, Arc<AccountView>>,
     /// Jobs by number, the ended ones too.
-    pub jobs: BTreeMap<u64, JobView>,
+    pub jobs: BTreeMap<u64, Arc<JobView>>,
     /// `none`, `in-force`, `last-good`, `invalid` or `expired`.
     pub policy_state: &'static str,
     /// What the device runs on and how it is connected, as far as that is asked for.
@@ -134,7 +140,20 @@ impl Published {
     /// # Errors
     /// [`Failure::NotFound`].
     pub fn account(&self, id: &str) -> Result<&AccountView, Failure> {
-        self.accounts.get(id).ok_or_else(|| missing(id))
+        match self.accounts.get(id) {
+            Some(view) => Ok(view),
+            None => Err(missing(id)),
+        }
+    }
+
+    /// The account of this ID, to change it; none when it is not there.
+    pub fn account_mut(&mut self, id: &str) -> Option<&mut AccountView> {
+        self.accounts.get_mut(id).map(Arc::make_mut)
+    }
+
+    /// The job of this number, to change it; none when it is not there.
+    pub fn job_mut(&mut self, number: u64) -> Option<&mut JobView> {
+        self.jobs.get_mut(&number).map(Arc::make_mut)
     }
 
     /// Whether somebody looks at the account right now, or a sync by itself is under way: both
@@ -158,8 +177,11 @@ impl Published {
 
     /// Asks a sync by itself, if there is one, to make room.
     pub fn want(&mut self, id: &str) {
-        if let Some(view) = self.accounts.get_mut(id) {
-            view.wanted |= view.holder == Holder::Background;
+        let holder = self.accounts.get(id).map(|view| view.holder);
+        if holder == Some(Holder::Background)
+            && let Some(view) = self.account_mut(id)
+        {
+            view.wanted = true;
         }
     }
 
@@ -168,7 +190,7 @@ impl Published {
     /// # Errors
     /// [`Failure::Busy`] when something holds it, [`Failure::NotFound`] when it is not there.
     pub fn hold(&mut self, id: &str, holder: Holder) -> Result<Account, Failure> {
-        let view = self.accounts.get_mut(id).ok_or_else(|| missing(id))?;
+        let view = self.account_mut(id).ok_or_else(|| missing(id))?;
         match view.holder {
             Holder::Free => {
                 view.holder = holder;
@@ -213,7 +235,7 @@ impl Published {
     /// A job has ended.
     pub fn end(&mut self, number: u64, outcome: JobOutcome, keep: usize) {
         let ended = self.next_end();
-        if let Some(view) = self.jobs.get_mut(&number) {
+        if let Some(view) = self.job_mut(number) {
             view.ended = ended;
             view.state = JobState::Finished;
             view.blocked = Blocked::default();

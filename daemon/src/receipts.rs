@@ -12,6 +12,7 @@ use mooring_core::receipt::{FORGOTTEN, Receipt};
 
 use crate::account::Account;
 use crate::broker::Broker;
+use crate::bus::error::sayable;
 use crate::durable;
 use crate::failure::Failure;
 
@@ -66,10 +67,11 @@ impl Summary {
             removed: receipt.collections.iter().map(|c| c.removed_files).sum(),
             left: receipt.left.len() as u64,
             forgotten: receipt.proof.level == FORGOTTEN,
-            id: receipt.id,
-            identity: receipt.identity,
-            storage_id: receipt.storage.id,
-            signed_out_at: receipt.signed_out_at,
+            // Whatever was written into the file meanwhile.
+            id: sayable(receipt.id),
+            identity: sayable(receipt.identity),
+            storage_id: sayable(receipt.storage.id),
+            signed_out_at: sayable(receipt.signed_out_at),
             sequence: receipt.sequence,
             path,
         }
@@ -213,6 +215,13 @@ impl Receipts {
         if text.len() as u64 > MAX_RECEIPT_BYTES {
             return Err(Failure::Internal(format!(
                 "the receipt {} is longer than {MAX_RECEIPT_BYTES} bytes",
+                path.display()
+            )));
+        }
+        // As a power loss leaves files; no bus carries it.
+        if text.contains('\0') {
+            return Err(Failure::Internal(format!(
+                "the receipt {} is damaged: there are zeros in it",
                 path.display()
             )));
         }

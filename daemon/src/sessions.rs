@@ -19,7 +19,6 @@ use tokio::time::Instant;
 use crate::account::Account;
 use crate::broker::Broker;
 use crate::failure::Failure;
-use crate::published::AccountView;
 use crate::store::{Error, Store};
 
 /// The longest time between two looks at a session that has a bound: a sleep of the device does not
@@ -156,15 +155,15 @@ impl Broker {
     /// Looks at every session, changes the state of those accounts that it concerns, and answers
     /// when the next look is due; never where none has a bound.
     pub fn watch_sessions(&self) -> Option<Duration> {
-        let views: Vec<AccountView> = self.published.borrow().accounts.values().cloned().collect();
+        let views: Vec<_> = self.published.borrow().accounts.values().cloned().collect();
         self.sessions
             .retain(|id| views.iter().any(|view| view.account.id == id));
         let in_use = views
-            .into_iter()
-            .map(|view| view.account)
+            .iter()
+            .map(|view| &view.account)
             .filter(|a| matches!(a.state, State::Active | State::NeedsAttention(_)));
         in_use
-            .filter_map(|account| self.watch_session(&account))
+            .filter_map(|account| self.watch_session(account))
             .min()
     }
 

@@ -151,7 +151,7 @@ impl Broker {
         drop(published);
         if differs {
             self.update(|p| {
-                for view in p.accounts.values_mut() {
+                for view in p.accounts.values_mut().map(Arc::make_mut) {
                     let rest = view.rest;
                     (view.remote, view.rest, view.wanted) = next(view);
                     if view.rest != rest {

@@ -5,9 +5,19 @@ use mooring_wire::Error as Worker;
 
 use crate::failure::Failure;
 
+/// A sentence as the bus carries it. A NUL in what somebody sends makes the bus part from them (D-Bus
+/// Specification, "Marshaling": `STRING`), and what is told again at each start would part them for good.
+pub fn sayable(text: String) -> String {
+    if text.contains('\0') {
+        text.replace('\0', "\u{fffd}")
+    } else {
+        text
+    }
+}
+
 /// A failure as clients see it.
 pub fn to_api(failure: &Failure) -> Error {
-    let message = failure.to_string();
+    let message = sayable(failure.to_string());
     match failure {
         Failure::NotAuthorized(_) => Error::NotAuthorized(message),
         Failure::PolicyDenied(_) => Error::PolicyDenied(message),

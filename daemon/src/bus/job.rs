@@ -28,7 +28,11 @@ impl JobObject {
     fn view<T>(&self, look: impl FnOnce(&JobView) -> T) -> fdo::Result<T> {
         let published = self.shared.published();
         let gone = || fdo::Error::UnknownObject(format!("there is no job {}", self.number));
-        published.jobs.get(&self.number).map(look).ok_or_else(gone)
+        published
+            .jobs
+            .get(&self.number)
+            .map(|view| look(view))
+            .ok_or_else(gone)
     }
 
     async fn admit(

@@ -5,6 +5,7 @@
 //! sign-outs is no difference: each word is told.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 use std::time::Duration;
 
 use mooring_api::{JobOutcome, ROOT_PATH};
@@ -49,7 +50,7 @@ pub struct Publisher {
     accounts: BTreeSet<String>,
     jobs: BTreeMap<u64, JobState>,
     /// The accounts as they are told: as long as one stays the same, so do its properties.
-    told_accounts: BTreeMap<String, AccountView>,
+    told_accounts: BTreeMap<String, Arc<AccountView>>,
     /// What was told of the daemon as a whole.
     daemon: Kept,
     next_progress: Instant,
@@ -267,7 +268,7 @@ impl Publisher {
             self.compare::<AccountObject>(&kept, &path).await?;
             self.compare::<FilesObject>(&kept, &path).await?;
             // What was told is how it is by now, which may not be how it was.
-            if version(&self.shared.broker) == now.version {
+            if self.shared.published().accounts.get(id) == Some(view) {
                 self.told_accounts.insert(id.clone(), view.clone());
             } else {
                 self.told_accounts.remove(id);

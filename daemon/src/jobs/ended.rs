@@ -4,6 +4,7 @@
 use mooring_api::{Blocked, JobOutcome, Progress};
 
 use super::{Job, Kind};
+use crate::bus::error::sayable;
 use crate::published::{JobState, JobView};
 
 /// How long an end is remembered, in seconds.
@@ -46,7 +47,10 @@ impl Ended {
             blocked: Blocked::default(),
             cancellable: false,
             stopping: false,
-            outcome: self.outcome,
+            outcome: JobOutcome {
+                message: sayable(self.outcome.message),
+                ..self.outcome
+            },
             ended: 0,
         })
     }

@@ -108,7 +108,7 @@ impl Broker {
             p.expect_room(MAX_OPEN_JOBS)?;
             expect_new(p, &account)?;
             p.accounts
-                .insert(account.id.clone(), AccountView::new(account.clone()));
+                .insert(account.id.clone(), AccountView::new(account.clone()).into());
             Ok::<_, Failure>(())
         })?;
         let number = self.next_job();

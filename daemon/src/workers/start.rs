@@ -103,10 +103,10 @@ impl Workers {
     }
 }
 
+/// The worker is the server of the handshake: who serves is made to ask the name service for the groups
+/// of its peer (NSS), which takes memory for good, and may hang.
 async fn connect(stream: UnixStream) -> zbus::Result<zbus::Connection> {
-    let guid = zbus::Guid::generate();
     zbus::connection::Builder::unix_stream(stream)
-        .server(guid)
         .p2p()
         .build()
         .await

@@ -62,7 +62,10 @@ async fn a_failure_is_told_still_and_as_many_as_settings_say() {
     let running = world.start().await;
     let jobs = running.broker.published.borrow().jobs.clone();
     assert_eq!(jobs.keys().collect::<Vec<_>>(), [&number(&path)]);
-    assert_eq!(at_rest(jobs[&number(&path)].clone()), at_rest(before));
+    assert_eq!(
+        at_rest(JobView::clone(&jobs[&number(&path)])),
+        at_rest(before)
+    );
 }
 
 #[tokio::test]
@@ -81,7 +84,7 @@ async fn of_a_forgotten_account_only_its_sign_out_is_remembered() {
     assert!(published.accounts.is_empty());
     assert_eq!(published.jobs.keys().collect::<Vec<_>>(), [&job]);
     assert_eq!(
-        at_rest(published.jobs[&job].clone()),
+        at_rest(JobView::clone(&published.jobs[&job])),
         at_rest(before.clone())
     );
     assert_eq!(before.state, JobState::Finished);

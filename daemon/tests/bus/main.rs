@@ -19,3 +19,4 @@ mod sync;
 mod terms;
 mod worker;
 mod world;
+mod zeros;

@@ -368,7 +368,7 @@ async fn a_sign_in_before_the_password_is_gone_after_a_restart() {
     assert!(published.accounts.is_empty());
     let over =
         |job: &mooringd::published::JobView| job.state == mooringd::published::JobState::Finished;
-    assert!(published.jobs.values().all(over));
+    assert!(published.jobs.values().all(|job| over(job)));
 }
 
 #[tokio::test]

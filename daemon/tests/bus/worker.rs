@@ -1,7 +1,9 @@
 //! A worker without files: it answers what a test told it to, and notes what it was asked.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::io::Write;
 use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use mooring_wire::reach::Reach;
@@ -73,6 +75,8 @@ pub struct Fake {
     pub syncs: Arc<watch::Sender<u64>>,
     /// Whoever holds it lets no worker start.
     pub starting: Arc<tokio::sync::Mutex<()>>,
+    /// How many of the next workers say nothing that makes sense.
+    pub babbling: Arc<AtomicUsize>,
 }
 
 impl Fake {
@@ -84,6 +88,7 @@ impl Fake {
             changes: Arc::new(watch::Sender::new(0)),
             syncs: Arc::new(watch::Sender::new(0)),
             starting: Arc::default(),
+            babbling: Arc::default(),
         }
     }
 
@@ -144,7 +149,21 @@ impl Launcher for Fake {
     ) -> Later<'_, std::result::Result<Launched, launch::Error>> {
         Box::pin(async move {
             drop(self.starting.lock().await);
-            let (ours, theirs) = UnixStream::pair()?;
+            let (ours, mut theirs) = UnixStream::pair()?;
+            let less = |left: usize| left.checked_sub(1);
+            let babbles = &self.babbling;
+            if babbles
+                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, less)
+                .is_ok()
+            {
+                theirs.write_all(b"\0what a bus\0does not carry\r\n")?;
+                let task = tokio::spawn(async move {
+                    let _open = theirs;
+                    std::future::pending().await
+                });
+                let life = Box::new(Process(task));
+                return Ok(Launched { stream: ours, life });
+            }
             let life = {
                 let mut state = self.state();
                 state.lives += 1;
@@ -167,6 +186,7 @@ impl Launcher for Fake {
 
 async fn serve(stream: UnixStream, service: Service, mut dead: watch::Receiver<bool>) {
     let connection = zbus::connection::Builder::unix_stream(stream)
+        .server(zbus::Guid::generate())
         .p2p()
         .serve_at(WORKER_PATH, service)
         .build()

@@ -182,9 +182,9 @@ impl Running {
     }
 
     pub async fn job_until(&self, number: u64, so: impl Fn(&JobView) -> bool) -> JobView {
-        self.until("a job", |p| p.jobs.get(&number).is_some_and(&so))
+        self.until("a job", |p| p.jobs.get(&number).is_some_and(|job| so(job)))
             .await;
-        self.broker.published.borrow().jobs[&number].clone()
+        JobView::clone(&self.broker.published.borrow().jobs[&number])
     }
 
     pub async fn ended(&self, number: u64) -> JobView {

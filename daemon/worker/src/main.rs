@@ -123,6 +123,7 @@ async fn serve(
     let (progress, told) = mpsc::channel(PROGRESS_AHEAD);
     let (changes, changed) = mpsc::channel(CHANGES_AHEAD);
     let connection = zbus::connection::Builder::unix_stream(broker)
+        .server(zbus::Guid::generate())
         .p2p()
         .serve_at(
             mooring_wire::WORKER_PATH,

@@ -14,7 +14,7 @@ use mooring_worker::watch::QUIET;
 
 use crate::process::field;
 use crate::table::Table;
-use crate::{machine, number, peer, tree};
+use crate::{least, machine, number, peer, tree};
 
 const PASSWORD: &str = "correct horse battery staple";
 /// Changes of one file, measured one by one.
@@ -138,13 +138,15 @@ async fn measure(files: usize, table: &mut Table) {
     });
     let started = Instant::now();
     world.sign_in("alice", PASSWORD).await;
+    let ours = started.elapsed();
     table.add(
         "Sign in again: everything back, durable",
         "`restic restore` + `sync -f`",
-        started.elapsed(),
+        ours,
         theirs,
         0.6,
     );
+    beside_the_least(&world, &documents, ours, table);
     assert!(daemon.terminate().await.success());
     let started = Instant::now();
     let daemon = world.daemon_with(quiet).await;
@@ -153,6 +155,25 @@ async fn measure(files: usize, table: &mut Table) {
         started.elapsed(),
     );
     assert!(daemon.terminate().await.success());
+}
+
+/// What the disk alone needs for a return.
+fn beside_the_least(world: &World, documents: &Path, ours: Duration, table: &mut Table) {
+    let (copied, streamed) = (world.folder().join("least"), world.folder().join("stream"));
+    let least = peer::timed(|| least::copy(documents, &copied));
+    table.add_least(
+        "… beside a bare copy of the same files",
+        "two threads + `sync -f`",
+        ours,
+        least,
+    );
+    let least = peer::timed(|| least::stream(documents, &streamed));
+    table.add_least(
+        "… beside as many bytes in one file",
+        "`dd conv=fsync`",
+        ours,
+        least,
+    );
 }
 
 fn shown(path: &Path) -> String {

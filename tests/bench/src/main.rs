@@ -12,6 +12,7 @@ mod accounts;
 mod compare;
 mod count;
 mod growth;
+mod least;
 mod machine;
 mod peer;
 mod plot;

@@ -38,6 +38,17 @@ impl Table {
         row.theirs.push(theirs.as_secs_f64());
     }
 
+    /// The same time beside the least that it could take, which is no goal.
+    pub fn add_least(
+        &mut self,
+        what: &'static str,
+        least: &'static str,
+        ours: Duration,
+        it: Duration,
+    ) {
+        self.add(what, least, ours, it, f64::INFINITY);
+    }
+
     /// A pair of times of one run that are far below a second.
     pub fn add_pair_time(
         &mut self,
@@ -132,14 +143,15 @@ impl Table {
                 .zip(&row.theirs)
                 .map(|(o, t)| o / t)
                 .collect();
+            let goal = row.goal.filter(|goal| goal.is_finite());
             println!(
-                "| {} | {ours} | {} | {} {} | **{ratio:.2}** | {} | ≤ {} |",
+                "| {} | {ours} | {} | {} {} | **{ratio:.2}** | {} | {} |",
                 row.what,
                 row.peer,
                 figure(median(&row.theirs)),
                 row.unit,
                 spread(&ratios),
-                row.goal.unwrap_or_default()
+                goal.map_or_else(String::new, |goal| format!("≤ {goal}"))
             );
         }
     }
