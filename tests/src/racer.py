@@ -3,7 +3,7 @@
 racer.py ROOT FOLDERS FILES ROUNDS NUMBER DECOY... [--bind]
 
 ROOT/race K/NNNN are the files, K one of FOLDERS, NNNN each number below FILES that is K modulo the
-number of all folders (8). It waits until the first of its files is gone, attacks them ROUNDS times
+number of all folders (8). It says `ready` (as an error, at once), waits until the first of its files is gone, attacks them ROUNDS times
 or until its input ends, and prints what it did (`round KIND COUNT`) and what it is owed: the last
 content that each file had (`owed PATH<TAB>CONTENT`). It never destroys what is not its own, and
 follows no link. Each file is attacked in one way; its folder, by being swapped for a decoy.
@@ -275,6 +275,7 @@ def main():
     root, folders, files, rounds, number, *decoys = sys.argv[1:-1] if bind else sys.argv[1:]
     folders = [int(folder) for folder in folders.split(",")]
     racer = Racer(root, folders, int(files), number, decoys, bind)
+    print("ready", file=sys.stderr, flush=True)
     racer.run(int(rounds))
     for way, count in racer.rounds.items():
         print("round", way, count)

@@ -3,8 +3,8 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{Read, Seek};
-use std::process::{Child, Command, Stdio};
+use std::io::{BufRead, BufReader, Read, Seek};
+use std::process::{Child, ChildStderr, Command, Stdio};
 
 use crate::manifest::{Kind, Manifest};
 
@@ -31,6 +31,7 @@ pub struct Race {
 pub struct Racer {
     child: Child,
     told: File,
+    errors: BufReader<ChildStderr>,
 }
 
 /// What it did, and what it is owed.
@@ -53,8 +54,8 @@ impl Race {
         format!("{:.<60}", format!("file {nr} of race {race} ")).into_bytes()
     }
 
-    /// Starts one of two programs that make these attacks together, each in half of the folders.
-    /// `command` is to run its words as whoever it is.
+    /// Starts one of two programs that make these attacks together, each in half of the folders, and waits
+    /// until it watches. `command` is to run its words as whoever it is.
     ///
     /// # Panics
     /// When it does not start.
@@ -78,12 +79,24 @@ impl Race {
         words.extend(self.bind.then_some("--bind"));
         // A file and not a pipe: it never waits for whoever reads.
         let told = tempfile::tempfile().expect("a file");
-        let child = command(&words)
+        let mut child = command(&words)
             .stdin(Stdio::piped())
             .stdout(told.try_clone().expect("a descriptor"))
+            .stderr(Stdio::piped())
             .spawn()
             .expect("python3 is needed: tests/setup.sh test");
-        Racer { child, told }
+        let mut errors = BufReader::new(child.stderr.take().expect("a pipe"));
+        let (mut said, mut line) = (String::new(), String::new());
+        while line != "ready\n" {
+            said.push_str(&std::mem::take(&mut line));
+            let read = errors.read_line(&mut line).expect("text");
+            assert!(read > 0, "the racer does not start: {said}");
+        }
+        Racer {
+            child,
+            told,
+            errors,
+        }
     }
 }
 
@@ -102,8 +115,10 @@ impl Racer {
     /// When it failed.
     pub fn end(mut self, raced: &mut Raced) {
         drop(self.child.stdin.take());
+        let mut said = String::new();
+        self.errors.read_to_string(&mut said).expect("text");
         let status = self.child.wait().expect("a child");
-        assert!(status.success(), "the racer failed: {status}");
+        assert!(status.success(), "the racer failed: {status}: {said}");
         let mut told = String::new();
         self.told.rewind().expect("a file");
         self.told.read_to_string(&mut told).expect("text");

@@ -21,7 +21,7 @@ use crate::sync::adopted_key;
 use crate::trash::Trash;
 use crate::trouble::NAMED;
 
-/// Items recorded between two commits.
+/// Items recorded between two commits, or looked up at once.
 const BATCH: usize = 2048;
 /// Absent files that are looked for under other names and in the trash.
 const LOOKED_FOR: usize = 65_536;
@@ -38,14 +38,37 @@ pub fn check<F: Files>(account: &Account<F>) -> Result<ReturnCheck> {
         receipt: receipt.id.clone(),
         ..ReturnCheck::default()
     };
-    let mut absent = Absent::default();
+    let (mut absent, mut batch) = (Absent::default(), Vec::new());
     let read = read_base(account, &receipt, |line| {
         if account.spec.root(line.key.collection).is_err() {
             // Not brought this time, so it is not missed.
             return Ok(());
         }
-        check.expected += 1;
-        match account.state.item(&line.key)? {
+        batch.push(line);
+        if batch.len() < BATCH {
+            return Ok(());
+        }
+        compare(account, std::mem::take(&mut batch), &mut check, &mut absent)
+    });
+    if !pass_over_damage(&receipt, read)? {
+        return Ok(ReturnCheck::default());
+    }
+    compare(account, batch, &mut check, &mut absent)?;
+    absent.explain(account, &mut check)?;
+    Ok(check)
+}
+
+/// Counts lines of the base by what became of their files.
+fn compare<F: Files>(
+    account: &Account<F>,
+    lines: Vec<Line>,
+    check: &mut ReturnCheck,
+    absent: &mut Absent,
+) -> Result<()> {
+    check.expected += lines.len() as u64;
+    let items = account.state.items_at(lines.iter().map(|line| &line.key))?;
+    for (line, item) in lines.into_iter().zip(items) {
+        match item {
             Some(item) if item.local.is_some() && item.agreed.local == line.agreed.local => {
                 check.checked += 1;
             }
@@ -54,13 +77,8 @@ pub fn check<F: Files>(account: &Account<F>) -> Result<ReturnCheck> {
             Some(item) if item.agreed.remote != line.agreed.remote => check.changed_since += 1,
             _ => absent.add(line),
         }
-        Ok(())
-    });
-    if !pass_over_damage(&receipt, read)? {
-        return Ok(ReturnCheck::default());
     }
-    absent.explain(account, &mut check)?;
-    Ok(check)
+    Ok(())
 }
 
 /// A storage that lacks the receipt of this device's last sign-out may be older than it, and so lack
@@ -182,6 +200,9 @@ pub fn remember_kept<F: Files>(account: &Account<F>) -> Result<()> {
     };
     let mut batch: Vec<(Key, Item)> = Vec::new();
     let read = read_base(account, &receipt, |Line { agreed, kept, key }| {
+        if !kept {
+            return Ok(());
+        }
         // Only where the files were left in the same folder as now.
         let entry = receipt
             .collections
@@ -193,8 +214,8 @@ pub fn remember_kept<F: Files>(account: &Account<F>) -> Result<()> {
         });
         // A device that was never here may have the same name and the same folders: where nothing
         // was kept, nothing was deleted, and bringing it all is safe.
-        let holds_files = account.state.meta(&adopted_key(key.collection))?.is_some();
-        if kept && same_root && holds_files {
+        let holds_files = || account.state.meta(&adopted_key(key.collection));
+        if same_root && holds_files()?.is_some() {
             let item = Item {
                 name: key.name.clone(),
                 agreed,

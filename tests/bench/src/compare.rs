@@ -6,6 +6,7 @@
 
 use std::ffi::OsStr;
 use std::fs;
+use std::future::Future;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -33,7 +34,7 @@ pub fn run() {
     runtime.expect("a runtime").block_on(async {
         for run in 1..=runs {
             eprintln!("run {run} of {runs}");
-            measure(files, &mut table).await;
+            measure(files, run, &mut table).await;
         }
     });
     machine::print();
@@ -41,7 +42,22 @@ pub fn run() {
     table.print();
 }
 
-async fn measure(files: usize, table: &mut Table) {
+/// Both, in turn the one and the other first: the second finds the machine as the first left it.
+async fn in_turn(
+    run: usize,
+    ours: impl Future<Output = Duration>,
+    theirs: impl FnOnce(),
+) -> (Duration, Duration) {
+    if run.is_multiple_of(2) {
+        let ours = ours.await;
+        (ours, peer::timed(theirs))
+    } else {
+        let theirs = peer::timed(theirs);
+        (ours.await, theirs)
+    }
+}
+
+async fn measure(files: usize, run: usize, table: &mut Table) {
     let world = World::new();
     fs::create_dir_all(world.config()).unwrap();
     let quiet: &[(&str, &OsStr)] = &[("MOORING_LOG", OsStr::new("warn"))];
@@ -63,18 +79,11 @@ async fn measure(files: usize, table: &mut Table) {
     peer::sync(&tree);
 
     read_back(&world, false).await;
-    let theirs = peer::timed(|| {
-        peer::run(
-            "cp",
-            &[
-                "-r",
-                &tree.display().to_string(),
-                &copy.display().to_string(),
-            ],
-        );
+    let (ours, theirs) = in_turn(run, sync(&world), || {
+        peer::run("cp", &["-r", &shown(&tree), &shown(&copy)]);
         peer::sync(&copy);
-    });
-    let ours = sync(&world).await;
+    })
+    .await;
     table.add(
         "First sync to a directory, durable",
         "`cp -r` + `sync -f`",
@@ -90,8 +99,8 @@ async fn measure(files: usize, table: &mut Table) {
     );
     peer::run("rsync", &["-a", &from, &to]);
     peer::sync(&synced);
-    let theirs = peer::timed(|| peer::run("rsync", &["-a", &from, &to]));
-    let ours = sync(&world).await;
+    let again = || peer::run("rsync", &["-a", &from, &to]);
+    let (ours, theirs) = in_turn(run, sync(&world), again).await;
     table.add(
         "Look at the tree, nothing changed",
         "`rsync -a`",
@@ -115,11 +124,10 @@ async fn measure(files: usize, table: &mut Table) {
 
     one_change(&world, table).await;
     memory(&daemon, table);
-    backup(&world, &tree, table).await;
-    peer::sync(&synced);
-    let theirs = peer::timed(|| peer::run("rm", &["-rf", &synced.display().to_string()]));
+    backup(&world, run, &tree, table).await;
     peer::sync(&documents);
-    let ours = sign_out(&world).await;
+    let remove = || peer::run("rm", &["-rf", &shown(&synced)]);
+    let (ours, theirs) = in_turn(run, sign_out(&world), remove).await;
     table.add(
         "Sign out: one listing, then safe removal",
         "`rm -rf`",
@@ -129,16 +137,19 @@ async fn measure(files: usize, table: &mut Table) {
     );
 
     let restored = world.folder().join("restored");
-    let theirs = peer::timed(|| {
+    let sign_in = async {
+        let started = Instant::now();
+        world.sign_in("alice", PASSWORD).await;
+        started.elapsed()
+    };
+    let (ours, theirs) = in_turn(run, sign_in, || {
         peer::restic(
             &world.folder().join("restic"),
             &["restore", "latest", "--target", &shown(&restored)],
         );
         peer::sync(&restored);
-    });
-    let started = Instant::now();
-    world.sign_in("alice", PASSWORD).await;
-    let ours = started.elapsed();
+    })
+    .await;
     table.add(
         "Sign in again: everything back, durable",
         "`restic restore` + `sync -f`",
@@ -209,22 +220,26 @@ async fn one_change(world: &World, table: &mut Table) {
     }
 }
 
-async fn backup(world: &World, tree: &Path, table: &mut Table) {
+async fn backup(world: &World, run: usize, tree: &Path, table: &mut Table) {
     let repository = world.folder().join("restic");
     peer::restic(&repository, &["init"]);
-    let theirs = peer::timed(|| {
-        peer::restic(&repository, &["backup", &shown(tree)]);
-        peer::sync(&repository);
-    });
     let to = world.folder().join("backups");
     fs::create_dir_all(&to).unwrap();
-    let started = Instant::now();
-    let backup = world.ctl(&["backup", "alice", "--to", &shown(&to)]);
-    let _ = backup.run().await.expect_code(0);
+    let ours = async {
+        let started = Instant::now();
+        let backup = world.ctl(&["backup", "alice", "--to", &shown(&to)]);
+        let _ = backup.run().await.expect_code(0);
+        started.elapsed()
+    };
+    let (ours, theirs) = in_turn(run, ours, || {
+        peer::restic(&repository, &["backup", &shown(tree)]);
+        peer::sync(&repository);
+    })
+    .await;
     table.add(
         "Backup, first, read back",
         "`restic backup` + `sync -f`",
-        started.elapsed(),
+        ours,
         theirs,
         1.0,
     );

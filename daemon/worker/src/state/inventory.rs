@@ -2,7 +2,7 @@
 
 use mooring_core::collection::Collection;
 use mooring_core::sync::{Agreed, Hash};
-use rusqlite::{Connection, Row, Transaction, params};
+use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 
 use super::State;
 use super::folders::{Folder, put_folder};
@@ -166,14 +166,17 @@ impl State {
 
     /// One item.
     pub fn item(&self, key: &Key) -> Result<Option<Item>> {
-        use rusqlite::OptionalExtension;
+        self.read(|c| find(c, key))
+    }
+
+    /// Many items, each in the place of its key, as they are at one moment.
+    pub fn items_at<'k>(&self, keys: impl Iterator<Item = &'k Key>) -> Result<Vec<Option<Item>>> {
         self.read(|c| {
-            c.prepare_cached(&format!(
-                "SELECT {COLUMNS} FROM item
-                 WHERE collection = ?1 AND folder = ?2 AND name = ?3"
-            ))?
-            .query_row(params![key.collection as i64, key.folder, key.name], item)
-            .optional()
+            // The database is locked once for all of them, and not for each.
+            let view = c.unchecked_transaction()?;
+            let found = keys.map(|key| find(&view, key)).collect();
+            view.finish()?;
+            found
         })
     }
 
@@ -295,6 +298,14 @@ pub(super) fn below(folder: &[u8]) -> (Vec<u8>, Vec<u8>) {
         [] => (Vec::new(), vec![u8::MAX; 256]),
         _ => ([folder, b"/"].concat(), [folder, b"0"].concat()),
     }
+}
+
+fn find(c: &Connection, key: &Key) -> rusqlite::Result<Option<Item>> {
+    c.prepare_cached(&format!(
+        "SELECT {COLUMNS} FROM item WHERE collection = ?1 AND folder = ?2 AND name = ?3"
+    ))?
+    .query_row(params![key.collection as i64, key.folder, key.name], item)
+    .optional()
 }
 
 fn put(c: &Connection, key: &Key, item: &Item) -> rusqlite::Result<()> {
