@@ -25,6 +25,8 @@ const IN_ONE: usize = 2000;
 const FILES: usize = 800;
 /// How often a sign-out is asked to go on after the last attack.
 const LOOKS: usize = 20;
+/// Removals in a row that may be over before the programs, on a busy machine, had anything to attack.
+const MISSED: usize = 10;
 
 /// A world with files that are raced for, and a copy of `/etc` that is none of Alice's.
 struct Arena {
@@ -140,7 +142,7 @@ async fn nothing_that_a_program_changes_during_the_removal_is_lost() {
     let rounds = rounds.map_or(DEFAULT_ROUNDS, |n| n.parse().unwrap());
     let began = Instant::now();
     let mut by_kind = BTreeMap::<String, usize>::new();
-    let mut number = 0;
+    let (mut number, mut missed) = (0, 0);
     while by_kind.values().sum::<usize>() < rounds || number < 2 {
         let left = rounds.saturating_sub(by_kind.values().sum());
         let arena = Arena::new(number);
@@ -157,7 +159,8 @@ async fn nothing_that_a_program_changes_during_the_removal_is_lost() {
         arena.check(&raced);
         come_back(&arena.world).await;
         arena.check(&raced);
-        assert!(raced.all() > 0, "nothing was raced");
+        missed = if raced.all() > 0 { 0 } else { missed + 1 };
+        assert!(missed < MISSED, "nothing is raced");
         for (kind, count) in raced.rounds {
             *by_kind.entry(kind).or_default() += count;
         }

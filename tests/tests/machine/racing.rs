@@ -18,9 +18,11 @@ const DEFAULT_ROUNDS: usize = 400;
 /// Attacks in one sign-out, at most.
 const IN_ONE: usize = 2000;
 /// Files that are raced for.
-const FILES: usize = 400;
+const FILES: usize = 1600;
 /// How often a sign-out is asked to go on after the last attack.
 const LOOKS: usize = 20;
+/// Removals in a row that may be over before the programs, on a busy machine, had anything to attack.
+const MISSED: usize = 10;
 /// What is ann's own and none of her account's, with the names of the files that are raced for.
 const DECOYS: &str = "/home/ann/decoys";
 
@@ -96,7 +98,6 @@ impl Person {
         for racer in racers {
             racer.end(&mut raced);
         }
-        assert!(raced.all() > 0, "nothing was raced");
         raced
     }
 
@@ -157,7 +158,7 @@ async fn programs_race_their_own_persons_removal_and_reach_nothing_else() {
     let people = [Person::new("ann", 1000), Person::new("bob", 1001)];
     let began = Instant::now();
     let mut by_kind = BTreeMap::<String, usize>::new();
-    let mut number = 0;
+    let (mut number, mut missed) = (0, 0);
     while by_kind.values().sum::<usize>() < rounds {
         people.iter().for_each(|person| person.sign_in(&machine));
         let each = rounds.div_ceil(2).min(IN_ONE);
@@ -171,6 +172,8 @@ async fn programs_race_their_own_persons_removal_and_reach_nothing_else() {
         });
         for (person, raced) in people.iter().zip(all) {
             person.check(&machine, &raced);
+            missed = if raced.all() > 0 { 0 } else { missed + 1 };
+            assert!(missed < MISSED, "nothing is raced");
             for (kind, count) in raced.rounds {
                 *by_kind.entry(kind).or_default() += count;
             }
