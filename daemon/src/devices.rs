@@ -181,12 +181,7 @@ pub async fn run(broker: Arc<Broker>) {
         due.extend(over(&broker, &mut waiting));
         let free: Vec<String> = {
             let published = published.borrow_and_update();
-            due.retain(|id| {
-                published
-                    .accounts
-                    .get(id)
-                    .is_some_and(|view| is_in_use(view))
-            });
+            due.retain(|id| published.account(id).is_ok_and(is_in_use));
             let free = |id: &&String| {
                 let view = published.accounts.get(*id);
                 view.is_some_and(|view| view.holder == Holder::Free)

@@ -86,13 +86,7 @@ impl Broker {
             return;
         }
         let attention = |view: &AccountView| matches!(view.account.state, State::NeedsAttention(_));
-        if self
-            .published
-            .borrow()
-            .accounts
-            .get(id)
-            .is_some_and(|view| attention(view))
-        {
+        if self.published.borrow().account(id).is_ok_and(attention) {
             self.event(id, Event::Recovered, "");
         }
     }

@@ -140,10 +140,8 @@ impl Published {
     /// # Errors
     /// [`Failure::NotFound`].
     pub fn account(&self, id: &str) -> Result<&AccountView, Failure> {
-        match self.accounts.get(id) {
-            Some(view) => Ok(view),
-            None => Err(missing(id)),
-        }
+        let view = self.accounts.get(id).map(|view| &**view);
+        view.ok_or_else(|| missing(id))
     }
 
     /// The account of this ID, to change it; none when it is not there.
@@ -177,11 +175,10 @@ impl Published {
 
     /// Asks a sync by itself, if there is one, to make room.
     pub fn want(&mut self, id: &str) {
-        let holder = self.accounts.get(id).map(|view| view.holder);
-        if holder == Some(Holder::Background)
-            && let Some(view) = self.account_mut(id)
+        if let Some(view) = self.accounts.get_mut(id)
+            && view.holder == Holder::Background
         {
-            view.wanted = true;
+            Arc::make_mut(view).wanted = true;
         }
     }
 
@@ -190,10 +187,10 @@ impl Published {
     /// # Errors
     /// [`Failure::Busy`] when something holds it, [`Failure::NotFound`] when it is not there.
     pub fn hold(&mut self, id: &str, holder: Holder) -> Result<Account, Failure> {
-        let view = self.account_mut(id).ok_or_else(|| missing(id))?;
+        let view = self.accounts.get_mut(id).ok_or_else(|| missing(id))?;
         match view.holder {
             Holder::Free => {
-                view.holder = holder;
+                Arc::make_mut(view).holder = holder;
                 Ok(view.account.clone())
             }
             _ => Err(busy(view)),

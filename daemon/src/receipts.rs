@@ -70,8 +70,8 @@ impl Summary {
             // Whatever was written into the file meanwhile.
             id: sayable(receipt.id),
             identity: sayable(receipt.identity),
-            storage_id: sayable(receipt.storage.id),
-            signed_out_at: sayable(receipt.signed_out_at),
+            storage_id: receipt.storage.id,
+            signed_out_at: receipt.signed_out_at,
             sequence: receipt.sequence,
             path,
         }

@@ -26,7 +26,7 @@ pub use daemon::Daemon;
 pub use machine::Machine;
 pub use manifest::{Entry, Kind, Manifest};
 pub use process::Process;
-pub use racer::{Race, Raced, Racer};
+pub use racer::{Attacks, Race, Raced, Racer};
 pub use world::{Fault, World, binary};
 
 use std::time::Duration;

@@ -3,10 +3,11 @@
 racer.py ROOT FOLDERS FILES ROUNDS NUMBER DECOY... [--bind]
 
 ROOT/race K/NNNN are the files, K one of FOLDERS, NNNN each number below FILES that is K modulo the
-number of all folders (8). It says `ready` (as an error, at once), waits until the first of its files is gone, attacks them ROUNDS times
-or until its input ends, and prints what it did (`round KIND COUNT`) and what it is owed: the last
-content that each file had (`owed PATH<TAB>CONTENT`). It never destroys what is not its own, and
-follows no link. Each file is attacked in one way; its folder, by being swapped for a decoy.
+number of all folders (8). It says `ready` on the standard error, waits until the first of its files
+is gone, attacks them ROUNDS times or until its input ends, and prints what it did (`round KIND COUNT`)
+and what it is owed: the last content that each file had (`owed PATH<TAB>CONTENT`). It never destroys
+what is not its own, and follows no link. Each file is attacked in one way; its folder, by being
+swapped for a decoy.
 
 A file that has no name any more when open() returns was removed a moment earlier (`late`): no
 program can tell the one from the other.

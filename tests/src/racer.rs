@@ -2,6 +2,7 @@
 //! started, and what it is owed in the end.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Seek};
 use std::process::{Child, ChildStderr, Command, Stdio};
@@ -12,6 +13,8 @@ use crate::manifest::{Kind, Manifest};
 const PROGRAM: &str = include_str!("racer.py");
 /// Folders that the raced files lie in.
 const FOLDERS: usize = 8;
+/// Removals in a row that may be over before the programs, on a busy machine, had anything to attack.
+const MISSED: usize = 10;
 
 /// What it attacks.
 #[derive(Debug, Clone)]
@@ -133,6 +136,39 @@ impl Drop for Racer {
         // Ended already is as good.
         drop(self.child.stdin.take());
         let _ = self.child.wait();
+    }
+}
+
+/// The attacks of many removals, one after the other.
+#[derive(Debug, Default)]
+pub struct Attacks {
+    by_kind: BTreeMap<String, usize>,
+    missed: usize,
+}
+
+impl Attacks {
+    /// Adds those of one removal.
+    ///
+    /// # Panics
+    /// When too many in a row met nothing.
+    #[track_caller]
+    pub fn add(&mut self, raced: Raced) {
+        self.missed = if raced.all() > 0 { 0 } else { self.missed + 1 };
+        assert!(self.missed < MISSED, "nothing is raced");
+        for (kind, count) in raced.rounds {
+            *self.by_kind.entry(kind).or_default() += count;
+        }
+    }
+
+    /// Of all kinds.
+    pub fn all(&self) -> usize {
+        self.by_kind.values().sum()
+    }
+}
+
+impl fmt::Display for Attacks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} attacks: {:?}", self.all(), self.by_kind)
     }
 }
 

@@ -408,10 +408,6 @@ impl FilesObject {
 
 fn view<T>(shared: &Shared, id: &str, look: impl FnOnce(&AccountView) -> T) -> fdo::Result<T> {
     let published = shared.published();
-    let gone = || fdo::Error::UnknownObject(format!("there is no account {id}"));
-    published
-        .accounts
-        .get(id)
-        .map(|view| look(view))
-        .ok_or_else(gone)
+    let gone = |_| fdo::Error::UnknownObject(format!("there is no account {id}"));
+    published.account(id).map(look).map_err(gone)
 }

@@ -269,8 +269,8 @@ impl Publisher {
             self.compare::<FilesObject>(&kept, &path).await?;
             // What was told is how it is by now, which may not be how it was: whoever changes what is
             // shared makes a copy, even if it comes to be the same again.
-            let latest = self.shared.published().accounts.get(id).cloned();
-            if latest.is_some_and(|latest| Arc::ptr_eq(&latest, view)) {
+            let same = |latest| Arc::ptr_eq(latest, view);
+            if self.shared.published().accounts.get(id).is_some_and(same) {
                 self.told_accounts.insert(id.clone(), view.clone());
             } else {
                 self.told_accounts.remove(id);

@@ -99,12 +99,12 @@ fn unseal(connection: &Connection, sealing: &Sealing, account: &mut Account) -> 
 
 /// The jobs, oldest first.
 pub(super) fn jobs(connection: &Connection) -> Result<Vec<Entry>, Error> {
-    entries(connection, "1 ORDER BY number", [])
+    entries(connection, "ORDER BY number", [])
 }
 
-/// The journaled jobs of which something is so.
-fn entries(connection: &Connection, so: &str, of: impl Params) -> Result<Vec<Entry>, Error> {
-    let query = format!("SELECT number, account, data FROM job WHERE {so}");
+/// Journaled jobs; `which` is the rest of the query.
+fn entries(connection: &Connection, which: &str, of: impl Params) -> Result<Vec<Entry>, Error> {
+    let query = format!("SELECT number, account, data FROM job {which}");
     let mut statement = connection.prepare(&query)?;
     let rows = statement.query_map(of, |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
     rows.map(|row| {
@@ -232,8 +232,8 @@ pub(super) fn put_job(t: &Transaction<'_>, job: &Entry) -> Result<(), Error> {
     let number = signed(job.number);
     // Of an account there is one job at a time: another row is that of one whose end could not be
     // written down. One that takes an account away is never taken for that.
-    let so = "account = ?1 AND number <> ?2";
-    let others = entries(t, so, params![job.account, number])?;
+    let which = "WHERE account = ?1 AND number <> ?2";
+    let others = entries(t, which, params![job.account, number])?;
     for stale in others
         .iter()
         .filter(|other| !other.work.kind().ends_accounts())

@@ -45,16 +45,23 @@ pub fn run() {
 /// Both, in turn the one and the other first: the second finds the machine as the first left it.
 async fn in_turn(
     run: usize,
-    ours: impl Future<Output = Duration>,
+    ours: impl Future<Output = ()>,
     theirs: impl FnOnce(),
 ) -> (Duration, Duration) {
     if run.is_multiple_of(2) {
-        let ours = ours.await;
+        let ours = took(ours).await;
         (ours, peer::timed(theirs))
     } else {
         let theirs = peer::timed(theirs);
-        (ours.await, theirs)
+        (took(ours).await, theirs)
     }
+}
+
+/// How long something of ours takes.
+async fn took(work: impl Future<Output = ()>) -> Duration {
+    let started = Instant::now();
+    work.await;
+    started.elapsed()
 }
 
 async fn measure(files: usize, run: usize, table: &mut Table) {
@@ -113,7 +120,7 @@ async fn measure(files: usize, run: usize, table: &mut Table) {
     peer::drop_caches();
     let theirs = peer::timed(|| peer::hash(&synced));
     peer::drop_caches();
-    let ours = sync(&world).await;
+    let ours = took(sync(&world)).await;
     table.add(
         "Read back the whole storage, cold",
         "`b3sum`, cold",
@@ -137,11 +144,7 @@ async fn measure(files: usize, run: usize, table: &mut Table) {
     );
 
     let restored = world.folder().join("restored");
-    let sign_in = async {
-        let started = Instant::now();
-        world.sign_in("alice", PASSWORD).await;
-        started.elapsed()
-    };
+    let sign_in = world.sign_in("alice", PASSWORD);
     let (ours, theirs) = in_turn(run, sign_in, || {
         peer::restic(
             &world.folder().join("restic"),
@@ -171,14 +174,15 @@ async fn measure(files: usize, run: usize, table: &mut Table) {
 /// What the disk alone needs for a return.
 fn beside_the_least(world: &World, documents: &Path, ours: Duration, table: &mut Table) {
     let (copied, streamed) = (world.folder().join("least"), world.folder().join("stream"));
-    let least = peer::timed(|| least::copy(documents, &copied));
+    let mut bytes = 0;
+    let least = peer::timed(|| bytes = least::copy(documents, &copied));
     table.add_least(
         "… beside a bare copy of the same files",
         "two threads + `sync -f`",
         ours,
         least,
     );
-    let least = peer::timed(|| least::stream(documents, &streamed));
+    let least = peer::timed(|| least::stream(bytes, &streamed));
     table.add_least(
         "… beside as many bytes in one file",
         "`dd conv=fsync`",
@@ -226,10 +230,8 @@ async fn backup(world: &World, run: usize, tree: &Path, table: &mut Table) {
     let to = world.folder().join("backups");
     fs::create_dir_all(&to).unwrap();
     let ours = async {
-        let started = Instant::now();
         let backup = world.ctl(&["backup", "alice", "--to", &shown(&to)]);
         let _ = backup.run().await.expect_code(0);
-        started.elapsed()
     };
     let (ours, theirs) = in_turn(run, ours, || {
         peer::restic(&repository, &["backup", &shown(tree)]);
@@ -252,23 +254,19 @@ async fn read_back(world: &World, wanted: bool) {
     world.manager().await.reload().await.expect("a reload");
 }
 
-async fn sync(world: &World) -> Duration {
-    let started = Instant::now();
+async fn sync(world: &World) {
     let _ = world
         .ctl(&["sync", "alice", "--wait"])
         .run()
         .await
         .expect_code(0);
-    started.elapsed()
 }
 
-async fn sign_out(world: &World) -> Duration {
-    let started = Instant::now();
+async fn sign_out(world: &World) {
     let ctl = world
         .ctl(&["sign-out", "alice", "--yes"])
         .password(PASSWORD);
     let _ = ctl.run().await.expect_code(0);
-    started.elapsed()
 }
 
 fn memory(daemon: &Daemon, table: &mut Table) {

@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::thread;
 
 use crate::peer;
@@ -11,24 +11,26 @@ use crate::peer;
 /// As many as Mooring's, on two cores.
 const THREADS: usize = 2;
 
-/// Copies a tree of folders and files to where nothing is, and makes it durable with one call.
+/// Copies a tree of folders and files to where nothing is, and makes it durable with one call. Answers how
+/// many bytes that were.
 ///
 /// # Panics
 /// When anything fails.
-pub fn copy(from: &Path, to: &Path) {
+pub fn copy(from: &Path, to: &Path) -> u64 {
     let mut files = Vec::new();
     make_folders(from, to, &mut files);
-    let next = AtomicUsize::new(0);
+    let (next, bytes) = (AtomicUsize::new(0), AtomicU64::new(0));
     thread::scope(|scope| {
         for _ in 0..THREADS {
             scope.spawn(|| {
                 while let Some((from, to)) = files.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    fs::copy(from, to).unwrap();
+                    bytes.fetch_add(fs::copy(from, to).unwrap(), Ordering::Relaxed);
                 }
             });
         }
     });
     peer::sync(to);
+    bytes.into_inner()
 }
 
 fn make_folders(from: &Path, to: &Path, files: &mut Vec<(PathBuf, PathBuf)>) {
@@ -44,12 +46,12 @@ fn make_folders(from: &Path, to: &Path, files: &mut Vec<(PathBuf, PathBuf)>) {
     }
 }
 
-/// Writes one file of as many megabytes as a tree has, and makes it durable.
+/// Writes one file of so many bytes, less than a megabyte aside, and makes it durable.
 ///
 /// # Panics
 /// When anything fails.
-pub fn stream(tree: &Path, to: &Path) {
-    let megabytes = bytes(tree) / (1 << 20);
+pub fn stream(bytes: u64, to: &Path) {
+    let megabytes = bytes / (1 << 20);
     let arguments = [
         "if=/dev/zero".to_owned(),
         format!("of={}", to.display()),
@@ -59,14 +61,4 @@ pub fn stream(tree: &Path, to: &Path) {
         "status=none".to_owned(),
     ];
     peer::run("dd", &arguments.each_ref().map(String::as_str));
-}
-
-fn bytes(tree: &Path) -> u64 {
-    let entries = fs::read_dir(tree).unwrap().map(Result::unwrap);
-    entries
-        .map(|entry| match entry.metadata().unwrap() {
-            folder if folder.is_dir() => bytes(&entry.path()),
-            file => file.len(),
-        })
-        .sum()
 }

@@ -28,14 +28,7 @@ impl Table {
         theirs: Duration,
         goal: f64,
     ) {
-        eprintln!(
-            "  {what}: {:.2} s, {peer}: {:.2} s",
-            ours.as_secs_f64(),
-            theirs.as_secs_f64()
-        );
-        let row = self.row(what, peer, Some(goal), "s");
-        row.ours.push(ours.as_secs_f64());
-        row.theirs.push(theirs.as_secs_f64());
+        self.add_seconds(what, peer, [ours, theirs], Some(goal));
     }
 
     /// The same time beside the least that it could take, which is no goal.
@@ -46,7 +39,24 @@ impl Table {
         ours: Duration,
         it: Duration,
     ) {
-        self.add(what, least, ours, it, f64::INFINITY);
+        self.add_seconds(what, least, [ours, it], None);
+    }
+
+    fn add_seconds(
+        &mut self,
+        what: &str,
+        peer: &'static str,
+        [ours, theirs]: [Duration; 2],
+        goal: Option<f64>,
+    ) {
+        eprintln!(
+            "  {what}: {:.2} s, {peer}: {:.2} s",
+            ours.as_secs_f64(),
+            theirs.as_secs_f64()
+        );
+        let row = self.row(what, peer, goal, "s");
+        row.ours.push(ours.as_secs_f64());
+        row.theirs.push(theirs.as_secs_f64());
     }
 
     /// A pair of times of one run that are far below a second.
@@ -143,7 +153,6 @@ impl Table {
                 .zip(&row.theirs)
                 .map(|(o, t)| o / t)
                 .collect();
-            let goal = row.goal.filter(|goal| goal.is_finite());
             println!(
                 "| {} | {ours} | {} | {} {} | **{ratio:.2}** | {} | {} |",
                 row.what,
@@ -151,7 +160,8 @@ impl Table {
                 figure(median(&row.theirs)),
                 row.unit,
                 spread(&ratios),
-                goal.map_or_else(String::new, |goal| format!("≤ {goal}"))
+                row.goal
+                    .map_or_else(String::new, |goal| format!("≤ {goal}"))
             );
         }
     }

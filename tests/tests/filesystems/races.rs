@@ -6,12 +6,11 @@
 //! that was still there, or the folder of one. Half of the sign-outs are on this system's own file
 //! system, half on one in memory, where a mapping is written without a trace.
 
-use std::collections::BTreeMap;
 use std::process::Command;
 use std::{env, fs};
 
 use mooring_api::{JobProxy, RetryOptions};
-use mooring_tests::{Manifest, Race, Raced, Racer, World};
+use mooring_tests::{Attacks, Manifest, Race, Raced, Racer, World};
 use tokio::time::Instant;
 
 use crate::disk;
@@ -25,8 +24,6 @@ const IN_ONE: usize = 2000;
 const FILES: usize = 800;
 /// How often a sign-out is asked to go on after the last attack.
 const LOOKS: usize = 20;
-/// Removals in a row that may be over before the programs, on a busy machine, had anything to attack.
-const MISSED: usize = 10;
 
 /// A world with files that are raced for, and a copy of `/etc` that is none of Alice's.
 struct Arena {
@@ -141,10 +138,9 @@ async fn nothing_that_a_program_changes_during_the_removal_is_lost() {
     let rounds = env::var("MOORING_RACE_ROUNDS");
     let rounds = rounds.map_or(DEFAULT_ROUNDS, |n| n.parse().unwrap());
     let began = Instant::now();
-    let mut by_kind = BTreeMap::<String, usize>::new();
-    let (mut number, mut missed) = (0, 0);
-    while by_kind.values().sum::<usize>() < rounds || number < 2 {
-        let left = rounds.saturating_sub(by_kind.values().sum());
+    let (mut attacks, mut number) = (Attacks::default(), 0);
+    while attacks.all() < rounds || number < 2 {
+        let left = rounds.saturating_sub(attacks.all());
         let arena = Arena::new(number);
         let mut raced = Raced::default();
         let daemon = arena.world.daemon().await;
@@ -159,19 +155,11 @@ async fn nothing_that_a_program_changes_during_the_removal_is_lost() {
         arena.check(&raced);
         come_back(&arena.world).await;
         arena.check(&raced);
-        missed = if raced.all() > 0 { 0 } else { missed + 1 };
-        assert!(missed < MISSED, "nothing is raced");
-        for (kind, count) in raced.rounds {
-            *by_kind.entry(kind).or_default() += count;
-        }
+        attacks.add(raced);
         assert!(daemon.terminate().await.success());
         number += 1;
     }
-    println!(
-        "{} attacks in {number} sign-outs, {:?}: {by_kind:?}",
-        by_kind.values().sum::<usize>(),
-        began.elapsed()
-    );
+    println!("{number} sign-outs, {:?}; {attacks}", began.elapsed());
 }
 
 /// Alice signs in again, and takes up what was left.

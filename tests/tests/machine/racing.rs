@@ -4,13 +4,12 @@
 //!
 //! `MOORING_RACE_ROUNDS` says how many attacks at least (`mooring_tests::Race`).
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::chown;
 use std::process::{Command, Output};
 use std::time::Instant;
 
-use mooring_tests::{Machine, Manifest, Race, Raced, Racer};
+use mooring_tests::{Attacks, Machine, Manifest, Race, Raced, Racer};
 
 use crate::people::{PASSWORD, ctl, said, sign_out};
 
@@ -21,8 +20,6 @@ const IN_ONE: usize = 2000;
 const FILES: usize = 1600;
 /// How often a sign-out is asked to go on after the last attack.
 const LOOKS: usize = 20;
-/// Removals in a row that may be over before the programs, on a busy machine, had anything to attack.
-const MISSED: usize = 10;
 /// What is ann's own and none of her account's, with the names of the files that are raced for.
 const DECOYS: &str = "/home/ann/decoys";
 
@@ -157,9 +154,8 @@ async fn programs_race_their_own_persons_removal_and_reach_nothing_else() {
     let untouched = ["/etc", DECOYS].map(|path| Manifest::of(&machine.path(path)));
     let people = [Person::new("ann", 1000), Person::new("bob", 1001)];
     let began = Instant::now();
-    let mut by_kind = BTreeMap::<String, usize>::new();
-    let (mut number, mut missed) = (0, 0);
-    while by_kind.values().sum::<usize>() < rounds {
+    let (mut attacks, mut number) = (Attacks::default(), 0);
+    while attacks.all() < rounds {
         people.iter().for_each(|person| person.sign_in(&machine));
         let each = rounds.div_ceil(2).min(IN_ONE);
         let all = std::thread::scope(|scope| {
@@ -172,11 +168,7 @@ async fn programs_race_their_own_persons_removal_and_reach_nothing_else() {
         });
         for (person, raced) in people.iter().zip(all) {
             person.check(&machine, &raced);
-            missed = if raced.all() > 0 { 0 } else { missed + 1 };
-            assert!(missed < MISSED, "nothing is raced");
-            for (kind, count) in raced.rounds {
-                *by_kind.entry(kind).or_default() += count;
-            }
+            attacks.add(raced);
         }
         for (before, path) in untouched.iter().zip(["/etc", DECOYS]) {
             before.assert_same(&Manifest::of(&machine.path(path)));
@@ -184,8 +176,7 @@ async fn programs_race_their_own_persons_removal_and_reach_nothing_else() {
         number += 1;
     }
     println!(
-        "{} attacks in {number} sign-outs of two people, {:?}: {by_kind:?}",
-        by_kind.values().sum::<usize>(),
+        "{number} sign-outs of two people, {:?}; {attacks}",
         began.elapsed()
     );
 }
