@@ -165,7 +165,7 @@ impl World {
     /// The same with more in the environment, a [`Fault`] for example.
     ///
     /// # Panics
-    /// With its log, when it ends before it owns its name.
+    /// With the end of its log, when it ends before it owns its name.
     pub async fn daemon_with(&self, env: &[(&str, &std::ffi::OsStr)]) -> Daemon {
         let mut command = self.command("mooringd");
         command.arg("--session").envs(env.iter().copied());
@@ -188,7 +188,9 @@ impl World {
             () = self.bus.wait_for_name(BUS_NAME, true, PATIENCE) => {}
             () = process.ended() => {
                 let text = fs::read_to_string(&log).unwrap_or_default();
-                panic!("mooringd ended before it owned {BUS_NAME}:\n{text}");
+                let lines: Vec<_> = text.lines().collect();
+                let last = lines[lines.len().saturating_sub(20)..].join("\n");
+                panic!("mooringd ended before it owned {BUS_NAME}; its last words:\n{last}");
             }
         }
         Daemon::new(process, log)

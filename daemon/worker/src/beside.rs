@@ -3,11 +3,15 @@
 
 use std::ffi::OsString;
 use std::fmt::Display;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 use mooring_core::sync::Hash;
 
 use crate::account::Account;
-use crate::files::Files;
+use crate::durable;
+use crate::files::{Entry, Files, Kind};
 use crate::state::{Key, join};
 
 /// What waits.
@@ -21,11 +25,13 @@ pub enum Waits {
     Swap,
     /// A file that made place for its successor, where entries cannot be swapped.
     Old,
+    /// A folder of copies that wait for free names ([`crate::batch`]).
+    Batch,
 }
 
 impl Waits {
     /// Every kind.
-    pub const ALL: [Self; 4] = [Self::New, Self::Part, Self::Swap, Self::Old];
+    pub const ALL: [Self; 5] = [Self::New, Self::Part, Self::Swap, Self::Old, Self::Batch];
 
     fn word(self) -> &'static str {
         match self {
@@ -33,12 +39,14 @@ impl Waits {
             Self::Part => "part-",
             Self::Swap => "swap-",
             Self::Old => "old-",
+            Self::Batch => "batch-",
         }
     }
 
-    /// Whether it is a copy of a file that its device still has. What is in a swap may be the only one.
+    /// Whether it is a copy of a file that its device still has, or a folder of them. What is in a swap
+    /// may be the only one.
     pub fn is_copy(self) -> bool {
-        matches!(self, Self::New | Self::Part)
+        matches!(self, Self::New | Self::Part | Self::Batch)
     }
 }
 
@@ -58,6 +66,30 @@ pub fn known<F: Files>(account: &Account<F>, name: &[u8]) -> Option<(Waits, bool
         .into_iter()
         .find(|waits| name.starts_with(waits.word().as_bytes()))?;
     Some((waits, name.starts_with(prefix(account, waits).as_bytes())))
+}
+
+/// Takes away a copy, or a folder with the copies in it. Answers whether it is gone: a folder with
+/// something else in it stays.
+///
+/// # Errors
+/// As the system says.
+pub fn sweep<F: Files>(account: &Account<F>, dir: &F::Dir, entry: &Entry) -> io::Result<bool> {
+    let files = &account.files;
+    if entry.stat.kind != Kind::Dir {
+        return durable::remove_if_there(files, dir, &entry.name).map(|()| true);
+    }
+    let below = files.open_dir(dir, Path::new(&entry.name))?;
+    for copy in files.list(&below)? {
+        let known = known(account, copy.name.as_bytes());
+        if copy.stat.kind != Kind::Dir && known == Some((Waits::New, true)) {
+            durable::remove_if_there(files, &below, &copy.name)?;
+        }
+    }
+    match files.remove_dir(dir, &entry.name) {
+        Err(e) if e.kind() == io::ErrorKind::DirectoryNotEmpty => Ok(false),
+        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
+        _ => Ok(true),
+    }
 }
 
 /// What the name of a swap with the file of a key begins with.

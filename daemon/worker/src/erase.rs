@@ -89,14 +89,14 @@ pub fn clean_root<F: Files>(
             for entry in files.list(&staging).map_err(fail)? {
                 // Only what was on its way here, and only by this account, can come again.
                 let known = beside::known(account, entry.name.as_encoded_bytes());
-                if !known.is_some_and(|(waits, own)| own && waits.is_copy()) {
+                let own_copy = known.is_some_and(|(waits, own)| own && waits.is_copy());
+                if !own_copy || !beside::sweep(account, &staging, &entry).map_err(fail)? {
                     return Err(Error::Refused(format!(
                         "a file is still in {}/{STAGING}: it was neither removed nor put back; \
                          try again",
                         path.display()
                     )));
                 }
-                files.unlink(&staging, &entry.name).map_err(fail)?;
             }
             files
                 .remove_dir(&root, os(STAGING.as_bytes()))

@@ -1,6 +1,7 @@
 //! The same work on many things, on a few threads. With one thread everything happens in order,
 //! on the caller's own: a simulation can count on it.
 
+use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::sync_channel;
 use std::sync::{Mutex, PoisonError};
@@ -9,19 +10,29 @@ use crate::error::{Error, Result};
 
 /// Does `work` on each item and answers the results in the items' order.
 pub fn map<T: Sync, R: Send>(threads: usize, items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
+    map_by(threads, items, |_, item| work(item))
+}
+
+/// The same, and tells `work` which thread it is on: below `threads`.
+pub fn map_by<T: Sync, R: Send>(
+    threads: usize,
+    items: &[T],
+    work: impl Fn(usize, &T) -> R + Sync,
+) -> Vec<R> {
     if threads <= 1 || items.len() <= 1 {
-        return items.iter().map(work).collect();
+        return items.iter().map(|item| work(0, item)).collect();
     }
     let next = AtomicUsize::new(0);
     let results = Mutex::new(Vec::with_capacity(items.len()));
     std::thread::scope(|scope| {
-        for _ in 0..threads.min(items.len()) {
-            scope.spawn(|| {
+        for thread in 0..threads.min(items.len()) {
+            let (work, next, results) = (&work, &next, &results);
+            scope.spawn(move || {
                 let mut own = Vec::new();
                 loop {
                     let index = next.fetch_add(1, Ordering::Relaxed);
                     let Some(item) = items.get(index) else { break };
-                    own.push((index, work(item)));
+                    own.push((index, work(thread, item)));
                 }
                 results
                     .lock()
@@ -33,6 +44,33 @@ pub fn map<T: Sync, R: Send>(threads: usize, items: &[T], work: impl Fn(&T) -> R
     let mut results = results.into_inner().unwrap_or_else(PoisonError::into_inner);
     results.sort_unstable_by_key(|(index, _)| *index);
     results.into_iter().map(|(_, result)| result).collect()
+}
+
+/// Does `work`, and on a thread of its own `now`, whenever `work` asks for it; what it asks for meanwhile
+/// is done once more. With one thread that is never: only what may be left out belongs here.
+///
+/// Answers what `work` does, and the first error of `now`, which ends it.
+pub fn beside<R>(
+    threads: usize,
+    now: impl Fn() -> io::Result<()> + Send,
+    work: impl FnOnce(&(dyn Fn() + Sync)) -> R,
+) -> (R, io::Result<()>) {
+    if threads <= 1 {
+        return (work(&|| ()), Ok(()));
+    }
+    let (ask, asked) = sync_channel(1);
+    std::thread::scope(|scope| {
+        let beside = scope.spawn(move || asked.into_iter().try_for_each(|()| now()));
+        let done = work(&|| {
+            // Where it cannot be sent, one waits already, or an error is there to be told.
+            let _ = ask.try_send(());
+        });
+        drop(ask);
+        match beside.join() {
+            Ok(ended) => (done, ended),
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+    })
 }
 
 /// Does `after` on what `first` hands over, one thing at a time and in order, while `first` goes on
@@ -98,6 +136,32 @@ mod tests {
             assert!(matches!(e, Error::NotVerified(_)), "{e}");
             assert_eq!(done, 2);
         }
+    }
+
+    #[test]
+    fn what_is_asked_for_is_done_beside_and_its_error_is_told() {
+        let count = AtomicUsize::new(0);
+        let now = || match count.fetch_add(1, Ordering::SeqCst) {
+            0 => Ok(()),
+            _ => Err(io::Error::other("full")),
+        };
+        let wait_for = |n| {
+            while count.load(Ordering::SeqCst) < n {
+                std::thread::yield_now();
+            }
+        };
+        let (done, ended) = beside(2, now, |ask| {
+            for n in 1..=2 {
+                ask();
+                wait_for(n);
+            }
+            // Nobody is there any more, and that keeps nothing from going on.
+            ask();
+            7
+        });
+        assert_eq!(done, 7);
+        assert_eq!(ended.unwrap_err().to_string(), "full");
+        assert_eq!(count.into_inner(), 2);
     }
 
     #[test]

@@ -50,8 +50,10 @@ pub fn tidy<F: Files>(account: &Account<F>, place: &Place<F>) -> Result<()> {
         for entry in files.list(dir).map_err(fail)? {
             if is_somebodys(account, &entry.name) {
                 waiting.insert(entry.name);
-            } else if beside::known(account, entry.name.as_bytes()) == Some((Waits::New, true)) {
-                durable::remove_if_there(files, dir, &entry.name).map_err(fail)?;
+            } else if let Some((Waits::New | Waits::Batch, true)) =
+                beside::known(account, entry.name.as_bytes())
+            {
+                let _ = beside::sweep(account, dir, &entry).map_err(fail)?;
             }
         }
         if !waiting.is_empty() {

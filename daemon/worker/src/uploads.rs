@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use crate::account::Account;
-use crate::beside;
+use crate::beside::{self, Waits};
 use crate::durable;
 use crate::error::{Error, Result};
 use crate::files::{Files, Kind};
@@ -51,9 +51,8 @@ pub fn sweep_own<F: Files>(account: &Account<F>) -> Result<()> {
     for entry in files.list(&dir).map_err(fail)? {
         let known = beside::known(account, entry.name.as_bytes());
         let own_copy = known.is_some_and(|(waits, own)| own && waits.is_copy());
-        if entry.stat.kind == Kind::File && own_copy {
-            durable::remove_if_there(files, &dir, &entry.name).map_err(fail)?;
-            swept = true;
+        if own_copy {
+            swept |= beside::sweep(account, &dir, &entry).map_err(fail)?;
         }
     }
     if swept {
@@ -72,7 +71,20 @@ pub fn of_others<F: Files>(account: &Account<F>, storage: &F::Dir) -> io::Result
     let Some(dir) = folder(files, storage)? else {
         return Ok(found);
     };
+    let mut entries = Vec::new();
     for entry in files.list(&dir)? {
+        match (
+            beside::known(account, entry.name.as_bytes()),
+            entry.stat.kind,
+        ) {
+            (Some((Waits::Batch, false)), Kind::Dir) => {
+                let batch = durable::open_if_there(files, &dir, Path::new(&entry.name))?;
+                entries.extend(batch.map_or_else(|| Ok(Vec::new()), |batch| files.list(&batch))?);
+            }
+            _ => entries.push(entry),
+        }
+    }
+    for entry in entries {
         let Some((waits, false)) = beside::known(account, entry.name.as_bytes()) else {
             continue;
         };

@@ -143,6 +143,13 @@ fn assert_ended_well(stage: &Stage, when: &str) {
 
 /// Running on changes nothing.
 fn assert_at_rest(stage: &mut Stage, when: &str) {
+    for folder in [
+        format!("{STORAGE}/.mooring/uploads"),
+        format!("{PHOTOS}/.mooring-staging"),
+    ] {
+        let waits = stage.twin.tree(&folder).unwrap();
+        assert!(waits.is_empty(), "{when}: {folder} has {waits:?}");
+    }
     let before = (stage.contents(STORAGE), stage.contents(PHOTOS));
     let ledger = signin::sync_now(&stage.account(), true).unwrap();
     assert_eq!(

@@ -14,6 +14,7 @@ mod disk;
 #[path = "../scenarios/stage.rs"]
 mod stage;
 
+mod batches;
 mod clock;
 mod faults;
 mod fuse;

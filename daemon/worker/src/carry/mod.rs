@@ -12,6 +12,7 @@ use std::sync::{Mutex, PoisonError};
 use mooring_core::sync::{Agreed, Hash};
 
 use crate::account::Account;
+use crate::batch::Batch;
 use crate::beside::{self, Waits};
 use crate::error::{Error, Result};
 use crate::files::{Files, Stat};
@@ -24,6 +25,9 @@ use crate::state::{Item, Key, Proof, Stamp};
 use crate::trouble::Ledger;
 
 use put::{clear_away, put};
+
+/// After so many bytes the disk is put to work on them, while more are copied.
+const AHEAD: u64 = 64 * 1024 * 1024;
 
 /// Which way a file goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -59,8 +63,10 @@ pub struct Expected {
 }
 
 /// A copy that waits beside its place.
-struct Staged<'a> {
+struct Staged<'a, D> {
     load: &'a Load,
+    /// The folder it waits in, and its name there.
+    at: &'a D,
     name: OsString,
     reading: Reading,
     /// The copy itself, as it was when its bytes had been written.
@@ -85,33 +91,14 @@ pub fn carry<F: Files>(
     let End {
         waiting,
         known_good,
+        shown,
         ..
     } = place.end(way);
     let loads = room::that_may_fit(account, place, way, loads, ledger)?;
-    let numbered: Vec<_> = loads.iter().copied().enumerate().collect();
-    let folders = LastFolder::default();
-    let told = LargeBytes::new(account, way, &loads, ledger);
-    let staged = pool::map(account.files.parallelism(), &numbered, |(nr, load)| {
-        stage(account, place, (&folders, &told), load, *nr, !known_good)
-    });
-    let mut ready = Vec::new();
-    let mut fatal = None;
-    for (load, staged) in loads.into_iter().zip(staged) {
-        match staged {
-            Ok(staged) => ready.push(staged),
-            Err(Failed::One(why)) => ledger.pending(place.shown_key(&load.key), why),
-            Err(Failed::Stopped) => fatal = Some(Error::Cancelled),
-            Err(Failed::All(e)) => fatal = Some(side_error(account, place, way, &load.key, e)),
-        }
-    }
-    if let Some(e) = fatal {
-        for staged in ready.iter().filter(|s| !is_large(account, s.load)) {
-            // Not yet in place, so nobody misses them; the first error is the one to tell. Large
-            // ones are found whole by the next try.
-            let _ = account.files.unlink(waiting, &staged.name);
-        }
-        return Err(e);
-    }
+    let copies = if known_good { loads.len() } else { 0 };
+    let fail = |e| Error::io("make a folder for copies to", shown, e);
+    let batch = Batch::make(account, waiting, copies).map_err(fail)?;
+    let ready = stage_all(account, place, (way, &batch), loads, ledger)?;
     if known_good {
         sync_all(account, place, way)?;
     }
@@ -130,7 +117,69 @@ pub fn carry<F: Files>(
             }
         }
     }
+    batch.remove(&account.files).map_err(fail)?;
     names::take_back_rewritten(account, place, way, done, ledger)
+}
+
+/// Copies a batch beside its places, while the disk writes what was copied before.
+fn stage_all<'a, F: Files>(
+    account: &Account<F>,
+    place: &'a Place<F>,
+    (way, batch): (Way, &'a Batch<'_, F>),
+    loads: Vec<&'a Load>,
+    ledger: &mut Ledger,
+) -> Result<Vec<Staged<'a, F::Dir>>> {
+    let End {
+        root, known_good, ..
+    } = place.end(way);
+    let files = &account.files;
+    let threads = files.parallelism();
+    let numbered: Vec<_> = loads.iter().copied().enumerate().collect();
+    let folders = LastFolder::default();
+    let told = LargeBytes::new(account, way, &loads, ledger);
+    let (staged, written) = pool::beside(
+        threads,
+        || files.sync_all(root),
+        |write| {
+            let copied = AtomicU64::new(0);
+            pool::map_by(threads, &numbered, |thread, (nr, load)| {
+                let at = batch.of(thread);
+                let staged = stage(
+                    account,
+                    place,
+                    (&folders, &told),
+                    (load, *nr, at),
+                    !known_good,
+                );
+                let before = copied.fetch_add(load.size, Ordering::Relaxed);
+                if known_good && before / AHEAD != (before + load.size) / AHEAD {
+                    write();
+                }
+                staged
+            })
+        },
+    );
+    let mut ready = Vec::new();
+    let mut fatal = written
+        .err()
+        .map(|e| Error::io("make durable", place.end(way).shown, e));
+    for (load, staged) in loads.into_iter().zip(staged) {
+        match staged {
+            Ok(staged) => ready.push(staged),
+            Err(Failed::One(why)) => ledger.pending(place.shown_key(&load.key), why),
+            Err(Failed::Stopped) => fatal = Some(Error::Cancelled),
+            Err(Failed::All(e)) => fatal = Some(side_error(account, place, way, &load.key, e)),
+        }
+    }
+    let Some(e) = fatal else {
+        return Ok(ready);
+    };
+    for staged in ready.iter().filter(|s| !is_large(account, s.load)) {
+        // Not yet in place, so nobody misses them; the first error is the one to tell. Large ones are
+        // found whole by the next try, which also takes the batch's folders away.
+        let _ = files.unlink(staged.at, &staged.name);
+    }
+    Err(e)
 }
 
 /// Makes the entries of the batches before durable, so that they may be recorded.
@@ -185,12 +234,11 @@ impl<D: Clone> LastFolder<D> {
 
 fn stage<'a, F: Files>(
     account: &Account<F>,
-    place: &Place<F>,
+    place: &'a Place<F>,
     (folders, told): (&LastFolder<F::Dir>, &LargeBytes<'_, F>),
-    load: &'a Load,
-    nr: usize,
+    (load, nr, at): (&'a Load, usize, &'a F::Dir),
     sync: bool,
-) -> std::result::Result<Staged<'a>, Failed> {
+) -> std::result::Result<Staged<'a, F::Dir>, Failed> {
     let files = &account.files;
     let source_root = match load.way {
         Way::Up => &place.local,
@@ -201,18 +249,19 @@ fn stage<'a, F: Files>(
     let source = folders.get(folder, || files.open_dir(source_root, path(folder)))?;
     let from = (&source, os(&load.key.name));
     let stop = &account.stop;
-    let (name, (reading, copy)) = if is_large(account, load) {
+    let (at, name, (reading, copy)) = if is_large(account, load) {
         let name = large::part_name(account, &load.key);
         let tell = |more| told.tell(more);
         let copied = large::copy(files, from, (waiting, &name), sync, stop, &tell)?;
-        (name, copied)
+        (waiting, name, copied)
     } else {
         let name = beside::name(account, Waits::New, nr);
-        let copied = hash::copy(files, from, (waiting, &name), sync, stop)?;
-        (name, copied)
+        let copied = hash::copy(files, from, (at, &name), sync, stop)?;
+        (at, name, copied)
     };
     Ok(Staged {
         load,
+        at,
         name,
         reading,
         copy,
@@ -261,7 +310,7 @@ fn install<F: Files>(
     account: &Account<F>,
     place: &Place<F>,
     folders: &LastFolder<F::Dir>,
-    staged: &Staged<'_>,
+    staged: &Staged<'_, F::Dir>,
     sync: bool,
 ) -> std::result::Result<Item, Failed> {
     let files = &account.files;
@@ -290,7 +339,7 @@ fn install<F: Files>(
     Ok(item(staged, &placed, files.now()))
 }
 
-fn item(staged: &Staged<'_>, placed: &Stat, now: i64) -> Item {
+fn item<D>(staged: &Staged<'_, D>, placed: &Stat, now: i64) -> Item {
     let Staged { load, reading, .. } = staged;
     let hash: Hash = reading.hash;
     let here_and_there = |proof: Proof| match load.way {

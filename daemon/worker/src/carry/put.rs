@@ -18,7 +18,7 @@ pub(super) fn put<F: Files>(
     account: &Account<F>,
     place: &Place<F>,
     folders: &LastFolder<F::Dir>,
-    staged: &Staged<'_>,
+    staged: &Staged<'_, F::Dir>,
     sync: bool,
 ) -> std::result::Result<F::Dir, Failed> {
     let files = &account.files;
@@ -30,12 +30,23 @@ pub(super) fn put<F: Files>(
         durable::ensure_dir(files, root, path(&key.folder), sync)
     })?;
     match replaces {
-        None => files.rename_new(waiting, &staged.name, &dir, os(&key.name))?,
+        None => files.rename_new(staged.at, &staged.name, &dir, os(&key.name))?,
         Some(expected) => {
             // A name that says: after a death in the middle, not ours to throw away unseen.
             let name = beside::name_of(account, Waits::Swap, key, &expected.bytes);
-            files.rename_new(waiting, &staged.name, waiting, &name)?;
-            replace(account, place, &Staged { name, ..*staged }, &dir, *expected)?;
+            files.rename_new(staged.at, &staged.name, waiting, &name)?;
+            let at = waiting;
+            replace(
+                account,
+                place,
+                &Staged {
+                    at,
+                    name,
+                    ..*staged
+                },
+                &dir,
+                *expected,
+            )?;
         }
     }
     Ok(dir)
@@ -47,7 +58,7 @@ pub(super) fn put<F: Files>(
 pub(super) fn clear_away<F: Files>(
     account: &Account<F>,
     place: &Place<F>,
-    staged: &Staged<'_>,
+    staged: &Staged<'_, F::Dir>,
 ) -> io::Result<()> {
     let files = &account.files;
     let key = &staged.load.key;
@@ -56,12 +67,11 @@ pub(super) fn clear_away<F: Files>(
         .load
         .replaces
         .map(|e| beside::name_of(account, Waits::Swap, key, &e.bytes));
-    for name in [Some(staged.name.clone()), swapped].into_iter().flatten() {
-        match files.stat(waiting, &name) {
-            Ok(stat) if is_copy(account, waiting, &name, &stat, staged) => {
-                files.unlink(waiting, &name)?;
-            }
-            Ok(_) => drop(staging::restore_one(account, (waiting, &name), root, key)?),
+    let swapped = swapped.iter().map(|name| (waiting, name));
+    for (at, name) in [(staged.at, &staged.name)].into_iter().chain(swapped) {
+        match files.stat(at, name) {
+            Ok(stat) if is_copy(account, at, name, &stat, staged) => files.unlink(at, name)?,
+            Ok(_) => drop(staging::restore_one(account, (at, name), root, key)?),
             Err(e) if e.kind() == io::ErrorKind::NotFound => {}
             Err(e) => return Err(e),
         }
@@ -72,17 +82,17 @@ pub(super) fn clear_away<F: Files>(
 /// Whether this is the copy, as it was made.
 fn is_copy<F: Files>(
     account: &Account<F>,
-    waiting: &F::Dir,
+    at: &F::Dir,
     name: &OsStr,
     stat: &Stat,
-    staged: &Staged<'_>,
+    staged: &Staged<'_, F::Dir>,
 ) -> bool {
     if (stat.dev, stat.ino) != (staged.copy.dev, staged.copy.ino) {
         return false;
     }
     // Under its first name nobody else ever saw it.
     let on = AtomicBool::new(false);
-    let reading = || hash::hash(&account.files, waiting, name, Source::Staged, &on);
+    let reading = || hash::hash(&account.files, at, name, Source::Staged, &on);
     name == staged.name || reading().is_ok_and(|reading| reading.hash == staged.reading.hash)
 }
 
@@ -90,7 +100,7 @@ fn is_copy<F: Files>(
 fn replace<F: Files>(
     account: &Account<F>,
     place: &Place<F>,
-    staged: &Staged<'_>,
+    staged: &Staged<'_, F::Dir>,
     dir: &F::Dir,
     expected: Expected,
 ) -> std::result::Result<(), Failed> {
@@ -129,7 +139,7 @@ fn sweep<F: Files>(account: &Account<F>, waiting: &F::Dir, name: &OsStr) {
 fn replace_in_two_steps<F: Files>(
     account: &Account<F>,
     place: &Place<F>,
-    staged: &Staged<'_>,
+    staged: &Staged<'_, F::Dir>,
     dir: &F::Dir,
     expected: Expected,
 ) -> std::result::Result<(), Failed> {
@@ -157,7 +167,7 @@ fn is_expected<F: Files>(
     dir: &F::Dir,
     name: &OsStr,
     Expected { stamp, bytes }: Expected,
-    successor: &Staged<'_>,
+    successor: &Staged<'_, F::Dir>,
 ) -> std::result::Result<bool, Failed> {
     let files = &account.files;
     let file = files.open(dir, name)?;

@@ -267,6 +267,13 @@ pub trait Files: Clone + Send + Sync + 'static {
     /// Makes a folder. The process's umask takes from its mode.
     fn make_dir(&self, dir: &Self::Dir, name: &OsStr, mode: u32) -> io::Result<()>;
 
+    /// Tells the filesystem that the folders which are made in this one have nothing to do with each
+    /// other, so that each may lie where there is most room (`EXT4_TOPDIR_FL`, `chattr +T`). A hint:
+    /// one that does not know it is none the worse.
+    fn spread(&self, dir: &Self::Dir) {
+        let _ = dir;
+    }
+
     /// Sets a folder's permission bits. Where there are none, that is no error.
     fn set_dir_mode(&self, dir: &Self::Dir, mode: u32) -> io::Result<()>;
 
@@ -285,6 +292,11 @@ pub trait Files: Clone + Send + Sync + 'static {
     /// How large files are carried.
     fn large(&self) -> Large {
         Large::default()
+    }
+
+    /// From how many copies on a batch has folders of its own.
+    fn batch_from(&self) -> usize {
+        512
     }
 
     /// How many threads may work at once.

@@ -225,6 +225,17 @@ impl Files for RealFiles {
         retry(|| mkdirat(dir, name, Mode::from_bits_truncate(mode)))
     }
 
+    fn spread(&self, dir: &Self::Dir) {
+        use rustix::fs::{IFlags, ioctl_getflags, ioctl_setflags};
+        let spread = ioctl_getflags(dir).and_then(|flags| match flags.contains(IFlags::TOPDIR) {
+            true => Ok(()),
+            false => ioctl_setflags(dir, flags | IFlags::TOPDIR),
+        });
+        if let Err(error) = spread {
+            tracing::debug!(%error, "the filesystem does not spread folders");
+        }
+    }
+
     fn set_dir_mode(&self, dir: &Self::Dir, mode: u32) -> io::Result<()> {
         point(Process::Worker, "set-dir-mode");
         set_mode(dir, mode)

@@ -316,6 +316,11 @@ impl Files for TwinFiles {
         }
     }
 
+    fn batch_from(&self) -> usize {
+        // Few, so that small stories have them.
+        3
+    }
+
     fn parallelism(&self) -> usize {
         // One, so that the effects have one order.
         1
