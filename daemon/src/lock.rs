@@ -15,7 +15,9 @@ use nix::libc;
 /// The lock, held while this lives. To close any other descriptor of its file in this process
 /// gives it up, so nothing else may open that file.
 #[derive(Debug)]
-pub struct Lock(#[expect(dead_code, reason = "held for its drop")] File);
+pub struct Lock {
+    _file: File,
+}
 
 /// Why the lock is not ours.
 #[derive(Debug, thiserror::Error)]
@@ -58,7 +60,7 @@ impl Lock {
             .open(&path)
             .map_err(io)?;
         match fcntl(&file, FcntlArg::F_SETLK(&whole())) {
-            Ok(_) => Ok(Self(file)),
+            Ok(_) => Ok(Self { _file: file }),
             Err(Errno::EACCES | Errno::EAGAIN) => Err(Error::Taken {
                 pid: holder(&file).map_err(|e| io(e.into()))?,
                 path: path.clone(),
@@ -135,7 +137,7 @@ time.sleep(600)
         // As one that was forked, and has not come to its exec.
         let mut child = Command::new("sleep")
             .arg("600")
-            .stdin(held.0.try_clone().unwrap())
+            .stdin(held._file.try_clone().unwrap())
             .spawn()
             .unwrap();
         drop(held);

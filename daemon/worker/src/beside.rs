@@ -25,7 +25,7 @@ pub enum Waits {
     Swap,
     /// A file that made place for its successor, where entries cannot be swapped.
     Old,
-    /// A folder of copies that wait for free names ([`crate::batch`]).
+    /// A folder of copies that wait for free names ([`crate::carry`]).
     Batch,
 }
 
@@ -85,11 +85,7 @@ pub fn sweep<F: Files>(account: &Account<F>, dir: &F::Dir, entry: &Entry) -> io:
             durable::remove_if_there(files, &below, &copy.name)?;
         }
     }
-    match files.remove_dir(dir, &entry.name) {
-        Err(e) if e.kind() == io::ErrorKind::DirectoryNotEmpty => Ok(false),
-        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
-        _ => Ok(true),
-    }
+    durable::remove_dir_if_empty(files, dir, &entry.name)
 }
 
 /// What the name of a swap with the file of a key begins with.

@@ -149,6 +149,18 @@ pub fn remove_if_there<F: Files>(files: &F, dir: &F::Dir, name: &OsStr) -> io::R
     }
 }
 
+/// Removes a folder, if it is there and has nothing in it. Answers whether it is gone.
+///
+/// # Errors
+/// As the system says.
+pub fn remove_dir_if_empty<F: Files>(files: &F, dir: &F::Dir, name: &OsStr) -> io::Result<bool> {
+    match files.remove_dir(dir, name) {
+        Err(e) if e.kind() == io::ErrorKind::DirectoryNotEmpty => Ok(false),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(true),
+        removed => removed.map(|()| true),
+    }
+}
+
 /// Opens a folder below another, if it is there.
 ///
 /// # Errors

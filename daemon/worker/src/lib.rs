@@ -6,7 +6,6 @@ mod across;
 pub mod apart;
 pub mod backup;
 mod base;
-mod batch;
 mod beside;
 mod carry;
 mod change;

@@ -65,7 +65,8 @@ fn tool(command: &mut Command, package: &str) {
 /// A new disk with the file system `kind`, mounted at `at` through a loop device of its own, which
 /// goes with the last mount.
 pub fn disk(world: &World, kind: &str, at: &Path) -> Mounted {
-    let image = world.folder().join(format!("{kind}.img"));
+    let name = at.file_name().unwrap().to_string_lossy();
+    let image = world.folder().join(format!("{name}.{kind}"));
     File::create(&image).unwrap().set_len(DISK_SIZE).unwrap();
     let (package, force) = match kind {
         "ext4" => ("e2fsprogs", "-F"),

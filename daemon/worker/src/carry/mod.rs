@@ -1,6 +1,7 @@
 //! Carrying files from one side to the other, a batch at a time: copied beside their place,
 //! durable, then put in place without ever replacing what nobody expected, then recorded.
 
+mod batch;
 mod put;
 mod room;
 
@@ -12,7 +13,6 @@ use std::sync::{Mutex, PoisonError};
 use mooring_core::sync::{Agreed, Hash};
 
 use crate::account::Account;
-use crate::batch::Batch;
 use crate::beside::{self, Waits};
 use crate::error::{Error, Result};
 use crate::files::{Files, Stat};
@@ -24,6 +24,7 @@ use crate::pool;
 use crate::state::{Item, Key, Proof, Stamp};
 use crate::trouble::Ledger;
 
+use batch::Batch;
 use put::{clear_away, put};
 
 /// After so many bytes the disk is put to work on them, while more are copied.
@@ -143,14 +144,8 @@ fn stage_all<'a, F: Files>(
         |write| {
             let copied = AtomicU64::new(0);
             pool::map_by(threads, &numbered, |thread, (nr, load)| {
-                let at = batch.of(thread);
-                let staged = stage(
-                    account,
-                    place,
-                    (&folders, &told),
-                    (load, *nr, at),
-                    !known_good,
-                );
+                let load_at = (*load, *nr, batch.of(thread));
+                let staged = stage(account, place, (&folders, &told), load_at, !known_good);
                 let before = copied.fetch_add(load.size, Ordering::Relaxed);
                 if known_good && before / AHEAD != (before + load.size) / AHEAD {
                     write();

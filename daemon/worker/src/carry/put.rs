@@ -35,18 +35,12 @@ pub(super) fn put<F: Files>(
             // A name that says: after a death in the middle, not ours to throw away unseen.
             let name = beside::name_of(account, Waits::Swap, key, &expected.bytes);
             files.rename_new(staged.at, &staged.name, waiting, &name)?;
-            let at = waiting;
-            replace(
-                account,
-                place,
-                &Staged {
-                    at,
-                    name,
-                    ..*staged
-                },
-                &dir,
-                *expected,
-            )?;
+            let swap = Staged {
+                at: waiting,
+                name,
+                ..*staged
+            };
+            replace(account, place, &swap, &dir, *expected)?;
         }
     }
     Ok(dir)

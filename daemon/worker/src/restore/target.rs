@@ -114,18 +114,9 @@ pub(super) fn remove_waiting<F: Files>(
         files.remove_dir(&dir, STAGING.as_ref()).map_err(fail)?;
     }
     for target in targets.iter().filter(|target| target.made) {
-        match files.remove_dir(&dir, target.collection.folder().as_ref()) {
-            // Something came into it, or somebody was faster.
-            Err(e) if is_no_matter(&e) => {}
-            result => result.map_err(fail)?,
-        }
+        let folder = target.collection.folder().as_ref();
+        // Where something came into it, it stays.
+        let _ = durable::remove_dir_if_empty(files, &dir, folder).map_err(fail)?;
     }
     files.sync_dir(&dir).map_err(fail)
-}
-
-fn is_no_matter(e: &io::Error) -> bool {
-    matches!(
-        e.kind(),
-        io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::NotFound
-    )
 }

@@ -1,10 +1,11 @@
-//! Folders of their own for the copies of a batch, one for each thread.
+//! Folders of their own for the copies of a batch.
 //!
 //! ext4 puts a file near the folder it is made in, and there passes over, one after the other and
 //! under the folder's lock, every inode that was freed in the last minutes (`recently_deleted` in
 //! Linux's `fs/ext4/ialloc.c`). Shortly after a sign-out that is each file's whole neighbourhood: the
 //! return of 100,000 files took 19 s instead of 5. A new folder is put elsewhere, where the folder
-//! above it says that those in it are not related ([`Files::spread`]).
+//! above it says that those in it are not related ([`Files::spread`]). One for each thread, because
+//! what is made in a folder is made one after the other.
 
 use std::ffi::OsString;
 use std::io;
@@ -12,10 +13,14 @@ use std::path::Path;
 
 use crate::account::Account;
 use crate::beside::{self, Waits};
+use crate::durable;
 use crate::files::Files;
 
+/// The folders' mode.
+const MODE: u32 = 0o700;
+
 /// The folders of one batch, or the common one for a batch that is not worth it.
-pub struct Batch<'a, F: Files> {
+pub(super) struct Batch<'a, F: Files> {
     waiting: &'a F::Dir,
     own: Vec<(OsString, F::Dir)>,
 }
@@ -26,7 +31,11 @@ impl<'a, F: Files> Batch<'a, F> {
     ///
     /// # Errors
     /// When they cannot be made.
-    pub fn make(account: &Account<F>, waiting: &'a F::Dir, copies: usize) -> io::Result<Self> {
+    pub(super) fn make(
+        account: &Account<F>,
+        waiting: &'a F::Dir,
+        copies: usize,
+    ) -> io::Result<Self> {
         let files = &account.files;
         let mut own = Vec::new();
         if copies >= files.batch_from() {
@@ -44,7 +53,7 @@ impl<'a, F: Files> Batch<'a, F> {
     }
 
     /// The folder for what a thread copies.
-    pub fn of(&self, thread: usize) -> &F::Dir {
+    pub(super) fn of(&self, thread: usize) -> &F::Dir {
         let own = self.own.get(thread);
         own.map_or(self.waiting, |(_, dir)| dir)
     }
@@ -54,16 +63,10 @@ impl<'a, F: Files> Batch<'a, F> {
     ///
     /// # Errors
     /// As the system says.
-    pub fn remove(self, files: &F) -> io::Result<()> {
+    pub(super) fn remove(self, files: &F) -> io::Result<()> {
         for (name, _) in &self.own {
-            match files.remove_dir(self.waiting, name) {
-                Err(e) if e.kind() == io::ErrorKind::DirectoryNotEmpty => {}
-                done => done?,
-            }
+            let _ = durable::remove_dir_if_empty(files, self.waiting, name)?;
         }
         Ok(())
     }
 }
-
-/// The folders' mode.
-const MODE: u32 = 0o700;
