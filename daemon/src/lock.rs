@@ -121,12 +121,14 @@ time.sleep(600)
         let mut said = String::new();
         let out = other.stdout.take().unwrap();
         let _ = BufReader::new(out).read_line(&mut said).unwrap();
-        assert_eq!(said, "held\n");
-        let error = Lock::take(folder.path()).unwrap_err();
-        let named = format!("process {}", other.id());
-        assert!(error.to_string().contains(&named), "{error}");
+        let refused = Lock::take(folder.path());
+        // Before anything can fail, so that it never stays.
         other.kill().unwrap();
         let _ = other.wait().unwrap();
+        assert_eq!(said, "held\n");
+        let error = refused.unwrap_err();
+        let named = format!("process {}", other.id());
+        assert!(error.to_string().contains(&named), "{error}");
         let _ = Lock::take(folder.path()).unwrap();
     }
 

@@ -9,7 +9,7 @@ use crate::account::Account;
 use crate::beside::{self, Waits};
 use crate::durable;
 use crate::error::{Error, Result};
-use crate::files::{Files, Kind};
+use crate::files::{Entry, Files, Kind};
 use crate::place::{STORE, open_storage};
 
 /// The folder, in the storage's `.mooring`.
@@ -71,21 +71,18 @@ pub fn of_others<F: Files>(account: &Account<F>, storage: &F::Dir) -> io::Result
     let Some(dir) = folder(files, storage)? else {
         return Ok(found);
     };
-    let mut entries = Vec::new();
-    for entry in files.list(&dir)? {
-        match (
-            beside::known(account, entry.name.as_bytes()),
-            entry.stat.kind,
-        ) {
-            (Some((Waits::Batch, false)), Kind::Dir) => {
-                let batch = durable::open_if_there(files, &dir, Path::new(&entry.name))?;
-                entries.extend(batch.map_or_else(|| Ok(Vec::new()), |batch| files.list(&batch))?);
-            }
-            _ => entries.push(entry),
+    let known = |entry: &Entry| beside::known(account, entry.name.as_bytes());
+    let entries = files.list(&dir)?;
+    let mut below = Vec::new();
+    for entry in entries.iter().filter(|e| e.stat.kind == Kind::Dir) {
+        if known(entry) == Some((Waits::Batch, false))
+            && let Some(batch) = durable::open_if_there(files, &dir, Path::new(&entry.name))?
+        {
+            below.extend(files.list(&batch)?);
         }
     }
-    for entry in entries {
-        let Some((waits, false)) = beside::known(account, entry.name.as_bytes()) else {
+    for entry in entries.into_iter().chain(below) {
+        let Some((waits, false)) = known(&entry) else {
             continue;
         };
         // Its modification time is the original's until the end; this one tells the last writing.

@@ -53,30 +53,31 @@ async fn a_death_in_a_large_batch_leaves_no_folder_behind() {
     take_photos(&world);
     let before = belongings(&world);
     let uploads = world.storage().join(".mooring/uploads");
-
-    // While the copies are put in their places, and the first time also before the folders are.
-    for (point, verb) in [
-        ("worker/create:400", "sync"),
-        ("worker/rename:300", "sign-in"),
-    ] {
-        let fault = world.fault(point);
-        let daemon = world.daemon_with(&[fault.env()]).await;
-        match verb {
-            "sync" => drop(sync(&world).await.expect_code(0)),
-            _ => everything_comes_back(&world, &before).await,
-        }
-        assert!(fault.struck(), "{point} is never reached");
+    let staging = world.account_folder(ALICE).join("Photos/.mooring-staging");
+    let all_is_well = || {
         before.assert_same(&copies(&world));
         before.assert_same(&belongings(&world));
-        assert_eq!(names_in(&uploads), [""; 0], "after {point}");
-        let staging = world.account_folder(ALICE).join("Photos/.mooring-staging");
-        assert_eq!(names_in(&staging), [""; 0], "after {point}");
-        let spread = if verb == "sync" { &uploads } else { &staging };
-        assert!(is_spread(spread), "after {point}");
-        if verb == "sync" {
-            let _ = sign_out(&world, &[]).await.expect_code(0);
-        }
-        assert!(daemon.terminate().await.success());
-    }
+        assert_eq!(names_in(&uploads), [""; 0]);
+        assert_eq!(names_in(&staging), [""; 0]);
+    };
+
+    // While the copies are made.
+    let fault = world.fault("worker/create:400");
+    let daemon = world.daemon_with(&[fault.env()]).await;
+    let _ = sync(&world).await.expect_code(0);
+    assert!(fault.struck(), "it is never reached");
+    all_is_well();
+    assert!(is_spread(&uploads));
+    let _ = sign_out(&world, &[]).await.expect_code(0);
+    assert!(daemon.terminate().await.success());
+
+    // While they are put in their places.
+    let fault = world.fault("worker/rename:300");
+    let daemon = world.daemon_with(&[fault.env()]).await;
+    everything_comes_back(&world, &before).await;
+    assert!(fault.struck(), "it is never reached");
+    all_is_well();
+    assert!(is_spread(&staging));
+    assert!(daemon.terminate().await.success());
     drop((storage, home));
 }

@@ -16,9 +16,6 @@ use crate::beside::{self, Waits};
 use crate::durable;
 use crate::files::Files;
 
-/// The folders' mode.
-const MODE: u32 = 0o700;
-
 /// The folders of one batch, or the common one for a batch that is not worth it.
 pub(super) struct Batch<'a, F: Files> {
     waiting: &'a F::Dir,
@@ -44,8 +41,7 @@ impl<'a, F: Files> Batch<'a, F> {
             let now = files.now();
             for thread in 0..files.parallelism() {
                 let name = beside::name(account, Waits::Batch, format_args!("{now:x}-{thread}"));
-                files.make_dir(waiting, &name, MODE)?;
-                let dir = files.open_dir(waiting, Path::new(&name))?;
+                let dir = durable::ensure_dir(files, waiting, Path::new(&name), false)?;
                 own.push((name, dir));
             }
         }

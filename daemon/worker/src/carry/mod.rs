@@ -135,11 +135,13 @@ fn stage_all<'a, F: Files>(
     } = place.end(way);
     let files = &account.files;
     let threads = files.parallelism();
+    // A few small files are not worth a thread that has nothing to do.
+    let ahead = known_good && loads.iter().map(|load| load.size).sum::<u64>() >= AHEAD;
     let numbered: Vec<_> = loads.iter().copied().enumerate().collect();
     let folders = LastFolder::default();
     let told = LargeBytes::new(account, way, &loads, ledger);
     let (staged, written) = pool::beside(
-        threads,
+        if ahead { threads } else { 1 },
         || files.sync_all(root),
         |write| {
             let copied = AtomicU64::new(0);
@@ -147,7 +149,7 @@ fn stage_all<'a, F: Files>(
                 let load_at = (*load, *nr, batch.of(thread));
                 let staged = stage(account, place, (&folders, &told), load_at, !known_good);
                 let before = copied.fetch_add(load.size, Ordering::Relaxed);
-                if known_good && before / AHEAD != (before + load.size) / AHEAD {
+                if before / AHEAD != (before + load.size) / AHEAD {
                     write();
                 }
                 staged
